@@ -1,0 +1,24 @@
+"""benchbox: one harness for adversarially robust person re-identification."""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from benchbox.evaluation.retrieval import Retrieval, evaluate_retrieval, rank_distances
+
+__all__ = ["Retrieval", "__version__", "evaluate_retrieval", "rank_distances"]
+
+_LAZY = {
+    "Retrieval": "benchbox.evaluation.retrieval",
+    "evaluate_retrieval": "benchbox.evaluation.retrieval",
+    "rank_distances": "benchbox.evaluation.retrieval",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public functions on first use, so that ``benchbox --help`` need not load torch."""
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module 'benchbox' has no attribute {name!r}")

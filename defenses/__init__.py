@@ -1,0 +1,1 @@
+"""Defenses: one file each, a training recipe and an input guard."""
