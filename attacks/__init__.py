@@ -1,1 +1,19 @@
 """Attacks: one file each, over one ascent loop."""
+
+from attacks.base import Attack
+from attacks.fna import FNA
+from attacks.guides import Guides
+from attacks.metric_ifgsm import MetricIFGSM
+from attacks.registry import ATTACKS, find_attack, register_attack
+from attacks.sma import SMA
+
+__all__ = [
+    "ATTACKS",
+    "FNA",
+    "SMA",
+    "Attack",
+    "Guides",
+    "MetricIFGSM",
+    "find_attack",
+    "register_attack",
+]

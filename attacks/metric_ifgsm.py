@@ -1,0 +1,34 @@
+"""MetricIFGSM, the iterative fast gradient sign method on distances (Bai et al. 2020)."""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+
+from attacks.base import Attack, Start
+from attacks.guides import Guides, Identities, as_queries, push_from_identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricIFGSM(Attack):
+    """Pushes a query from the embeddings of its own identity, from the clean image.
+
+    A query that is the only one of its identity has itself as its only guide, and there the
+    gradient is exactly zero: the reference implementation leaves it unattacked, which flatters a
+    defense. Here such a query is attacked as SMA would, from a random start; ``guides.lone``
+    counts them.
+    """
+
+    name: ClassVar[str] = "ifgsm"
+    title: ClassVar[str] = "MetricIFGSM"
+    start: ClassVar[Start] = "random_if_lone"
+
+    def guides(self, query_features: Any, query_pids: Any) -> Guides:
+        """Return push guides of the own identity; a lone query keeps itself whatever ``own``."""
+        embeddings, pids = as_queries(query_features, query_pids)
+        guides = push_from_identity(embeddings, Identities.of(pids), own=self.own)
+        # All of a lone query's entries are itself; without one it would only get random noise.
+        return replace(
+            guides,
+            push_weight=torch.where(guides.lone[:, None], 1.0, guides.push_weight),
+        )

@@ -1,0 +1,204 @@
+"""The command line: a thin layer over functions a notebook can call.
+
+Heavy modules are imported inside the commands, so that ``--help`` and typing errors are instant.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchbox import __version__
+from benchbox.errors import BenchboxError
+from benchbox.shadowing import require_own_packages
+
+app = typer.Typer(
+    name="benchbox",
+    help="The benchmark of adversarially robust person re-identification.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Make and check datasets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the datasets [default: $BENCHBOX_DATA or the user's cache]."),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="A Python file with your own defense or attack; repeatable."),
+]
+
+
+def _console(*, stderr: bool = False) -> Console:
+    """Return a console; without a terminal lines are long enough for a table to stay whole."""
+    console = Console(stderr=stderr)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        return Console(stderr=stderr, width=140)
+    return console
+
+
+@app.command()
+def run(
+    grid: Annotated[Path, typer.Argument(help="The grid, a TOML file.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder [default: runs/<name of the grid>].")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    plugin: Plugins = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    workers: Annotated[
+        int, typer.Option(min=0, help="Processes; 0: one per core, or one on a GPU.")
+    ] = 0,
+    batch_size: Annotated[
+        int, typer.Option(min=0, help="Images at a time in attacks; 0: 64, or 256 on a GPU.")
+    ] = 0,
+    data_root: DataRoot = None,
+) -> None:
+    """Execute a grid, or go on with it where it was stopped, and write tables and report."""
+    from benchbox.runs.preview import plan_tables
+    from benchbox.runs.runner import Options, preview, run_grid
+
+    console = _console()
+    options = Options(
+        device=device,
+        plugins=tuple(plugin or ()),
+        workers=workers,
+        batch_size=batch_size,
+        data_root=data_root,
+    )
+    if dry_run:
+        plan, missing = preview(grid, options)
+        for part in plan_tables(plan, missing):
+            console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+        return
+    folder = out or Path("runs") / grid.stem
+    outcome = run_grid(grid, folder, options, console)
+    _write_report(folder, console)
+    if outcome.failures:
+        listed = "\n".join(f"  {failure}" for failure in outcome.failures)
+        raise BenchboxError(
+            f"{len(outcome.failures)} stages failed; the rest is in {folder}:\n{listed}"
+        )
+
+
+@app.command()
+def report(folder: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
+    """Write a run's tables, figures and report.html anew."""
+    _write_report(folder, _console())
+
+
+def _write_report(folder: Path, console: Console) -> None:
+    from benchbox.reports.report import console_tables, write_report, write_tables
+    from benchbox.reports.sheets import write_contact_sheets
+
+    write_tables(folder)
+    page = write_report(folder, contact_sheets=write_contact_sheets(folder))
+    for part in console_tables(folder):
+        console.print(part)
+    console.print(f"report: {page}", highlight=False, soft_wrap=True)
+
+
+@app.command("list")
+def list_names(plugin: Plugins = None) -> None:
+    """List the datasets, attacks and defenses a grid may name."""
+    from benchbox.data.finding import DATASETS, how_to_get
+    from benchbox.runs.registry import load_registry
+
+    registry = load_registry(tuple(plugin or ()))
+    table = Table("kind", "name", "in tables", "from")
+    for name in DATASETS:
+        table.add_row("dataset", name, "", how_to_get(name))
+    for name, attack in registry.attacks.items():
+        summary = (attack.__doc__ or "").strip().splitlines()[0]
+        table.add_row("attack", name, attack.title, summary)
+    for name, defense in registry.defenses.items():
+        table.add_row("defense", name, defense.title, defense.source)
+    _console().print(table)
+
+
+@data_app.command("make")
+def data_make(
+    name: Annotated[str, typer.Argument(help="sidewalk-a or sidewalk-b.")],
+    size: Annotated[str, typer.Option(help="tiny, small or full.")] = "tiny",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write [default: under the data root].")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed gives other people.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one per core.")] = 0,
+    data_root: DataRoot = None,
+) -> None:
+    """Render a Sidewalk dataset in Market-1501's layout."""
+    from rich.progress import Progress
+
+    from benchbox.data import sidewalk
+    from benchbox.data.finding import sidewalk_folder
+    from benchbox.errors import unknown_name
+
+    if name not in sidewalk.DOMAINS:
+        raise unknown_name("rendered dataset", name, sidewalk.DOMAINS)
+    folder = out or sidewalk_folder(name, data_root=data_root, size=size)
+    console = _console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task(f"rendering {name} {size}", total=None)
+        digest = sidewalk.make(
+            name,
+            folder,
+            size=size,
+            seed=seed,
+            workers=workers or os.cpu_count() or 1,
+            progress=lambda done, total: bars.update(task, completed=done, total=total),
+        )
+    console.print(f"{folder}: digest {digest}", highlight=False, soft_wrap=True)
+
+
+@data_app.command("check")
+def data_check(
+    folder: Annotated[Path, typer.Argument(help="A dataset in Market-1501's layout.")],
+) -> None:
+    """Decode every image, count the splits and name each faulty file; exit 1 if there is one."""
+    from rich.progress import Progress
+
+    from benchbox.data.checking import check_dataset
+    from benchbox.errors import CheckFailed
+
+    console = _console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
+        task = bars.add_task("decoding", total=None)
+        found = check_dataset(
+            folder, progress=lambda done, total: bars.update(task, completed=done, total=total)
+        )
+    for line in found.lines():
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    if found.problems:
+        raise CheckFailed(f"{folder}: {len(found.problems)} problems, listed above.")
+
+
+@app.callback(invoke_without_command=True)
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """The benchmark of adversarially robust person re-identification."""
+    if version:
+        typer.echo(f"benchbox-reid {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line and an exit code, never a traceback."""
+    errors = Console(stderr=True, soft_wrap=True)
+    try:
+        require_own_packages()
+        app()
+    except BenchboxError as error:
+        errors.print(f"error: {error}", highlight=False, markup=False, style="red")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("stopped; the same command goes on from here.", highlight=False)
+        sys.exit(130)

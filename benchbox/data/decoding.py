@@ -1,0 +1,131 @@
+"""Decode image files strictly and in threads: a damaged file is an error, never a grey patch."""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from PIL import Image, ImageFile, UnidentifiedImageError
+
+from benchbox.data.naming import printable
+from benchbox.errors import BenchboxError
+
+Progress = Callable[[float, str], None]
+"""Told how far the work is: the share done (0 to 1) and what is being done, in words."""
+
+MAX_PIXELS = 50_000_000
+"""A pedestrian crop has thousands of pixels; a file that claims more than this is hostile."""
+
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class ImageError(BenchboxError):
+    """One image file cannot be used; ``what`` says why, without the file's name."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(
+            f"{printable(path)}: {what}. Restore this file from the original archive "
+            "(`benchbox data check` lists every such file)."
+        )
+        self.what = what
+
+
+@contextmanager
+def strict_decoding() -> Iterator[None]:
+    """Make Pillow refuse truncated files, whatever another library has set it to."""
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = False
+    try:
+        with warnings.catch_warnings():
+            # Our own limit below turns oversized files into problems; no second message.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            yield
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+
+
+def decode_image(path: Path) -> tuple[Image.Image, bytes]:
+    """Return the file's image, fully decoded to RGB, and the file's bytes.
+
+    Call it inside :func:`strict_decoding`. A PNG's checksums are verified as well, because
+    damage in the middle of its data can decode to wrong pixels without an error. (JPEG has no
+    checksums: a flipped bit in its data may go unseen.)
+
+    Raises:
+        ImageError: the file is empty, truncated, no JPEG or PNG, or implausibly large.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ImageError(path, f"cannot be read ({error.strerror or error})") from error
+    if not content:
+        raise ImageError(path, "is empty (0 bytes)")
+    try:
+        image = _open(content)
+        if image.width * image.height > MAX_PIXELS:
+            raise ImageError(
+                path, f"claims {image.width}x{image.height} pixels, too large for a person's crop"
+            )
+        if image.format == "PNG":
+            if _PNG_END not in content:
+                raise ImageError(path, "is truncated (the PNG's end is missing)")
+            image.verify()
+            image = _open(content)
+        elif path.suffix.lower() == ".png":
+            # Digests hash a .png by its pixels, which JPEG decoders do not agree on.
+            raise ImageError(path, f"holds {image.format} data under a .png name")
+        image.load()
+        return image.convert("RGB"), content
+    except ImageError:
+        raise
+    # Pillow's decoders raise anything on damaged data: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
+        raise ImageError(path, _reason(error)) from error
+
+
+def _open(content: bytes) -> Image.Image:
+    # Two formats only: Pillow's others include ones that start outside programs.
+    return Image.open(io.BytesIO(content), formats=("JPEG", "PNG"))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, Image.DecompressionBombError):
+        return "claims far too many pixels for a person's crop"
+    if isinstance(error, UnidentifiedImageError):
+        return "is not a JPEG or PNG image, or its header is damaged"
+    detail = " ".join(str(error).split()) or type(error).__name__
+    if "truncated" in detail.lower():
+        return f"is truncated ({detail})"
+    return f"cannot be decoded ({detail})"
+
+
+def in_threads(
+    work: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    threads: int,
+    doing: str,
+    progress: Progress | None = None,
+) -> Iterator[Result]:
+    """Yield ``work(item)`` for every item, in the items' order; the first failure is raised.
+
+    Pillow and hashlib release the interpreter lock, so threads suffice.
+
+    Args:
+        work: called with one item, in some thread.
+        items: what to work on.
+        threads: how many items are worked on at once.
+        doing: the work in words, such as ``"decoding"``.
+        progress: told after each item.
+    """
+    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
+        for done, result in enumerate(pool.map(work, items), start=1):
+            yield result
+            if progress is not None:
+                progress(done / len(items), f"{doing} image {done} of {len(items)}")

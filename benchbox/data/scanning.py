@@ -1,0 +1,147 @@
+"""What a dataset's file names say, before any image is opened."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchbox.data.naming import (
+    NAME_EXAMPLES,
+    NAMING_TITLES,
+    ImageName,
+    Naming,
+    is_clutter,
+    parse_name,
+    printable,
+)
+from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
+from benchbox.errors import BenchboxError
+
+TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
+SPLIT_FOLDERS = (TRAIN, QUERY, GALLERY)
+
+EXPECTED_LAYOUT = (
+    f"{TRAIN}/, {QUERY}/ and {GALLERY}/ with images named like "
+    f"{NAME_EXAMPLES['market']} (Market-1501) or {NAME_EXAMPLES['duke']} (DukeMTMC-reID)"
+)
+"""What error messages say about the folders a dataset needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with one file or folder, ``file`` relative to the dataset's root."""
+
+    file: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{printable(self.file)}: {self.what}"
+
+
+@dataclass(slots=True)
+class Scan:
+    """A dataset's three folders by their file names alone; no image has been opened.
+
+    Attributes:
+        root: the dataset's folder.
+        naming: the convention most files follow, None where no file follows any.
+        records: split folder → well-named images sorted by file name; the gallery's hold junk.
+        missing: split folder → "is missing" or "is empty".
+        problems: every offending file.
+    """
+
+    root: Path
+    naming: Naming | None = None
+    records: dict[str, tuple[ImageRecord, ...]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def scan_dataset(root: Path) -> Scan:
+    """Return what the file names under ``root`` say, with every problem they show.
+
+    Raises:
+        BenchboxError: ``root`` is no folder, or cannot be listed.
+    """
+    if not root.is_dir():
+        raise BenchboxError(f"{printable(root)}: no such folder. Expected {EXPECTED_LAYOUT}.")
+    scan = Scan(root)
+    parsed: dict[str, list[tuple[Path, ImageName | None]]] = {}
+    for folder in SPLIT_FOLDERS:
+        parsed[folder] = [(path, parse_name(path.name)) for path in _entries(root / folder)]
+        if not parsed[folder]:
+            scan.missing[folder] = "is empty" if (root / folder).is_dir() else "is missing"
+    used = Counter(name.naming for names in parsed.values() for _, name in names if name)
+    if used:
+        scan.naming = used.most_common(1)[0][0]
+    for folder, names in parsed.items():
+        good = []
+        for path, name in names:
+            fault = _fault(path, name, folder=folder, naming=scan.naming)
+            if fault:
+                scan.problems.append(Problem(f"{folder}/{path.name}", fault))
+            elif name:
+                good.append(ImageRecord(path, name.pid, name.camid))
+        scan.records[folder] = tuple(good)
+    scan.problems += _only_junk(scan) + _shared_names(scan) + _shared_identities(scan)
+    return scan
+
+
+def _entries(folder: Path) -> list[Path]:
+    """Return what a split folder holds, sorted, without what operating systems leave behind."""
+    try:
+        files = (path for path in folder.iterdir() if not is_clutter(path.name))
+        # By name, not by path: Windows would compare paths without regard to case.
+        return sorted(files, key=lambda path: path.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BenchboxError(f"{printable(folder)}: cannot be listed ({reason}).") from error
+
+
+def _fault(path: Path, name: ImageName | None, *, folder: str, naming: Naming | None) -> str | None:
+    """Return what is wrong with one file by its name, None where nothing is."""
+    if name is None:
+        examples = [NAME_EXAMPLES[naming]] if naming else list(NAME_EXAMPLES.values())
+        return f"misnamed, expected a name like {' or '.join(examples)} (cameras count from 1)"
+    if naming and name.naming != naming:
+        return (
+            f"{NAMING_TITLES[name.naming]} naming in a dataset named like {NAMING_TITLES[naming]}"
+        )
+    if not path.is_file():
+        return "not a file (a folder or a broken link)"
+    if folder != GALLERY and name.pid in (JUNK_PID, DISTRACTOR_PID):
+        return f"pid {name.pid} (junk or distractor) belongs in {GALLERY}/ only"
+    return None
+
+
+def _only_junk(scan: Scan) -> list[Problem]:
+    images = scan.records[GALLERY]
+    if images and all(record.pid == JUNK_PID for record in images):
+        return [Problem(f"{GALLERY}/", "holds nothing but junk (pid -1)")]
+    return []
+
+
+def _shared_names(scan: Scan) -> list[Problem]:
+    gallery = {record.path.name for record in scan.records[GALLERY]}
+    return [
+        Problem(record.key, f"this query file is also in {GALLERY}/, under the same name")
+        for record in scan.records[QUERY]
+        if record.path.name in gallery
+    ]
+
+
+def _shared_identities(scan: Scan) -> list[Problem]:
+    """Return one problem per identity that training and test share."""
+    test = {record.pid for folder in (QUERY, GALLERY) for record in scan.records[folder]}
+    shared: defaultdict[int, list[ImageRecord]] = defaultdict(list)
+    for record in scan.records[TRAIN]:
+        if record.pid in test:
+            shared[record.pid].append(record)
+    return [
+        Problem(
+            images[0].key,
+            f"identity {pid} is in the training set ({len(images)} image(s)) and in the test set",
+        )
+        for pid, images in sorted(shared.items())
+    ]

@@ -1,0 +1,101 @@
+"""Attacking the queries: the evaluator re-checks every adversarial image and never trusts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from attacks import Attack, Guides
+from benchbox.data.images import to_unit
+from benchbox.errors import BenchboxError
+from benchbox.evaluation.embedding import Embed
+
+_ROUNDING = 1e-6
+"""Slack of the ball check: float32 cannot represent x ± eps exactly. A step is 4,000 times it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttackedQueries:
+    """The queries after an attack at one budget.
+
+    Attributes:
+        eps: the budget, in [0, 1].
+        features: (Q, D) embeddings of the adversarial queries, on the CPU.
+        images: (Q, 3, H, W) the adversarial queries in [0, 1], on the CPU; None if not kept.
+    """
+
+    eps: float
+    features: Tensor
+    images: Tensor | None
+
+
+def attack_queries(
+    embed: Embed,
+    attack: Attack,
+    images: Tensor,
+    guides: Guides,
+    *,
+    budgets: Sequence[float],
+    generators: Sequence[torch.Generator],
+    batch_size: int,
+    device: torch.device,
+    keep_images: bool = False,
+    progress: Callable[[float, str], None] = lambda _share, _text: None,
+) -> list[AttackedQueries]:
+    """Attack all queries at several budgets in one ascent each batch, and embed the results.
+
+    Args:
+        embed: the defended model, differentiable, in evaluation mode.
+        attack: steps, step size and objective; its own ``eps`` is not used.
+        images: (Q, 3, H, W) uint8 clean queries.
+        guides: of all queries, in the same order.
+        budgets: each in [0, 1].
+        generators: one per query, so that results do not depend on the batch.
+        batch_size: queries at a time.
+        device: where ``embed`` lives.
+        keep_images: whether to return the adversarial images too.
+        progress: told after each batch.
+
+    Raises:
+        BenchboxError: an adversarial image leaves its ball or [0, 1], or an embedding is not
+            finite.
+    """
+    features: list[list[Tensor]] = [[] for _ in budgets]
+    kept: list[list[Tensor]] = [[] for _ in budgets]
+    guides = guides.to(device)
+    for start in range(0, len(images), batch_size):
+        rows = slice(start, start + batch_size)
+        clean = to_unit(images[rows].to(device))
+        swept = attack.sweep(
+            embed, clean, guides[rows], eps=budgets, generator=list(generators[rows])
+        )
+        for index, (eps, adversarial) in enumerate(zip(budgets, swept, strict=True)):
+            with torch.no_grad():
+                embedded = embed(adversarial).float()
+            _require_valid(attack.name, eps, clean, adversarial, embedded, start)
+            features[index].append(embedded.cpu())
+            if keep_images:
+                kept[index].append(adversarial.cpu())
+        progress(min(1.0, (start + batch_size) / len(images)), attack.title)
+    return [
+        AttackedQueries(eps, torch.cat(parts), torch.cat(pictures) if keep_images else None)
+        for eps, parts, pictures in zip(budgets, features, kept, strict=True)
+    ]
+
+
+def _require_valid(
+    attack: str, eps: float, clean: Tensor, adversarial: Tensor, embedded: Tensor, start: int
+) -> None:
+    moved = (adversarial - clean).abs().flatten(1).amax(1)
+    low, high = adversarial.flatten(1).amin(1), adversarial.flatten(1).amax(1)
+    # A NaN fails every comparison, so the conditions are written to be true only when all is well.
+    inside = (moved <= eps + _ROUNDING) & (low >= 0) & (high <= 1)
+    finite = embedded.isfinite().all(1)
+    for good, fault in ((inside, "leaves its ball or [0, 1]"), (finite, "has no finite embedding")):
+        if not bool(good.all()):
+            query = start + int((~good).nonzero()[0])
+            raise BenchboxError(
+                f"attack {attack} at eps {eps * 255:g}/255: adversarial query {query} {fault}; "
+                "the attack or the model is broken, no number is reported."
+            )

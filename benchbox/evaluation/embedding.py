@@ -1,0 +1,37 @@
+"""Embedding a whole image list in batches."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchbox.data.images import to_unit
+
+Embed = Callable[[Tensor], Tensor]
+"""(B, 3, H, W) float32 in [0, 1] → (B, D): a model, with whatever guard stands before it."""
+
+
+@torch.no_grad()
+def embed_images(
+    embed: Embed,
+    images: Tensor,
+    *,
+    batch_size: int,
+    device: torch.device,
+    progress: Callable[[float, str], None] = lambda _share, _text: None,
+) -> Tensor:
+    """Return the embeddings of all images, (N, D) float32 on the CPU.
+
+    Args:
+        embed: the model in evaluation mode.
+        images: (N, 3, H, W) uint8.
+        batch_size: images at a time; does not change the result beyond rounding.
+        device: where ``embed`` lives.
+        progress: told after each batch.
+    """
+    parts = []
+    for start in range(0, len(images), batch_size):
+        batch = to_unit(images[start : start + batch_size].to(device))
+        parts.append(embed(batch).float().cpu())
+        progress(min(1.0, (start + batch_size) / len(images)), "embedding")
+    return torch.cat(parts)

@@ -1,0 +1,142 @@
+"""Distances from embeddings, a chunk of queries at a time, in a form that ranks alike.
+
+A query's own norm does not change the order of its gallery, so what is ranked is
+
+    euclidean: |g|^2 - 2 q.g      (the squared distance less |q|^2)
+    cosine:    -q.g / |g|         (the distance less 1, times |q|)
+
+Two things would make such a product rank wrongly, and both are mended here. Matrix kernels treat
+edge columns differently, so equal gallery rows can get products that differ in the last bit:
+repeated rows take the value of their first copy and tie exactly. And where the embeddings all lie
+close to one point, seen from the origin, float32 has too few digits left for their differences:
+then the product is taken in float64.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+Metric = Literal["euclidean", "cosine"]
+
+SAMPLED_COLUMNS = 32
+"""How many columns tell almost all different gallery rows apart."""
+CROWDED = 0.01
+"""Embeddings whose variance is a smaller part of their mean square than this need float64."""
+BLOCK_ROWS = 512
+
+
+@contextmanager
+def exact_products(device: torch.device) -> Iterator[None]:
+    """Keep matrix products in their operands' precision: no autocast, no TF32, no bfloat16.
+
+    A training script may have allowed those for the whole process; they would reorder galleries.
+    """
+    with torch.autocast(device.type, enabled=False):
+        if hasattr(torch.backends.cuda.matmul, "fp32_precision"):  # torch 2.9 and later
+            kernels: tuple[Any, Any] = (torch.backends.cuda, torch.backends.mkldnn)
+            backends = [kernel.matmul for kernel in kernels]
+            allowed = [backend.fp32_precision for backend in backends]
+            try:
+                for backend in backends:
+                    backend.fp32_precision = "ieee"
+                yield
+            finally:
+                for backend, precision in zip(backends, allowed, strict=True):
+                    backend.fp32_precision = precision
+        else:
+            before = torch.get_float32_matmul_precision()
+            try:
+                torch.set_float32_matmul_precision("highest")
+                yield
+            finally:
+                torch.set_float32_matmul_precision(before)
+
+
+def distance_chunks(
+    query: torch.Tensor, gallery: torch.Tensor, *, metric: Metric, queries: int
+) -> Iterator[torch.Tensor]:
+    """Yield the ranking distances of ``queries`` queries after another.
+
+    Each chunk is overwritten by the next one. Run inside `exact_products`.
+
+    Args:
+        query: (Q, D) embeddings, float32 or float64.
+        gallery: (G, D) embeddings of the same type on the same device.
+        metric: which distance; a vector of zeros has cosine similarity 0 to everything.
+        queries: rows of a chunk, so memory is ``queries`` × G.
+
+    Yields:
+        (queries or fewer, G), in float64 where float32 does not suffice.
+    """
+    copies, originals = (torch.from_numpy(rows).to(gallery.device) for rows in _repeats(gallery))
+    dtype = gallery.dtype
+    squares = _squared_norms(gallery, dtype)
+    if dtype != torch.float64 and _crowded(gallery, squares, metric):
+        if gallery.device.type == "mps":  # has no float64
+            query, gallery, copies, originals = (
+                tensor.cpu() for tensor in (query, gallery, copies, originals)
+            )
+        dtype = torch.float64
+        squares = _squared_norms(gallery, dtype)
+    negative_norms = -_safe_norms(squares)
+    buffer = gallery.new_empty((min(queries, len(query)), len(gallery)), dtype=dtype)
+    for part in torch.split(query, queries):
+        chunk = buffer[: len(part)]
+        _multiply(part, gallery, out=chunk)
+        if metric == "euclidean":
+            chunk.mul_(-2).add_(squares)
+        else:
+            chunk.div_(negative_norms)
+        if len(copies):
+            chunk[:, copies] = chunk[:, originals]
+        yield chunk
+
+
+def _multiply(query: torch.Tensor, gallery: torch.Tensor, *, out: torch.Tensor) -> None:
+    """Write the inner products into ``out``, in its precision, without widening all at once."""
+    if out.dtype == gallery.dtype:
+        torch.mm(query, gallery.T, out=out)
+        return
+    wide = query.to(out.dtype)
+    for start in range(0, len(gallery), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        out[:, rows] = wide @ gallery[rows].to(out.dtype).T
+
+
+def _squared_norms(features: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return each row's squared norm; in blocks, because squares of all would double memory."""
+    return torch.cat([rows.to(dtype).square().sum(1) for rows in torch.split(features, BLOCK_ROWS)])
+
+
+def _safe_norms(squares: torch.Tensor) -> torch.Tensor:
+    return squares.sqrt().clamp_min(torch.finfo(squares.dtype).tiny)
+
+
+def _crowded(gallery: torch.Tensor, squares: torch.Tensor, metric: Metric) -> bool:
+    """Return whether the embeddings' spread is lost in the digits their common mean takes."""
+    scale = torch.ones_like(squares) if metric == "euclidean" else 1 / _safe_norms(squares)
+    mean = scale @ gallery / len(gallery)
+    mean_square = (scale.square() * squares).mean()
+    return bool(mean_square - mean.square().sum() < CROWDED * mean_square)
+
+
+def _repeats(features: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of rows that repeat an earlier row, and of those earlier rows."""
+    step = max(1, features.shape[1] // SAMPLED_COLUMNS)
+    # Adding 0.0 turns -0.0 into 0.0: rows that are equal as numbers are then equal as bytes.
+    sample = (features[:, ::step] + 0.0).cpu().numpy()
+    first = _first_equal(row.tobytes() for row in sample)
+    suspects = np.flatnonzero(np.bincount(first)[first] > 1)
+    first = _first_equal((features[row] + 0.0).cpu().numpy().tobytes() for row in suspects)
+    repeated = first != np.arange(len(suspects))
+    return suspects[repeated], suspects[first[repeated]]
+
+
+def _first_equal(rows: Iterable[bytes]) -> np.ndarray:
+    """Return for each row the position of the first row equal to it."""
+    seen: dict[bytes, int] = {}
+    places = [seen.setdefault(row, place) for place, row in enumerate(rows)]
+    return np.array(places, dtype=np.int64)

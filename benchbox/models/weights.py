@@ -1,0 +1,121 @@
+"""Weights files: safetensors with a checked header; no pickle is ever read."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from benchbox.errors import BenchboxError
+from benchbox.files import write_bytes
+
+FORMAT = "benchbox-weights-1"
+"""Name and version of the layout; the key of the header's one entry."""
+
+
+def save_weights(model: nn.Module, path: Path, *, metadata: Mapping[str, str]) -> None:
+    """Write a model's state dict to ``path``, atomically and the same bytes every time.
+
+    Args:
+        model: on any device.
+        path: ends in ``.safetensors``.
+        metadata: anything worth knowing about the weights, such as their recipe.
+
+    Raises:
+        BenchboxError: the file cannot be written, or a tensor holds NaN or infinite values.
+    """
+    tensors = {
+        # Tied weights share memory, which the format refuses: each name gets its own copy.
+        key: tensor.detach().cpu().contiguous().clone()
+        for key, tensor in model.state_dict().items()
+    }
+    for key, tensor in tensors.items():
+        _refuse_non_finite(path, key, tensor)
+    # safetensors writes several metadata entries in random order, so there is only one.
+    header = {FORMAT: json.dumps(dict(metadata), sort_keys=True)}
+    write_bytes(path, save(tensors, metadata=header))
+
+
+def load_weights(model: nn.Module, path: Path) -> dict[str, str]:
+    """Load a file from `save_weights` into ``model`` and return the file's metadata.
+
+    Names, shapes and types have to match one to one (a wider floating type in the model is fine).
+    The model is not changed unless the whole file is good.
+
+    Raises:
+        BenchboxError: the file is missing, damaged, not ours, or another model's.
+    """
+    if not path.is_file():
+        raise BenchboxError(f"{path}: no such weights file.")
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            metadata = _metadata(path, file.metadata())
+            expected = model.state_dict()
+            _compare_names(path, set(file.keys()), set(expected))
+            tensors = {key: file.get_tensor(key) for key in expected}
+    except (SafetensorError, OSError) as error:
+        raise BenchboxError(
+            f"{path}: damaged, or not a safetensors file ({error}). Delete it and train again."
+        ) from error
+    for key, tensor in tensors.items():
+        _compare_tensors(path, key, tensor, expected[key])
+    with torch.no_grad():
+        for key, tensor in tensors.items():
+            expected[key].copy_(tensor)
+    return metadata
+
+
+def _metadata(path: Path, header: Mapping[str, str] | None) -> dict[str, str]:
+    entry = (header or {}).get(FORMAT)
+    if entry is None:
+        raise BenchboxError(
+            f"{path}: not a benchbox weights file of this version (no {FORMAT!r} in its header). "
+            'A timm state dict goes into pretrained = "…" instead.'
+        )
+    try:
+        metadata = json.loads(entry)
+    except ValueError as error:
+        raise BenchboxError(f"{path}: its header is not readable ({error}).") from error
+    if not isinstance(metadata, dict):
+        raise BenchboxError(f"{path}: its header holds no names and values.")
+    return {str(key): str(value) for key, value in metadata.items()}
+
+
+def _compare_names(path: Path, found: set[str], expected: set[str]) -> None:
+    problems = []
+    if missing := sorted(expected - found):
+        problems.append(f"missing {_some(missing)}")
+    if extra := sorted(found - expected):
+        problems.append(f"unexpected {_some(extra)}")
+    if problems:
+        raise BenchboxError(f"{path}: made for another model: {'; '.join(problems)}.")
+
+
+def _compare_tensors(path: Path, key: str, found: Tensor, expected: Tensor) -> None:
+    if found.shape != expected.shape:
+        raise BenchboxError(
+            f"{path}: {key!r} has shape {tuple(found.shape)}, the model's is "
+            f"{tuple(expected.shape)}. Check the backbone and the number of identities."
+        )
+    same_kind = found.is_floating_point() == expected.is_floating_point()
+    if not same_kind or torch.promote_types(found.dtype, expected.dtype) != expected.dtype:
+        raise BenchboxError(
+            f"{path}: {key!r} has type {found.dtype}, the model's is {expected.dtype}."
+        )
+    _refuse_non_finite(path, key, found)
+
+
+def _refuse_non_finite(path: Path, key: str, tensor: Tensor) -> None:
+    if not bool(torch.isfinite(tensor).all()):
+        raise BenchboxError(
+            f"{path}: {key!r} holds NaN or infinite values: the training diverged. Lower the "
+            "learning rate, or train in full precision."
+        )
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(repr(name) for name in names[:limit]) + more

@@ -1,0 +1,130 @@
+"""What a reader must know before trusting a run's numbers."""
+
+import math
+import statistics
+from itertools import groupby, pairwise
+from typing import Any
+
+from benchbox.reports.measurements import Measurements, measurements
+from benchbox.reports.run_folder import RunFolder
+
+_RAISES = 1.0
+"""Points of mAP that a defense must gain from a larger budget to be worth a caution."""
+
+_FEW_QUERIES = 200
+
+
+def cautions(run: RunFolder) -> list[str]:
+    """Return one sentence for each thing that limits what the run's numbers say."""
+    return [
+        *_unfinished(run),
+        *_left_out_queries(run),
+        *_few_queries(run),
+        *_disagreements(run),
+        *_stronger_attacks_that_hurt_less(run),
+    ]
+
+
+def describe(value: Any) -> str:
+    """Return a JSON value as a line to read: ``key: value; key: value`` for an object."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {describe(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(describe(item) for item in value)
+    if value is None:
+        return "not recorded"
+    return str(value)
+
+
+def _unfinished(run: RunFolder) -> list[str]:
+    lines = [f"Failed: {describe(failure)}." for failure in run.record.failures]
+    if run.record.finished is None:
+        lines.append("The run has not finished; run the same grid again to go on with it.")
+    names = run.record.names
+    missing = sum(measurements(run.results, names, pairs=p).missing for p in ("same", "transfer"))
+    if missing:
+        lines.append(f"{missing} planned results are missing; the tables print – for them.")
+    if run.record.git and run.record.git.dirty:
+        lines.append("The code had uncommitted changes, so the commit alone does not repeat it.")
+    return lines
+
+
+def _left_out_queries(run: RunFolder) -> list[str]:
+    lines = []
+    by_dataset = dict(zip(run.results["cell"], run.results["test_dataset"], strict=True))
+    counts: dict[tuple[str, str], int] = {}
+    for cell, record in run.record.cells.items():
+        dataset = by_dataset.get(cell)
+        if dataset is None:
+            continue
+        for kind, count in (("lone", record.lone_queries), ("skipped", record.skipped_queries)):
+            counts[dataset, kind] = max(counts.get((dataset, kind), 0), count)
+    says = {
+        "lone": "are the only one of their identity: MetricIFGSM has no other query to push them "
+        "from and starts them at a random point.",
+        "skipped": "have no valid match in the gallery and are left out of mAP and Rank-k.",
+    }
+    for (dataset, kind), count in counts.items():
+        if count:
+            title = run.record.names.title("datasets", dataset)
+            lines.append(f"{title}: {count} queries {says[kind]}")
+    return lines
+
+
+def _few_queries(run: RunFolder) -> list[str]:
+    lines = []
+    for name in run.record.names.sorted("datasets", run.results["test_dataset"]):
+        queries = int(run.results.loc[run.results["test_dataset"] == name, "queries"].min())
+        if queries < _FEW_QUERIES:
+            title = run.record.names.title("datasets", name)
+            lines.append(
+                f"{title} has {queries} queries: one of them moves Rank-1 by "
+                f"{100 / queries:.2f} points, so small differences mean little."
+            )
+    return lines
+
+
+def _disagreements(run: RunFolder) -> list[str]:
+    """Compare mAP with the identities' mean AP, weighted by their queries: they are the same."""
+    weighted = (run.per_id["ap"] * run.per_id["queries"]).groupby(run.per_id["cell"]).sum()
+    weights = run.per_id["queries"].groupby(run.per_id["cell"]).sum()
+    by_identity = 100 * weighted / weights
+    lines = []
+    for cell, value in zip(run.results["cell"], run.results["mAP"], strict=True):
+        if cell not in by_identity.index:
+            lines.append(f"per_id.csv has no row for cell {cell}.")
+        elif not math.isclose(by_identity[cell], value, abs_tol=0.005):
+            lines.append(
+                f"Cell {cell}: results.csv says {value:.2f} mAP, per_id.csv {by_identity[cell]:.2f}"
+                "; one of them is wrong. Run the grid again."
+            )
+    return lines
+
+
+def _stronger_attacks_that_hurt_less(run: RunFolder) -> list[str]:
+    lines: list[str] = []
+    for pairs in ("same", "transfer"):
+        lines += _weaker_with_budget(measurements(run.results, run.record.names, pairs=pairs))
+    return lines
+
+
+def _weaker_with_budget(cells: Measurements) -> list[str]:
+    lines = []
+    attacked = [condition for condition in cells.conditions if not condition.is_clean]
+    clean = [condition for condition in cells.conditions if condition.is_clean]
+    for group in cells.groups:
+        for defense in cells.defenses:
+            for _, same in groupby(attacked, key=lambda c: (c.attack, c.steps, c.step_size_255)):
+                for weaker, stronger in pairwise([*clean, *same]):
+                    before = cells.at(group, defense, weaker)
+                    after = cells.at(group, defense, stronger)
+                    gains = [after[s].mAP - before[s].mAP for s in after if s in before]
+                    gain = statistics.fmean(gains) if gains else 0.0
+                    if gain > _RAISES:
+                        lines.append(
+                            f"{cells.group_title(group)}, {cells.names.title('defenses', defense)}"
+                            f": mAP under {cells.condition_title(stronger)} is {gain:.2f} "
+                            f"points above {cells.condition_title(weaker)}. An attack that gets "
+                            "weaker with its budget may be fooled by a masked gradient."
+                        )
+    return lines

@@ -1,0 +1,43 @@
+"""What a query goes through before it is embedded: nothing, or an attack within a budget."""
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Decimal
+
+CLEAN_ATTACK = "none"
+"""The name that stands in results.csv for an unattacked query."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Clean, or an attack with its budget: a column of the tables.
+
+    Attributes:
+        attack: the registry's name, ``none`` for clean.
+        eps_255: L∞ budget in units of 1/255; 0 for clean.
+        steps: ascent steps; 0 for clean.
+        step_size_255: step size in units of 1/255; 0 for clean.
+    """
+
+    attack: str
+    eps_255: float = 0.0
+    steps: int = 0
+    step_size_255: float = 0.0
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the query is left as it is."""
+        return self.attack == CLEAN_ATTACK
+
+    @property
+    def budget(self) -> str:
+        """The budget and steps as the paper heads its columns: ``8/255-16``."""
+        return f"{fraction_of_255(self.eps_255)}-{self.steps}"
+
+
+CLEAN = Condition(CLEAN_ATTACK)
+
+
+def fraction_of_255(value_255: float) -> str:
+    """Return ``8.0`` as ``"8/255"``, with at most three decimals: ``0.5`` as ``"0.5/255"``."""
+    rounded = Decimal(repr(value_255)).quantize(Decimal("0.001"), rounding=ROUND_HALF_EVEN)
+    return f"{rounded.normalize():f}/255"

@@ -1,0 +1,170 @@
+"""run.json: where a run's numbers come from, and what its tables call things."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchbox.errors import BenchboxError
+from benchbox.reports.conditions import CLEAN, Condition
+
+Kind = Literal["defenses", "attacks", "datasets", "backbones"]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What tables call things, in which order they stand, and which cells were planned.
+
+    Attributes:
+        titles: kind → registry name → what is printed.
+        order: kind → registry names in the order of the table.
+        pairs: planned (train dataset, test dataset).
+        conditions: planned columns.
+        seeds: planned seeds.
+
+    A name without a title is printed as it is; one without a place stands last. Where nothing is
+    planned, what the results hold is taken for the plan.
+    """
+
+    titles: dict[str, dict[str, str]] = field(default_factory=dict)
+    order: dict[str, list[str]] = field(default_factory=dict)
+    pairs: tuple[tuple[str, str], ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+    def title(self, kind: Kind, name: str) -> str:
+        """Return what is printed for a registry name."""
+        return self.titles.get(kind, {}).get(name) or name
+
+    def pair_title(self, train: str, test: str) -> str:
+        """Return ``A``, or ``A → B`` for a model trained on A and tested on B."""
+        title = self.title("datasets", train)
+        return title if train == test else f"{title} → {self.title('datasets', test)}"
+
+    def sorted(self, kind: Kind, names: Iterable[str]) -> list[str]:
+        """Return the names without repeats, in the order of the table."""
+        place = {name: index for index, name in enumerate(self.order.get(kind, []))}
+        return sorted(set(names), key=lambda name: (place.get(name, len(place)), name))
+
+    def planned(self, kind: Kind) -> list[str]:
+        """Return the names that the order lists."""
+        return self.order.get(kind, [])
+
+
+class Split(BaseModel):
+    """How large a split is; None where it was not recorded."""
+
+    images: int | None = None
+    ids: int | None = None
+    cameras: int | None = None
+
+
+class DatasetRecord(BaseModel):
+    """A dataset as the run found it."""
+
+    digest: str | None = None
+    root: str | None = None
+    size: str | None = None
+    train: Split = Split()
+    query: Split = Split()
+    gallery: Split = Split()
+
+
+class CellRecord(BaseModel):
+    """What results.csv does not say of a cell."""
+
+    skipped_queries: int = 0
+    lone_queries: int = 0
+    train_stage: str | None = None
+    overrides: dict[str, Any] = {}
+
+
+class GitRecord(BaseModel):
+    """The commit the run was made from; None outside a checkout."""
+
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class RunRecord(BaseModel):
+    """A run's provenance. Keys this version does not know are left unread."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    schema_: Literal[1]
+    name: str
+    title: str = ""
+    started: str | None = None
+    finished: str | None = None
+    versions: dict[str, str | None] = {}
+    git: GitRecord | None = None
+    device: Any = None
+    datasets: dict[str, DatasetRecord] = {}
+    titles: dict[str, dict[str, str]] = {}
+    order: dict[str, list[str]] = {}
+    grid: dict[str, Any] = {}
+    cells: dict[str, CellRecord] = {}
+    failures: list[Any] = []
+
+    @property
+    def names(self) -> Names:
+        """Titles and order as recorded, and what the grid planned."""
+        return Names(
+            titles=self.titles,
+            order=self.order,
+            pairs=_planned_pairs(self.grid),
+            conditions=_planned_conditions(self.grid),
+            seeds=tuple(seed for seed in self.grid.get("seeds", ()) if isinstance(seed, int)),
+        )
+
+
+def read_record(path: Path) -> RunRecord:
+    """Return what run.json holds.
+
+    Raises:
+        BenchboxError: it is missing, no JSON, of another schema, or a key has the wrong type.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchboxError(
+            f"{path}: cannot be read ({error.strerror}). A run's folder holds it: is this one?"
+        ) from error
+    except ValueError as error:
+        raise BenchboxError(f"{path}: not valid JSON ({error}). Run the grid again.") from error
+    if not isinstance(content, dict) or content.get("schema") != 1:
+        schema = content.get("schema") if isinstance(content, dict) else None
+        raise BenchboxError(
+            f"{path}: schema is {schema!r}, expected 1. Use the benchbox that made the run, "
+            "or run the grid again with this one."
+        )
+    try:
+        return RunRecord.model_validate({**content, "schema_": 1})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        raise BenchboxError(f"{path}: {key}: {fault['msg']}. Run the grid again.") from error
+
+
+def _planned_pairs(grid: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    try:
+        own = [(str(name), str(name)) for name in grid["datasets"]]
+        return (*own, *((str(a), str(b)) for a, b in grid.get("transfers", ())))
+    except (KeyError, TypeError, ValueError):
+        return ()
+
+
+def _planned_conditions(grid: dict[str, Any]) -> tuple[Condition, ...]:
+    try:
+        steps = int(grid["steps"])
+        step_size_255 = float(Fraction(grid["step_size"]) * 255)
+        budgets = [float(Fraction(budget) * 255) for budget in grid["budgets"]]
+        attacks = [str(attack) for attack in grid["attacks"]]
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return ()
+    attacked = (Condition(a, eps, steps, step_size_255) for a in attacks for eps in budgets)
+    return (CLEAN, *attacked)

@@ -1,0 +1,27 @@
+"""The contact sheets of a run's datasets, drawn from where the run found them."""
+
+from pathlib import Path
+
+from benchbox.data.reading import list_dataset
+from benchbox.errors import BenchboxError
+from benchbox.reports.contact_sheet import contact_sheet, pick_identities
+from benchbox.reports.record import read_record
+
+
+def write_contact_sheets(run: Path) -> dict[str, Path]:
+    """Write ``figures/<dataset>.png`` for each dataset of a run; return them by dataset name.
+
+    A dataset that is not on this machine is left out: a run's folder may have travelled.
+    """
+    sheets: dict[str, Path] = {}
+    for name, dataset in read_record(run / "run.json").datasets.items():
+        if dataset.root is None:
+            continue
+        try:
+            listed = list_dataset(Path(dataset.root), name=name)
+        except BenchboxError:
+            continue
+        picked = pick_identities(listed.train)
+        file = name.replace("/", "_").replace(":", "_")
+        sheets[name] = contact_sheet(picked, run / "figures" / f"contact_sheet_{file}.png")
+    return sheets

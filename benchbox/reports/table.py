@@ -1,0 +1,115 @@
+"""A table once, in every form it is read: Markdown, CSV, LaTeX, HTML and the terminal."""
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+from rich.table import Table as RichTable
+
+from benchbox.reports.as_html import table_to_html
+from benchbox.reports.as_latex import table_to_latex
+from benchbox.reports.as_rich import table_to_rich
+from benchbox.reports.as_text import table_to_csv, table_to_markdown
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header cell. An empty text under a cell continues that cell downwards.
+
+    Attributes:
+        text: what is printed.
+        columns: how many columns it spans.
+    """
+
+    text: str
+    columns: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A body cell."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """An immutable table.
+
+    Attributes:
+        title: a few words.
+        caption: what one must know to read the numbers.
+        header: rows of cells whose spans add up to the width.
+        rows: the body; every row has the full width.
+        group_columns: how many leading columns name the group a row is in. Groups are set off by
+            rules, and their names are printed once.
+        label_columns: how many leading columns hold text rather than values, the group's included.
+
+    Raises:
+        ValueError: a row has another width than the rest.
+    """
+
+    title: str
+    caption: str
+    header: tuple[tuple[Header, ...], ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    group_columns: int = 0
+    label_columns: int = 1
+
+    def __post_init__(self) -> None:
+        widths = {sum(cell.columns for cell in row) for row in self.header}
+        widths |= {len(row) for row in self.rows}
+        if len(widths) != 1:
+            raise ValueError(f"{self.title}: rows have different widths: {sorted(widths)}")
+
+    @property
+    def width(self) -> int:
+        """The number of columns."""
+        return sum(cell.columns for cell in self.header[0])
+
+    def header_row(self, level: int) -> list[str]:
+        """Return the texts of a header row, one per column; none where there is no such row."""
+        if level >= len(self.header):
+            return []
+        return [cell.text for cell in self.header[level] for _ in range(cell.columns)]
+
+    def headings(self, separator: str = " ") -> list[str]:
+        """Return one heading per column, the header's rows joined by ``separator``."""
+        spread = [self.header_row(level) for level in range(len(self.header))]
+        columns = zip(*spread, strict=True)
+        return [separator.join(text for text in texts if text) for texts in columns]
+
+    def group_of(self, row: tuple[Cell, ...]) -> tuple[str, ...]:
+        """Return the names of the group a row is in, outermost first."""
+        return tuple(cell.text for cell in row[: self.group_columns])
+
+    def new_from(self, index: int) -> int:
+        """Return the first column of row ``index`` whose group is not the previous row's.
+
+        It is 0 for the first row, and ``group_columns`` where the group goes on.
+        """
+        if index == 0:
+            return 0
+        group, previous = self.group_of(self.rows[index]), self.group_of(self.rows[index - 1])
+        pairs = zip(group, previous, strict=True)
+        return next((level for level, (a, b) in enumerate(pairs) if a != b), len(group))
+
+    def to_csv(self) -> str:
+        """Return the table as CSV: one header row, group names in every row, no emphasis."""
+        return table_to_csv(self)
+
+    def to_markdown(self) -> str:
+        """Return the table as GitHub's Markdown, title above and caption below."""
+        return table_to_markdown(self)
+
+    def to_latex(self) -> str:
+        """Return a ``table*`` environment for packages booktabs, multirow and graphicx."""
+        return table_to_latex(self)
+
+    def to_html(self) -> Markup:
+        """Return the table, escaped, in a box that scrolls sideways on a narrow screen."""
+        return table_to_html(self)
+
+    def to_rich(self, *, width: int = 120) -> RichTable:
+        """Return the table for a terminal of ``width`` columns."""
+        return table_to_rich(self, width=width)

@@ -1,0 +1,203 @@
+"""The tables of a run, laid out as the paper's Table 2."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from itertools import groupby
+
+import pandas as pd
+
+from benchbox.reports.conditions import fraction_of_255
+from benchbox.reports.measurements import Group, Measurements, Pairs, Place, Score, measurements
+from benchbox.reports.record import Names
+from benchbox.reports.table import Cell, Header, Table
+
+MISSING = "–"
+CONVENTION_TITLES = {
+    "trapezoid": "trapezoid form (official Market-1501 evaluation)",
+    "step": "step form (torchreid, fast-reid)",
+}
+_TITLES = {"same": "White-box robustness", "transfer": "White-box robustness on unseen domains"}
+
+# A cell's text and the mAP that bold type is decided by; None where nothing was measured.
+_Shown = tuple[str, float | None]
+
+
+def white_box(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") -> Table:
+    """Return mAP/Rank-1 of every defense, clean and attacked, over all seeds.
+
+    With one seed a cell is that run's result; with more it is mean±std, the sample standard
+    deviation (n − 1). A mean over fewer seeds than the table's gives its n.
+
+    Args:
+        results: results.csv, as :func:`benchbox.reports.run_folder.read_results` returns it.
+        names: titles, order and plan.
+        pairs: ``same`` for models tested where they were trained, ``transfer`` for the others.
+
+    Raises:
+        BenchboxError: two rows have the same place in the table.
+    """
+    cells = measurements(results, names, pairs=pairs)
+    seeds = ", ".join(map(str, cells.seeds))
+    if len(cells.seeds) == 1:
+        how = f"One run per cell, seed {seeds}."
+    else:
+        how = f"Mean±sample standard deviation (n − 1) over n = {len(cells.seeds)} seeds ({seeds})."
+
+    def show(place: Place) -> _Shown:
+        return _over_seeds(list(cells.at(*place).values()), expected=len(cells.seeds))
+
+    return _layout(cells, show, title=_TITLES[pairs], caption=_caption(results, cells, how))
+
+
+def best_run(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") -> Table:
+    """Return mAP/Rank-1 of each defense's best run, the way the paper reports.
+
+    Zhou et al. 2025 "run each experiment three times and report the best-performing result"
+    without saying best in what. Here a row is one run, never a mixture of several: the seed with
+    the highest mAP averaged over all columns, clean included. Only a seed with every column filled
+    can be chosen, since means over different columns do not compare. On a tie the lower seed wins.
+
+    Raises:
+        BenchboxError: two rows have the same place in the table.
+    """
+    cells = measurements(results, names, pairs=pairs)
+    chosen = {(g, d): best_seed(cells, g, d) for g in cells.groups for d in cells.defenses}
+    how = (
+        f"Each row is one run of {len(cells.seeds)} (seeds {', '.join(map(str, cells.seeds))}): "
+        "the one with the highest mAP averaged over all columns, chosen on these very test "
+        "queries. That flatters every row: compare by mean±std."
+    )
+    incomplete = sum(seed is None for seed in chosen.values())
+    if incomplete:
+        how += f" {incomplete} of {len(chosen)} rows have no complete run yet."
+
+    def show(place: Place) -> _Shown:
+        seed = chosen[place[0], place[1]]
+        scores = [] if seed is None else [cells.at(*place)[seed]]
+        return _over_seeds(scores, expected=1)
+
+    def seed_of(group: Group, defense: str) -> str:
+        seed = chosen[group, defense]
+        return MISSING if seed is None else str(seed)
+
+    title = f"{_TITLES[pairs]}, best of {len(cells.seeds)} runs"
+    caption = _caption(results, cells, how)
+    return _layout(cells, show, title=title, caption=caption, extra=("Seed", seed_of))
+
+
+def best_seed(cells: Measurements, group: Group, defense: str) -> int | None:
+    """Return the seed with the highest mean mAP over all conditions; None if none is complete."""
+    means: dict[int, float] = {}
+    for seed in cells.seeds:
+        scores = [cells.at(group, defense, c).get(seed) for c in cells.conditions]
+        complete = [score.mAP for score in scores if score is not None]
+        if len(complete) == len(scores):
+            means[seed] = statistics.fmean(complete)
+    return max(means, key=lambda seed: means[seed], default=None)
+
+
+def _over_seeds(scores: list[Score], *, expected: int) -> _Shown:
+    if not scores:
+        return MISSING, None
+    note = f" (n={len(scores)})" if len(scores) < expected else ""
+    mean_map = statistics.fmean(score.mAP for score in scores)
+    texts = [_mean_and_std([s.mAP for s in scores]), _mean_and_std([s.rank1 for s in scores])]
+    return "/".join(texts) + note, mean_map
+
+
+def _mean_and_std(values: list[float]) -> str:
+    mean = f"{statistics.fmean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean}±{statistics.stdev(values):.2f}"
+
+
+def _layout(
+    cells: Measurements,
+    show: Callable[[Place], _Shown],
+    *,
+    title: str,
+    caption: str,
+    extra: tuple[str, Callable[[Group, str], str]] | None = None,
+) -> Table:
+    """Lay cells out as the paper's Table 2, with one more label column if asked for."""
+    labels = ["Model", "Dataset", "Defense", *([extra[0]] if extra else [])]
+    top, below = [Header(text) for text in labels], [Header("") for _ in labels]
+    for attack, same in groupby(cells.conditions, key=lambda condition: condition.attack):
+        conditions = list(same)
+        if conditions[0].is_clean:
+            top.append(Header("Clean"))
+            below.append(Header(""))
+        else:
+            top.append(Header(cells.names.title("attacks", attack), columns=len(conditions)))
+            below += [Header(cells.budget(condition)) for condition in conditions]
+    rows: list[tuple[Cell, ...]] = []
+    for group in cells.groups:
+        shown = [[show((group, d, c)) for c in cells.conditions] for d in cells.defenses]
+        best = [_best(value for _, value in column) for column in zip(*shown, strict=True)]
+        for defense, values in zip(cells.defenses, shown, strict=True):
+            texts = [*cells.group_titles(group), cells.names.title("defenses", defense)]
+            if extra:
+                texts.append(extra[1](group, defense))
+            printed = [_printed(value) for _, value in values]
+            rows.append(
+                (
+                    *(Cell(text) for text in texts),
+                    *(
+                        Cell(text, bold=value is not None and value == column_best)
+                        for (text, _), value, column_best in zip(values, printed, best, strict=True)
+                    ),
+                )
+            )
+    header = (tuple(top), tuple(below))
+    return Table(title, caption, header, tuple(rows), group_columns=2, label_columns=len(labels))
+
+
+def _printed(value: float | None) -> str | None:
+    return None if value is None else f"{value:.2f}"
+
+
+def _best(values: Iterable[float | None]) -> str | None:
+    """Return the highest mAP as printed; None where fewer than two are there to compare.
+
+    What prints alike is bold alike: two decimals do not say which of the two is better.
+    """
+    measured = [value for value in values if value is not None]
+    return _printed(max(measured)) if len(measured) > 1 else None
+
+
+def _caption(results: pd.DataFrame, cells: Measurements, how: str) -> str:
+    conventions = sorted({CONVENTION_TITLES.get(c, c) for c in results["ap_convention"]})
+    step_sizes = sorted({c.step_size_255 for c in cells.conditions if not c.is_clean})
+    steps = ", ".join(fraction_of_255(size) for size in step_sizes)
+    attacked = (
+        f" Queries are attacked, the gallery stays clean; columns read L∞ budget-steps, "
+        f"step size {steps}."
+        if step_sizes
+        else ""
+    )
+    missing = (
+        f" Missing: {cells.missing} of {cells.planned} results; {MISSING} is a cell without any."
+        if cells.missing
+        else ""
+    )
+    return (
+        f"mAP/Rank-1 in %, measured on this machine. Average precision in "
+        f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
+        f"Bold: highest mAP of a column within its block.{missing}"
+    )
+
+
+def split_sizes(results: pd.DataFrame, cells: Measurements) -> str:
+    """Return ``Market: 3368 queries, 15913 gallery images.`` for each dataset tested on."""
+    parts = []
+    for name in cells.names.sorted("datasets", (group.test for group in cells.groups)):
+        rows = results.loc[results["test_dataset"] == name]
+        if not rows.empty:
+            queries, gallery = (_span(rows[column]) for column in ("queries", "gallery"))
+            title = cells.names.title("datasets", name)
+            parts.append(f"{title}: {queries} queries, {gallery} gallery images")
+    return f"{'; '.join(parts)}." if parts else ""
+
+
+def _span(values: "pd.Series[int]") -> str:
+    low, high = int(values.min()), int(values.max())
+    return f"{low}" if low == high else f"{low} to {high}"

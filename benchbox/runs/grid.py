@@ -1,0 +1,211 @@
+"""A grid: the lists whose product is a run, read from a TOML file and checked to the last key."""
+
+import tomllib
+from dataclasses import asdict, fields, is_dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
+
+from benchbox.data.finding import DATASETS
+from benchbox.data.sidewalk import SIZES
+from benchbox.errors import BenchboxError, unknown_name
+from benchbox.models.registry import check_backbone
+from benchbox.runs.registry import Registry
+
+T = TypeVar("T")
+
+
+def parse_fraction(value: object) -> Fraction:
+    """Return a budget or step size written as ``"8/255"`` (exactly; never as a decimal).
+
+    Raises:
+        ValueError: it is not a string ``a/b`` with 0 ≤ a/b ≤ 1.
+    """
+    if isinstance(value, Fraction):
+        return value
+    if not isinstance(value, str):
+        raise ValueError('expected a string such as "8/255"')
+    try:
+        fraction = Fraction(value.replace(" ", ""))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError('expected a fraction such as "8/255"') from None
+    if not 0 <= fraction <= 1:
+        raise ValueError("expected a fraction between 0 and 1 of the pixel range")
+    return fraction
+
+
+Budget = Annotated[Fraction, BeforeValidator(parse_fraction)]
+
+
+class Grid(BaseModel):
+    """What to run. Every key of a grid file, with its default.
+
+    Attributes:
+        name: of the run, short.
+        title: one line for tables and reports.
+        datasets: each is trained on and its queries are attacked.
+        transfers: further pairs [trained on, tested on].
+        sidewalk_size: which size of the rendered datasets.
+        backbones: names the model registry knows, timm's included.
+        pretrained: start from ImageNet weights; a path names a local file.
+        image_size: [height, width] fed to the network.
+        defenses: rows, in the order of the table.
+        attacks: column groups, in order; clean is always there.
+        budgets: L∞ budgets, as fractions of the pixel range.
+        steps: of every attack.
+        step_size: of every attack.
+        guides: ``reference`` or ``exclude``: are a query's own embedding and copies of it among
+            its push guides, as in the reference implementation.
+        distance: what an attack ascends: ``squared`` Euclidean (reference) or ``euclidean``.
+        seeds: one model per seed.
+        ap: average precision by ``trapezoid`` (official Market-1501) or ``step`` (torchreid).
+        precision: of embedding and attacking, ``fp32`` or ``bf16``.
+        keep_adversarial: store the adversarial queries, for figures and black-box tests.
+        training: overrides of every recipe's training.
+        recipe: overrides by recipe name.
+        guard: overrides by defense name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str = ""
+    datasets: list[str] = Field(min_length=1)
+    transfers: list[tuple[str, str]] = []
+    sidewalk_size: str = "tiny"
+    backbones: list[str] = Field(default=["resnet50"], min_length=1)
+    pretrained: bool | str = True
+    image_size: tuple[int, int] = (256, 128)
+    defenses: list[str] = Field(min_length=1)
+    attacks: list[str] = Field(default=["fna", "sma", "ifgsm"])
+    budgets: list[Budget] = Field(default=[Fraction(8, 255), Fraction(10, 255)], min_length=1)
+    steps: int = Field(default=16, ge=1, le=10_000)
+    step_size: Budget = Fraction(1, 255)
+    guides: Literal["reference", "exclude"] = "reference"
+    distance: Literal["squared", "euclidean"] = "squared"
+    seeds: list[int] = Field(default=[0], min_length=1)
+    ap: Literal["trapezoid", "step"] = "trapezoid"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    keep_adversarial: bool = False
+    training: dict[str, Any] = {}
+    recipe: dict[str, dict[str, Any]] = {}
+    guard: dict[str, dict[str, Any]] = {}
+
+    @field_validator("datasets", "backbones", "defenses", "attacks", "budgets", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: list[Any]) -> list[Any]:
+        repeated = {str(v) for v in values if values.count(v) > 1}
+        if repeated:
+            raise ValueError(f"{', '.join(sorted(repeated))} stands there twice")
+        return values
+
+    @field_validator("image_size")
+    @classmethod
+    def _sensible_size(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not all(16 <= side <= 1024 for side in value):
+            raise ValueError("expected [height, width] between 16 and 1024 pixels")
+        return value
+
+
+def read_grid(path: Path, registry: Registry) -> Grid:
+    """Return the grid in a TOML file.
+
+    Raises:
+        BenchboxError: one line a fault, each with file, key, value and what is allowed.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchboxError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BenchboxError(f"{path}: not valid TOML: {error}.") from error
+    for key in content:
+        if key not in Grid.model_fields:
+            raise unknown_name("key", key, Grid.model_fields, where=str(path))
+    try:
+        # Through JSON, in whose strict mode an array is a tuple but "16" is no integer.
+        grid = Grid.model_validate_json(TypeAdapter(Any).dump_json(content))
+    except ValidationError as error:
+        raise BenchboxError("\n".join(_faults(path, error))) from error
+    _require_known_names(grid, path, registry)
+    return grid
+
+
+def _faults(path: Path, error: ValidationError) -> list[str]:
+    lines = []
+    for fault in error.errors():
+        key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        given = "" if fault["type"] == "missing" else f", not {fault['input']!r}"
+        lines.append(f"{path}: {key.lstrip('.')}: {message}{given}.")
+    return lines
+
+
+def _require_known_names(grid: Grid, path: Path, registry: Registry) -> None:
+    def known(key: str, kind: str, names: list[str], allowed: Any) -> None:
+        for name in names:
+            if name not in allowed:
+                raise unknown_name(kind, name, allowed, where=f"{path}: {key}")
+
+    known("attacks", "attack", grid.attacks, registry.attacks)
+    known("defenses", "defense", grid.defenses, registry.defenses)
+    known("sidewalk_size", "size", [grid.sidewalk_size], SIZES)
+    known("guard", "defense", list(grid.guard), registry.defenses)
+    for name in grid.backbones:
+        check_backbone(name, where=f"{path}: backbones")
+    recipes = {defense.recipe.name for defense in registry.defenses.values()}
+    known("recipe", "recipe", list(grid.recipe), recipes)
+    for key, names in (
+        ("datasets", grid.datasets),
+        ("transfers", [name for pair in grid.transfers for name in pair]),
+    ):
+        known(key, "dataset", [n for n in names if not n.startswith("path:")], DATASETS)
+
+
+def override(instance: T, changes: dict[str, Any], *, where: str) -> T:
+    """Return a copy of a frozen dataclass with some fields changed, checked by their types.
+
+    Nested dataclasses take nested tables; a float field also takes a fraction such as "8/255".
+
+    Args:
+        instance: such as a recipe with its defaults.
+        changes: field name → new value, as read from TOML.
+        where: file and table, for errors.
+
+    Raises:
+        BenchboxError: an unknown field or a value of the wrong type.
+    """
+    if not is_dataclass(instance) or isinstance(instance, type):
+        raise BenchboxError(f"{where}: {instance!r} has no parameters to override.")
+    current = {field.name: getattr(instance, field.name) for field in fields(instance)}
+    for key, value in changes.items():
+        if key not in current:
+            raise unknown_name("parameter", key, current, where=where)
+        if is_dataclass(current[key]) and isinstance(value, dict):
+            current[key] = override(current[key], value, where=f"{where}.{key}")
+        elif isinstance(current[key], float) and isinstance(value, str):
+            try:
+                current[key] = float(parse_fraction(value))
+            except ValueError as error:
+                raise BenchboxError(f"{where}.{key}: {error}, not {value!r}.") from error
+        else:
+            current[key] = value
+    plain = {
+        k: asdict(v) if is_dataclass(v) and not isinstance(v, type) else v
+        for k, v in current.items()
+    }
+    adapter: TypeAdapter[T] = TypeAdapter(type(instance))
+    try:
+        return adapter.validate_json(TypeAdapter(Any).dump_json(plain), strict=True)
+    except ValidationError as error:
+        raise BenchboxError("\n".join(_faults(Path(where), error))) from error

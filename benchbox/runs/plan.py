@@ -1,0 +1,174 @@
+"""From a grid to cells and stages: the product of its lists, with everything resolved."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from attacks import Attack
+from benchbox.errors import BenchboxError
+from benchbox.runs.grid import Grid, override
+from benchbox.runs.registry import Registry
+from benchbox.runs.stages import AttackStage, Data, EmbedStage, RankStage, Stage, TrainStage
+from benchbox.training.recipe import Recipe
+from defenses import Defense
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of results.csv.
+
+    Attributes:
+        train_dataset: trained on.
+        test_dataset: its queries are attacked.
+        backbone: name.
+        defense: name.
+        attack: name, or ``none`` for clean.
+        budget: of the attack; 0 for clean.
+        seed: of training and random starts.
+        overrides: what the grid changed in recipe and guard.
+        rank: the stage that gives the numbers.
+    """
+
+    train_dataset: str
+    test_dataset: str
+    backbone: str
+    defense: str
+    attack: str
+    budget: Fraction
+    seed: int
+    overrides: Mapping[str, Any]
+    rank: RankStage
+
+    @property
+    def id(self) -> str:
+        """Names the cell in all files of a run: the start of its rank stage's digest."""
+        return self.rank.key[:16]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cells of a run in the table's order, and every stage they need, each once."""
+
+    grid: Grid
+    cells: tuple[Cell, ...]
+    stages: tuple[Stage, ...]
+    defenses: Mapping[str, Defense]
+
+
+def resolve_defense(grid: Grid, defense: Defense, *, where: str) -> tuple[Defense, dict[str, Any]]:
+    """Return a defense with the grid's overrides applied, and those overrides."""
+    changes: dict[str, Any] = {}
+    recipe = defense.recipe
+    if grid.training:
+        changes["training"] = grid.training
+        recipe = override(recipe, {"training": grid.training}, where=f"{where}: [training]")
+    if own := grid.recipe.get(recipe.name):
+        changes["recipe"] = own
+        recipe = override(recipe, own, where=f"{where}: [recipe.{recipe.name}]")
+    guard = defense.guard
+    if own := grid.guard.get(defense.name):
+        changes["guard"] = own
+        if guard is None:
+            raise BenchboxError(f"{where}: [guard.{defense.name}]: this defense has no guard.")
+        guard = override(guard, own, where=f"{where}: [guard.{defense.name}]")
+    return replace(defense, recipe=recipe, guard=guard), changes
+
+
+def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, where: str) -> Plan:
+    """Return the cells and stages of a grid.
+
+    Args:
+        grid: validated.
+        registry: attacks and defenses.
+        digests: of each dataset the grid names.
+        where: the grid's file, for errors about overrides.
+
+    Raises:
+        BenchboxError: an override does not fit.
+    """
+    resolved = {
+        name: resolve_defense(grid, registry.defenses[name], where=where) for name in grid.defenses
+    }
+    vanilla, _ = resolve_defense(grid, registry.defenses["origin"], where=where)
+    attacks = [_attack(grid, registry.attacks[name]) for name in grid.attacks]
+    data = {name: Data(name, digest, grid.image_size) for name, digest in digests.items()}
+    pairs = [(name, name) for name in grid.datasets] + list(grid.transfers)
+    cells = []
+    for backbone, (source, target), (defense, changes), seed in product(
+        grid.backbones, pairs, resolved.values(), grid.seeds
+    ):
+        train = _training(grid, data[source], backbone, defense.recipe, vanilla.recipe, seed)
+        clean = EmbedStage(
+            train=train, data=data[target], guard=defense.guard, precision=grid.precision
+        )
+        for attack, budget, rank in _ranks(grid, clean, attacks, seed):
+            cells.append(
+                Cell(source, target, backbone, defense.name, attack, budget, seed, changes, rank)
+            )
+    stages = _all_stages([cell.rank for cell in cells])
+    return Plan(grid, tuple(cells), stages, {name: d for name, (d, _) in resolved.items()})
+
+
+def _attack(grid: Grid, attack: type[Attack]) -> Attack:
+    return attack(
+        eps=float(max(grid.budgets)),
+        steps=grid.steps,
+        step_size=float(grid.step_size),
+        own=grid.guides,
+        distance=grid.distance,
+    )
+
+
+def _training(
+    grid: Grid, data: Data, backbone: str, recipe: Recipe, vanilla: Recipe, seed: int
+) -> TrainStage:
+    parent = None
+    if recipe.start == "vanilla":
+        parent = _training(grid, data, backbone, vanilla, vanilla, seed)
+    pretrained = grid.pretrained
+    if isinstance(pretrained, str):
+        pretrained = str(Path(pretrained).expanduser().resolve())
+    return TrainStage(
+        data=data,
+        backbone=backbone,
+        pretrained=pretrained,
+        recipe=recipe,
+        seed=seed,
+        parent=parent,
+    )
+
+
+def _ranks(
+    grid: Grid, clean: EmbedStage, attacks: Sequence[Attack], seed: int
+) -> list[tuple[str, Fraction, RankStage]]:
+    """Return (attack, budget, stage) of one row: clean first, then attack by attack."""
+    ranks = [("none", Fraction(0), RankStage(clean=clean, ap=grid.ap))]
+    for attack in attacks:
+        attacked = AttackStage(
+            clean=clean,
+            attack=attack,
+            budgets=tuple(grid.budgets),
+            seed=seed,
+            keep=grid.keep_adversarial,
+        )
+        for budget in grid.budgets:
+            rank = RankStage(clean=clean, ap=grid.ap, attacked=attacked, budget=budget)
+            ranks.append((attack.name, budget, rank))
+    return ranks
+
+
+def _all_stages(ends: Sequence[Stage]) -> tuple[Stage, ...]:
+    found: dict[str, Stage] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage.key not in found:
+            for need in stage.needs:
+                visit(need)
+            found[stage.key] = stage
+
+    for stage in ends:
+        visit(stage)
+    return tuple(found.values())

@@ -1,0 +1,315 @@
+"""``benchbox run``: resolve a grid, do what is missing, write the run's folder."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from rich.console import Console
+
+from benchbox.data.finding import how_to_get, open_dataset, planned_digest
+from benchbox.data.protocol import ReidDataset
+from benchbox.errors import BenchboxError
+from benchbox.files import cannot_write, write_json
+from benchbox.runs.display import Display
+from benchbox.runs.executor import Done, Event, Executor, Failed, LocalProcesses
+from benchbox.runs.grid import Grid, read_grid
+from benchbox.runs.plan import Plan, make_plan
+from benchbox.runs.provenance import describe, device_name, git_state, now, versions
+from benchbox.runs.registry import Registry, load_registry
+from benchbox.runs.results import write_results
+from benchbox.runs.stages import parameters
+from benchbox.runs.store import Store
+from benchbox.runs.workplace import Site
+
+RUN_SCHEMA = 1
+_REFRESH_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Where and how to run; nothing here changes a number.
+
+    Attributes:
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        plugins: files that add defenses or attacks.
+        workers: processes; 0 means one per core on a CPU, one on a GPU.
+        batch_size: of embedding and attacking; 0 means 64 on a CPU, 256 on a GPU.
+        data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.
+    """
+
+    device: str = "auto"
+    plugins: tuple[Path, ...] = ()
+    workers: int = 0
+    batch_size: int = 0
+    data_root: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        folder: of the run.
+        failures: one line per stage that could not be done.
+    """
+
+    folder: Path
+    failures: list[str] = field(default_factory=list)
+
+
+def resolve_device(wanted: str) -> str:
+    """Return ``cpu`` or ``cuda:N`` for what a user asked for.
+
+    Raises:
+        BenchboxError: the name is no device, or the GPU is not there.
+    """
+    if wanted == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    if wanted == "cpu":
+        return "cpu"
+    kind, _, number = wanted.partition(":")
+    if kind != "cuda" or (number and not number.isdigit()) or wanted.endswith(":"):
+        raise BenchboxError(f"--device {wanted}: expected auto, cpu, cuda or cuda:N.")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if int(number or 0) >= count:
+        raise BenchboxError(
+            f"--device {wanted}: this PyTorch ({torch.__version__}) sees {count} CUDA devices; "
+            "use --device cpu, or install a CUDA build of PyTorch and check nvidia-smi."
+        )
+    return f"cuda:{number or 0}"
+
+
+def dataset_names(grid: Grid) -> list[str]:
+    """Return every dataset a grid needs, each once."""
+    pairs = [name for pair in grid.transfers for name in pair]
+    return list(dict.fromkeys([*grid.datasets, *pairs]))
+
+
+def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
+    """Return the plan of a grid without doing anything, and what is amiss with its datasets.
+
+    A dataset that is not there yet does not stop the preview.
+
+    Raises:
+        BenchboxError: the grid or a plugin is faulty.
+    """
+    registry = load_registry(options.plugins)
+    grid = read_grid(grid_file, registry)
+    digests, missing = {}, {}
+    for name in dataset_names(grid):
+        digest = planned_digest(name, sidewalk_size=grid.sidewalk_size)
+        if digest is None:
+            try:
+                digest = open_dataset(name, data_root=options.data_root).digest
+            except BenchboxError as error:
+                digest, missing[name] = f"not here: {name}", str(error)
+        digests[name] = digest
+    return make_plan(grid, registry, digests, where=str(grid_file)), missing
+
+
+def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> Outcome:
+    """Execute or resume a grid in the folder ``out`` and write its tables and report.
+
+    Raises:
+        BenchboxError: anything the user can mend before or during the run; finished stages
+            stay in the folder.
+    """
+    registry = load_registry(options.plugins)
+    grid = read_grid(grid_file, registry)
+    device = resolve_device(options.device)
+    with _only_run(out):
+        datasets = _open_datasets(grid, options, console)
+        digests = {name: dataset.digest for name, dataset in datasets.items()}
+        plan = make_plan(grid, registry, digests, where=str(grid_file))
+        site = Site(
+            store=out / "store",
+            datasets=datasets,
+            device=device,
+            batch_size=options.batch_size or (64 if device == "cpu" else 256),
+            plugins=tuple(path.resolve() for path in options.plugins),
+        )
+        workers = options.workers or (_cores() if device == "cpu" else 1)
+        executor = LocalProcesses(site, workers)
+        record = _Record(out, plan, registry, datasets, device, executor.site)
+        failures = _do(plan, Store(site.store), executor, record, console)
+    return Outcome(out, failures)
+
+
+def _do(
+    plan: Plan, store: Store, executor: Executor, record: "_Record", console: Console
+) -> list[str]:
+    """Do the missing stages, keeping results.csv up to date; return the failures."""
+    todo = [stage for stage in plan.stages if store.manifest(stage.kind, stage.key) is None]
+    console.print(
+        f"{len(plan.cells)} cells, {len(plan.stages)} stages, "
+        f"{len(plan.stages) - len(todo)} of them in the store already.",
+        highlight=False,
+    )
+    failures: list[str] = []
+    record.write(store, failures)
+    if todo:
+        with Display(console, todo) as display:
+
+            def notify(event: Event) -> None:
+                display.notify(event)
+                if isinstance(event, Failed):
+                    failures.append(event.error)
+                elif isinstance(event, Done) and event.stage.kind == "rank":
+                    record.write_results_now_and_then(store)
+
+            executor.execute(todo, notify)
+    record.write(store, failures)
+    return failures
+
+
+@dataclass
+class _Record:
+    """The files of a run's folder that say what was run and what came out."""
+
+    out: Path
+    plan: Plan
+    registry: Registry
+    datasets: Mapping[str, ReidDataset]
+    device: str
+    site: Site
+    started: str = field(default_factory=now)
+    written: float = 0.0
+
+    def write_results(self, store: Store) -> dict[str, dict[str, Any]]:
+        self.written = time.monotonic()
+        return write_results(self.out, self.plan.cells, store)
+
+    def write_results_now_and_then(self, store: Store) -> None:
+        """Keep results.csv fresh for whoever looks, without spending the run on it."""
+        if time.monotonic() - self.written > _REFRESH_SECONDS:
+            self.write_results(store)
+
+    def write(self, store: Store, failures: Sequence[str]) -> None:
+        grid = self.plan.grid
+        cells = self.write_results(store)
+        write_json(
+            self.out / "run.json",
+            {
+                "schema": RUN_SCHEMA,
+                "name": grid.name,
+                "title": grid.title or grid.name,
+                "started": self.started,
+                "finished": now(),
+                "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+                "versions": versions(),
+                "git": git_state(),
+                "device": device_name(self.device),
+                "batch_size": self.site.batch_size,
+                "datasets": {
+                    name: {**describe(dataset), "size": grid.sidewalk_size}
+                    if name.startswith("sidewalk")
+                    else describe(dataset)
+                    for name, dataset in self.datasets.items()
+                },
+                "titles": self._titles(),
+                "order": {
+                    "defenses": grid.defenses,
+                    "attacks": grid.attacks,
+                    "datasets": dataset_names(grid),
+                    "backbones": grid.backbones,
+                },
+                "grid": grid.model_dump(mode="json"),
+                "defenses": {
+                    name: {
+                        "source": defense.source,
+                        "recipe": {
+                            "name": defense.recipe.name,
+                            **parameters(defense.recipe),
+                        },
+                        "guard": parameters(defense.guard) if defense.guard else None,
+                    }
+                    for name, defense in self.plan.defenses.items()
+                },
+                "cells": cells,
+                "failures": list(failures),
+            },
+        )
+
+    def _titles(self) -> dict[str, dict[str, str]]:
+        return {
+            "defenses": {name: d.title for name, d in self.plan.defenses.items()},
+            "attacks": {name: self.registry.attacks[name].title for name in self.plan.grid.attacks},
+            "datasets": {name: _TITLES.get(name, name) for name in self.datasets},
+            "backbones": {name: _TITLES.get(name, name) for name in self.plan.grid.backbones},
+        }
+
+
+_TITLES = {
+    "market1501": "Market",
+    "dukemtmcreid": "Duke",
+    "sidewalk-a": "Sidewalk-A",
+    "sidewalk-b": "Sidewalk-B",
+    "resnet50": "ResNet50",
+    "apnet": "APNet",
+    "small": "Small",
+}
+"""How the paper's tables print names."""
+
+
+def _open_datasets(grid: Grid, options: Options, console: Console) -> dict[str, ReidDataset]:
+    datasets = {}
+    for name in dataset_names(grid):
+        with console.status(f"opening {name}"):
+            datasets[name] = open_dataset(
+                name,
+                data_root=options.data_root,
+                sidewalk_size=grid.sidewalk_size,
+                workers=_cores(),
+            )
+        console.print(f"{name}: {datasets[name].root}", highlight=False, soft_wrap=True)
+    return datasets
+
+
+@contextmanager
+def _only_run(out: Path) -> Iterator[None]:
+    """Hold the run folder's lock, so that two runs do not write one results.csv."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".lock")
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise BenchboxError(
+            f"{out}: another run is working in this folder; wait for it or choose another --out."
+        ) from None
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return a run's run.json.
+
+    Raises:
+        BenchboxError: the folder holds no run, or its record is damaged.
+    """
+    file = folder / "run.json"
+    try:
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BenchboxError(f"{folder}: no run here (run.json is missing).") from None
+    except (OSError, ValueError) as error:
+        raise BenchboxError(f"{file}: cannot be read: {error}.") from error
+    return record
+
+
+__all__ = ["Options", "Outcome", "how_to_get", "preview", "read_run", "resolve_device", "run_grid"]

@@ -1,0 +1,14 @@
+"""The stages of a run: train → embed → attack → rank.
+
+A stage is a frozen dataclass that holds the stages it needs, so it pickles whole and can be done
+by any process that can reach the store.
+"""
+
+from benchbox.runs.stages.attack import AttackStage
+from benchbox.runs.stages.base import Stage, parameters
+from benchbox.runs.stages.data import Data
+from benchbox.runs.stages.embed import EmbedStage
+from benchbox.runs.stages.rank import RankStage
+from benchbox.runs.stages.train import TrainStage
+
+__all__ = ["AttackStage", "Data", "EmbedStage", "RankStage", "Stage", "TrainStage", "parameters"]

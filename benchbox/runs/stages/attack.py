@@ -1,0 +1,118 @@
+"""The attack stage: the queries at all budgets of one attack, in one sweep."""
+
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from typing_extensions import override
+
+from attacks import Attack
+from benchbox.evaluation.attacking import attack_queries
+from benchbox.files import atomic_path, write_json
+from benchbox.runs.stages.base import Stage, defining_modules, parameters
+from benchbox.runs.stages.embed import EmbedStage
+from benchbox.runs.workplace import Workplace
+from benchbox.training.loop import seeded
+
+
+@dataclass(frozen=True)
+class AttackStage(Stage):
+    """Attack the queries at all budgets in one sweep and embed the results.
+
+    Attributes:
+        clean: the clean embeddings, which give model, guard, data and guides.
+        attack: steps, step size and options; its own eps is not used.
+        budgets: as fractions of the pixel range.
+        seed: of random starts.
+        keep: store the adversarial images too.
+    """
+
+    kind: ClassVar[str] = "attack"
+    code: ClassVar[tuple[str, ...]] = (
+        "attacks",
+        "benchbox.data",
+        "benchbox.models",
+        "benchbox.evaluation.attacking",
+    )
+
+    clean: EmbedStage
+    attack: Attack
+    budgets: tuple[Fraction, ...]
+    seed: int
+    keep: bool = False
+
+    @property
+    @override
+    def title(self) -> str:
+        return f"{self.attack.name} on {self.clean.title.removeprefix('embed ')}"
+
+    @property
+    @override
+    def needs(self) -> tuple[Stage, ...]:
+        return (self.clean,)
+
+    @property
+    @override
+    def cost(self) -> float:
+        return 0.08 * self.attack.steps * len(self.budgets)
+
+    @override
+    def settings(self) -> dict[str, Any]:
+        attack = parameters(self.attack)
+        del attack["eps"]
+        return {
+            "attack": attack,
+            "budgets": [str(budget) for budget in self.budgets],
+            "seed": self.seed,
+            "keep": self.keep,
+        }
+
+    @override
+    def extra_code(self) -> set[str]:
+        return defining_modules(self.attack) | self.clean.extra_code()
+
+    @override
+    def work(self, place: Workplace, folder: Path) -> None:
+        data = self.clean.data
+        records = data.records(place, "query")
+        pids = torch.tensor([record.pid for record in records])
+        guides = self.attack.guides(self.clean.features(place)["query"], pids)
+        results = attack_queries(
+            self.clean.embed(place),
+            self.attack,
+            data.images(place, "query"),
+            guides,
+            budgets=[float(budget) for budget in self.budgets],
+            generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
+            batch_size=place.batch_size,
+            device=place.device,
+            keep_images=self.keep,
+            progress=place.report,
+        )
+        features = {
+            str(budget): result.features
+            for budget, result in zip(self.budgets, results, strict=True)
+        }
+        with atomic_path(folder / "features.safetensors") as temporary:
+            save_file(features, temporary)
+        for budget, result in zip(self.budgets, results, strict=True):
+            if result.images is not None:
+                name = f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
+                with atomic_path(folder / name) as temporary:
+                    save_file({"images": result.images.contiguous()}, temporary)
+        write_json(folder / "counts.json", {"lone_queries": int(guides.lone.sum())})
+
+    def features(self, place: Workplace, budget: Fraction) -> Tensor:
+        """Return the saved embeddings of the queries attacked at ``budget``."""
+        folder = place.store.folder(self.kind, self.key)
+        return load_file(folder / "features.safetensors")[str(budget)]
+
+    def lone_queries(self, place: Workplace) -> int:
+        """Return how many queries are the only one of their identity."""
+        counts = json.loads((place.store.folder(self.kind, self.key) / "counts.json").read_text())
+        return int(counts["lone_queries"])

@@ -1,0 +1,79 @@
+"""What a stage is: one piece of work, named by all that determines its artefact."""
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from benchbox.files import digest_of
+from benchbox.runs.code import code_digest
+from benchbox.runs.workplace import Workplace
+
+
+def parameters(value: Any) -> dict[str, Any]:
+    """Return a dataclass as JSON with its class's name: what of it goes into a key."""
+    return {"class": type(value).__qualname__, **json.loads(json.dumps(asdict(value), default=str))}
+
+
+def defining_modules(value: object) -> set[str]:
+    """Return the modules that define the class of a dataclass, its bases and its fields.
+
+    A defense that is a folder below ``defenses`` counts with the whole folder.
+    """
+    found = {c.__module__ for c in type(value).__mro__ if c.__module__ not in {"builtins", "abc"}}
+    for part in fields(value) if is_dataclass(value) else ():
+        if is_dataclass(inner := getattr(value, part.name)):
+            found |= defining_modules(inner)
+    return {
+        ".".join(name.split(".")[:2]) if name.startswith("defenses.") else name for name in found
+    }
+
+
+@dataclass(frozen=True)
+class Stage(ABC):
+    """One piece of work with one artefact in the store."""
+
+    kind: ClassVar[str]
+    code: ClassVar[tuple[str, ...]]
+    """Modules and packages whose change makes the artefact stale."""
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What is done, in words, for progress and manifests."""
+
+    @property
+    @abstractmethod
+    def needs(self) -> tuple["Stage", ...]:
+        """The stages whose artefacts this one reads."""
+
+    @property
+    @abstractmethod
+    def cost(self) -> float:
+        """A rough share of the work, in vanilla training epochs, for ETA and order."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """Return what determines the artefact besides code and inputs, as JSON."""
+
+    @abstractmethod
+    def work(self, place: Workplace, folder: Path) -> None:
+        """Do the work and write the artefact's files into ``folder``."""
+
+    def extra_code(self) -> set[str]:
+        """Return further modules, of the recipe, guard or attack this stage runs."""
+        return set()
+
+    @cached_property
+    def key(self) -> str:
+        """The digest that names the artefact."""
+        return digest_of(
+            {
+                "kind": self.kind,
+                "code": code_digest({*self.code, *self.extra_code()}),
+                "settings": self.settings(),
+                "needs": [stage.key for stage in self.needs],
+            }
+        )

@@ -1,0 +1,35 @@
+"""A dataset as stages know it: by name and digest; the images come from the workplace."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from benchbox.data.protocol import ImageRecord
+from benchbox.runs.workplace import Workplace
+
+Split = Literal["train", "query", "gallery"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """A dataset as stages know it.
+
+    Attributes:
+        name: the registry's.
+        digest: of names and contents.
+        image_size: (height, width) fed to the network.
+    """
+
+    name: str
+    digest: str
+    image_size: tuple[int, int]
+
+    def records(self, place: Workplace, split: Split) -> tuple[ImageRecord, ...]:
+        """Return the records of a split."""
+        records: tuple[ImageRecord, ...] = getattr(place.dataset(self.name), split)
+        return records
+
+    def images(self, place: Workplace, split: Split) -> Tensor:
+        """Return the decoded images of a split, (N, 3, H, W) uint8."""
+        return place.images(self.name, split, self.image_size)

@@ -1,0 +1,121 @@
+"""The training stage: one model of one recipe and seed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from typing_extensions import override
+
+from benchbox.files import atomic_path, write_json
+from benchbox.models.registry import build_model
+from benchbox.models.reid import ReidModel
+from benchbox.models.weights import load_weights, save_weights
+from benchbox.runs.stages.base import Stage, defining_modules, parameters
+from benchbox.runs.stages.data import Data
+from benchbox.runs.workplace import Workplace
+from benchbox.training.loop import TrainingSet, train
+from benchbox.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class TrainStage(Stage):
+    """Train one model and save its weights.
+
+    Attributes:
+        data: the training set.
+        backbone: of the model registry.
+        pretrained: ImageNet weights, a local file, or none.
+        recipe: with all overrides applied.
+        seed: of initialisation, batches and augmentation.
+        parent: the stage whose weights training starts from, if the recipe says so.
+    """
+
+    kind: ClassVar[str] = "train"
+    code: ClassVar[tuple[str, ...]] = ("benchbox.data", "benchbox.models", "benchbox.training")
+
+    data: Data
+    backbone: str
+    pretrained: bool | str
+    recipe: Recipe
+    seed: int
+    parent: "TrainStage | None" = None
+
+    @property
+    @override
+    def title(self) -> str:
+        return f"train {self.recipe.name} · {self.backbone} · {self.data.name} · seed {self.seed}"
+
+    @property
+    @override
+    def needs(self) -> tuple[Stage, ...]:
+        return (self.parent,) if self.parent else ()
+
+    @property
+    @override
+    def cost(self) -> float:
+        # An adversarial recipe's attack steps cost about two thirds of a training step each.
+        return self.recipe.training.epochs * (1 + 2 * getattr(self.recipe, "steps", 0) / 3)
+
+    @override
+    def settings(self) -> dict[str, Any]:
+        return {
+            "dataset": self.data.digest,
+            "image_size": list(self.data.image_size),
+            "backbone": self.backbone,
+            "pretrained": self.pretrained,
+            "recipe": parameters(self.recipe),
+            "seed": self.seed,
+        }
+
+    @override
+    def extra_code(self) -> set[str]:
+        return {"attacks", *defining_modules(self.recipe)}
+
+    @override
+    def work(self, place: Workplace, folder: Path) -> None:
+        dataset = place.dataset(self.data.name)
+        label = {pid: index for index, pid in enumerate(dataset.train_pids)}
+        labels = torch.tensor([label[record.pid] for record in dataset.train])
+        if self.parent:
+            model = self.parent.model(place)
+        else:
+            model = build_model(
+                self.backbone,
+                num_classes=len(label),
+                pretrained=self.pretrained,
+                image_size=self.data.image_size,
+                seed=self.seed,
+            )
+        scratch = place.store.scratch(self.kind, self.key)
+        train(
+            self.recipe,
+            model,
+            TrainingSet(self.data.images(place, "train"), labels),
+            seed=self.seed,
+            folder=scratch,
+            device=place.device,
+            progress=place.report,
+        )
+        with atomic_path(folder / "log.jsonl") as temporary:
+            temporary.write_bytes((scratch / "log.jsonl").read_bytes())
+        save_weights(
+            model,
+            folder / "weights.safetensors",
+            metadata={"backbone": self.backbone, "classes": str(len(label)), "key": self.key},
+        )
+        write_json(folder / "recipe.json", self.settings())
+
+    def model(self, place: Workplace) -> ReidModel:
+        """Return the trained model, on the CPU in training mode."""
+        folder = place.store.folder(self.kind, self.key)
+        classes = len(place.dataset(self.data.name).train_pids)
+        model = build_model(
+            self.backbone,
+            num_classes=classes,
+            pretrained=False,
+            image_size=self.data.image_size,
+            seed=0,
+        )
+        load_weights(model, folder / "weights.safetensors")
+        return model

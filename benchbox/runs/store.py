@@ -1,0 +1,147 @@
+"""The store: one folder per finished stage, named by the digest of all that determines it.
+
+Caching, resuming after a crash and sharing between rows are this one mechanism. A stage's folder
+appears by a single rename, when its work is complete; what is inside is listed with digests in
+``stage.json``, so a damaged artefact is noticed and built again.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from benchbox.errors import BenchboxError
+from benchbox.files import cannot_write, digest_of_file, write_json
+
+SCHEMA = 1
+
+
+class FileEntry(BaseModel):
+    """Size and SHA-256 of one file of an artefact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    size: int
+    sha256: str
+
+
+class Manifest(BaseModel):
+    """What ``stage.json`` says of a finished stage.
+
+    Attributes:
+        stage_schema: of this record.
+        key: the digest the stage was asked for by.
+        kind: such as ``train``.
+        title: in words.
+        settings: what went into the key besides code and inputs.
+        seconds: how long the work took, across kills.
+        device: where it was done.
+        files: relative path → size and digest.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    stage_schema: int
+    key: str
+    kind: str
+    title: str
+    settings: dict[str, Any]
+    seconds: float
+    device: str
+    files: dict[str, FileEntry]
+
+
+@dataclass(frozen=True)
+class Store:
+    """Artefacts below ``root``, safe for several processes at once."""
+
+    root: Path
+
+    def folder(self, kind: str, key: str) -> Path:
+        """Return where the artefact of a stage lies, or will lie."""
+        return self.root / f"{kind}-{key[:20]}"
+
+    def manifest(self, kind: str, key: str) -> Manifest | None:
+        """Return the manifest of a finished, undamaged stage; None if it has to be done.
+
+        Sizes and digests of all files are compared.
+        """
+        folder = self.folder(kind, key)
+        try:
+            manifest = Manifest.model_validate_json((folder / "stage.json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+        if manifest.key != key or manifest.stage_schema != SCHEMA:
+            return None
+        for name, entry in manifest.files.items():
+            file = folder / name
+            if not file.is_file() or file.stat().st_size != entry.size:
+                return None
+            if digest_of_file(file) != entry.sha256:
+                return None
+        return manifest
+
+    def scratch(self, kind: str, key: str) -> Path:
+        """Return the folder a stage keeps its checkpoints in until it is finished."""
+        return self.root / "scratch" / f"{kind}-{key[:20]}"
+
+    @contextmanager
+    def claim(self, kind: str, key: str) -> Iterator[None]:
+        """Hold the stage's lock; the system frees it when the process ends, however it ends."""
+        locks = self.root / "locks"
+        try:
+            locks.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(locks / f"{kind}-{key[:20]}.lock")
+            lock.acquire()
+        except OSError as error:
+            raise cannot_write(locks, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def building(self, kind: str, key: str) -> Iterator[Path]:
+        """Yield an empty folder to build in. Call under :meth:`claim`, then :meth:`finish`.
+
+        Remains of a killed attempt, and a damaged artefact, are removed first; on an exception
+        the folder is removed and nothing appears in the store.
+        """
+        partial = self.root / "partial" / f"{kind}-{key[:20]}"
+        try:
+            for stale in (partial, self.folder(kind, key)):
+                if stale.exists():
+                    shutil.rmtree(stale)
+            partial.mkdir(parents=True)
+            self.scratch(kind, key).mkdir(parents=True, exist_ok=True)
+            yield partial
+        except OSError as error:
+            raise cannot_write(partial, error) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def finish(self, partial: Path, *, manifest: dict[str, Any]) -> Manifest:
+        """Turn a built folder into the finished artefact and drop the stage's scratch folder.
+
+        Raises:
+            BenchboxError: the build left no file.
+        """
+        files = {
+            path.relative_to(partial).as_posix(): FileEntry(
+                size=path.stat().st_size, sha256=digest_of_file(path)
+            )
+            for path in sorted(partial.rglob("*"))
+            if path.is_file()
+        }
+        if not files:
+            raise BenchboxError(f"{partial}: the stage {manifest['title']!r} wrote no file.")
+        record = Manifest(stage_schema=SCHEMA, files=files, **manifest)
+        write_json(partial / "stage.json", record.model_dump(mode="json"))
+        partial.rename(self.folder(record.kind, record.key))
+        shutil.rmtree(self.scratch(record.kind, record.key), ignore_errors=True)
+        return record

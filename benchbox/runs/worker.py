@@ -1,0 +1,118 @@
+"""One stage in one process: claim it, look again, do it, put it into the store."""
+
+import signal
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection
+from os import _exit
+
+import torch
+
+from benchbox.errors import BenchboxError
+from benchbox.runs.registry import load_registry
+from benchbox.runs.stages import Stage
+from benchbox.runs.workplace import Site, Workplace
+
+_REPORT_EVERY = 0.2
+"""Seconds between progress messages of one worker."""
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """A worker says how far its stage is: ``share`` in [0, 1] and a word."""
+
+    share: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A worker is done with its stage; ``error`` is the one line a user should read, or None."""
+
+    seconds: float
+    error: str | None = None
+
+
+def do_stage(stage: Stage, place: Workplace) -> float:
+    """Do one stage unless its artefact is there, and return the seconds its work took.
+
+    Raises:
+        BenchboxError: what the user can mend.
+    """
+    with place.store.claim(stage.kind, stage.key):
+        done = place.store.manifest(stage.kind, stage.key)
+        if done is not None:
+            return done.seconds
+        started = time.monotonic()
+        with place.store.building(stage.kind, stage.key) as folder:
+            stage.work(place, folder)
+            place.store.finish(
+                folder,
+                manifest={
+                    "key": stage.key,
+                    "kind": stage.kind,
+                    "title": stage.title,
+                    "settings": stage.settings(),
+                    "seconds": time.monotonic() - started,
+                    "device": str(place.device),
+                },
+            )
+        return time.monotonic() - started
+
+
+def serve(site: Site, channel: Connection) -> None:
+    """Do the stages that arrive on ``channel`` until it closes; the body of a worker process.
+
+    One torch thread each: two single-threaded processes beat one process with two threads by
+    far, and sums do not depend on the number of cores.
+    """
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    torch.set_num_threads(1)
+    torch.backends.cudnn.deterministic = True
+    load_registry(site.plugins)
+    last = 0.0
+
+    def report(share: float, text: str) -> None:
+        nonlocal last
+        if time.monotonic() - last > _REPORT_EVERY:
+            last = time.monotonic()
+            channel.send(Advanced(share, text))
+
+    place = Workplace(site, report)
+    while True:
+        try:
+            stage: Stage = channel.recv()
+        except EOFError:
+            return
+        started = time.monotonic()
+        error: str | None = None
+        try:
+            do_stage(stage, place)
+        except BenchboxError as problem:
+            error = str(problem)
+        except MemoryError:
+            error = f"{stage.title}: out of memory; lower --batch-size or --workers."
+        except Exception as problem:
+            # Not the user's fault, so the traceback goes to a file and one line to the screen.
+            log = site.store / "errors.log"
+            with log.open("a") as stream:
+                stream.write(f"{stage.title}\n{traceback.format_exc()}\n")
+            error = f"{stage.title}: {type(problem).__name__}: {problem} (details in {log})"
+        channel.send(Ended(time.monotonic() - started, error))
+
+
+def _die_with_parent() -> None:
+    """End this process when its parent is gone, even by SIGKILL: no orphan keeps computing."""
+    parent = parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        _exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,201 @@
+"""The one training loop: batches, losses, schedule, mixed precision, checkpoints, resume, log."""
+
+import hashlib
+import json
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from benchbox.errors import BenchboxError
+from benchbox.files import atomic_path, write_text
+from benchbox.models.reid import ReidModel
+from benchbox.training.augmentation import augment
+from benchbox.training.recipe import Batch, Recipe, Training
+from benchbox.training.sampling import identity_batches
+from benchbox.training.schedule import rate_factor
+
+_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+Progress = Callable[[float, str], None]
+"""Called with the share of the work done, in [0, 1], and a short text such as ``loss 1.23``."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Decoded training images.
+
+    Attributes:
+        images: (N, 3, H, W) uint8.
+        labels: (N,) class indices.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+
+def seeded(*parts: object) -> torch.Generator:
+    """Return a CPU generator seeded by a digest of ``parts``: the same parts, the same draws."""
+    name = "/".join(str(part) for part in parts)
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 1
+    return torch.Generator().manual_seed(seed)
+
+
+def train(
+    recipe: Recipe,
+    model: ReidModel,
+    data: TrainingSet,
+    *,
+    seed: int,
+    folder: Path,
+    device: torch.device,
+    progress: Progress = lambda _share, _text: None,
+) -> list[dict[str, Any]]:
+    """Train ``model`` in place by ``recipe`` and return the log, one entry an epoch.
+
+    After each epoch a checkpoint and ``log.jsonl`` are written to ``folder``. When the folder
+    holds a checkpoint, training goes on behind it and ends with the weights an uninterrupted
+    run would have: all randomness is seeded from (seed, epoch, step) and the rate is a function
+    of progress.
+
+    Args:
+        recipe: losses and hyperparameters.
+        model: carries the start weights; left on ``device`` in training mode.
+        data: the training images.
+        seed: of batches, augmentation and whatever the recipe draws.
+        folder: of checkpoint and log.
+        device: where to train.
+        progress: told after each step.
+
+    Raises:
+        BenchboxError: a loss is not finite, or a checkpoint cannot be written.
+    """
+    training = recipe.training
+    model.to(device).train()
+    optimizer = _optimizer(model, training)
+    scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "fp16")
+    checkpoint = Checkpoint(folder, model, optimizer, scaler)
+    history = checkpoint.restore(device)
+    images = data.images.to(device)
+    for epoch in range(len(history), training.epochs):
+        started = time.monotonic()
+        batches = identity_batches(
+            data.labels,
+            identities=training.batch_identities,
+            images=training.batch_images,
+            generator=seeded(seed, recipe.name, epoch),
+        )
+        sums: dict[str, Tensor] = {}
+        for step, chosen in enumerate(batches):
+            position = epoch + step / len(batches)
+            for group in optimizer.param_groups:
+                group["lr"] = training.lr * rate_factor(training, position)
+            generator = seeded(seed, recipe.name, epoch, step)
+            batch = Batch(
+                images=augment(images[chosen.to(device)], training.augmentation, generator),
+                labels=data.labels[chosen].to(device),
+                generator=generator,
+            )
+            losses = _step(recipe, model, batch, optimizer, scaler)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, torch.zeros((), device=device)) + value
+            progress((position + 1 / len(batches)) / training.epochs, f"epoch {epoch + 1}")
+        means = {name: value.item() / len(batches) for name, value in sums.items()}
+        _require_finite(means, recipe.name, epoch)
+        entry = {"epoch": epoch + 1, **means, "seconds": round(time.monotonic() - started, 3)}
+        history.append(entry)
+        checkpoint.save(history)
+    return history
+
+
+def _optimizer(model: ReidModel, training: Training) -> torch.optim.Optimizer:
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[training.optimizer]
+    optimizer: torch.optim.Optimizer = kind(
+        parameters, lr=training.lr, weight_decay=training.weight_decay, fused=True
+    )
+    return optimizer
+
+
+def _step(
+    recipe: Recipe,
+    model: ReidModel,
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+) -> dict[str, Tensor]:
+    """Take one optimiser step and return the losses, detached and still on the device."""
+    training = recipe.training
+    dtype = _AUTOCAST.get(training.precision)
+    with torch.autocast(batch.images.device.type, dtype=dtype, enabled=dtype is not None):
+        losses = recipe.losses(model, batch)
+    total = torch.stack(list(losses.values())).sum()
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(scaler.scale(total))
+    if training.clip_norm:
+        scaler.unscale_(optimizer)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip_norm)
+    scaler.step(optimizer)
+    scaler.update()
+    return {name: value.detach() for name, value in losses.items()}
+
+
+def _require_finite(means: dict[str, float], recipe: str, epoch: int) -> None:
+    for name, value in means.items():
+        if not torch.isfinite(torch.tensor(value)):
+            raise BenchboxError(
+                f"recipe {recipe}: the {name} loss is {value} in epoch {epoch + 1}; lower lr, "
+                "set clip_norm, or train in fp32."
+            )
+
+
+class _Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
+
+
+class Checkpoint:
+    """Everything a training needs to go on after a kill, in one atomically written file."""
+
+    def __init__(
+        self,
+        folder: Path,
+        model: ReidModel,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+    ) -> None:
+        self._path = folder / "checkpoint.pt"
+        self._log = folder / "log.jsonl"
+        self._parts: dict[str, _Stateful] = {
+            "model": model,
+            "optimizer": optimizer,
+            "scaler": scaler,
+        }
+
+    def save(self, history: list[dict[str, Any]]) -> None:
+        """Write the state after an epoch, and the log as one JSON line an epoch."""
+        state = {name: part.state_dict() for name, part in self._parts.items()}
+        with atomic_path(self._path) as temporary:
+            torch.save({**state, "history": history}, temporary)
+        write_text(self._log, "".join(json.dumps(entry) + "\n" for entry in history))
+
+    def restore(self, device: torch.device) -> list[dict[str, Any]]:
+        """Load the saved state, if there is one, and return its history (else an empty one)."""
+        if not self._path.is_file():
+            return []
+        try:
+            state = torch.load(self._path, map_location=device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+            # A damaged checkpoint costs the epochs it held, never the run.
+            self._path.unlink(missing_ok=True)
+            return []
+        for name, part in self._parts.items():
+            part.load_state_dict(state[name])
+        history: list[dict[str, Any]] = state["history"]
+        return history

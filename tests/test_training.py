@@ -1,0 +1,315 @@
+"""The training loop against peers and formulas, and resuming against not having stopped."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytorch_metric_learning.losses import TripletMarginLoss
+from pytorch_metric_learning.miners import BatchHardMiner
+from torch import Tensor, nn
+
+from benchbox.errors import BenchboxError
+from benchbox.models.reid import Features
+from benchbox.training.augmentation import Augmentation, augment
+from benchbox.training.loop import TrainingSet, seeded, train
+from benchbox.training.losses import identity_loss, triplet_loss
+from benchbox.training.recipe import Training
+from benchbox.training.sampling import identity_batches
+from benchbox.training.schedule import rate_factor
+from defenses import AdvTrain, Vanilla
+
+
+class TinyModel(nn.Module):
+    """The interface of ReidModel on a network that trains in milliseconds, with batch norm."""
+
+    def __init__(self, classes: int = 6) -> None:
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            self.trunk = nn.Sequential(
+                nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(2)
+            )
+            self.neck = nn.BatchNorm1d(32)
+            self.classifier = nn.Linear(32, classes, bias=False)
+
+    def features(self, images: Tensor) -> Features:
+        pooled = self.trunk(images).flatten(1)
+        necked = self.neck(pooled)
+        return Features(
+            pooled=pooled,
+            embedding=nn.functional.normalize(necked),
+            logits=self.classifier(necked),
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.features(images).embedding
+
+
+@pytest.fixture
+def data() -> TrainingSet:
+    """Six identities of one colour each, with noise; eight images each."""
+    generator = torch.Generator().manual_seed(5)
+    labels = torch.arange(6).repeat_interleave(8)
+    colours = torch.randint(40, 216, (6, 3, 1, 1), generator=generator)
+    noise = torch.randint(-30, 30, (48, 3, 16, 8), generator=generator)
+    return TrainingSet((colours[labels] + noise).clamp(0, 255).to(torch.uint8), labels)
+
+
+SHORT = Training(
+    epochs=4,
+    batch_identities=3,
+    batch_images=4,
+    lr=1e-2,
+    schedule="one_cycle",
+    augmentation=Augmentation(pad=2, jitter=0.1, erasing=0.5),
+)
+
+
+def test_identity_loss_is_the_smoothed_cross_entropy_formula() -> None:
+    logits, labels = torch.randn(5, 4, dtype=torch.float64), torch.tensor([0, 3, 1, 1, 2])
+    total = 0.0
+    for row, label in zip(logits.tolist(), labels.tolist(), strict=True):
+        log_z = math.log(sum(math.exp(v) for v in row))
+        mass = [0.1 / 4 + (0.9 if i == label else 0) for i in range(4)]
+        total += sum(q * (log_z - v) for q, v in zip(mass, row, strict=True))
+    assert identity_loss(logits, labels).item() == pytest.approx(total / 5)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.3, 1.0])
+def test_triplet_loss_equals_a_peer_library(margin: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        features = torch.randn(24, 7, generator=generator, dtype=torch.float64)
+        labels = torch.arange(6).repeat(4)
+        peer = TripletMarginLoss(margin=margin, distance=_plain_distance(), reducer=_mean_of_all())
+        expected = peer(
+            features, labels, BatchHardMiner(distance=_plain_distance())(features, labels)
+        )
+        assert triplet_loss(features, labels, margin=margin).item() == pytest.approx(
+            expected.item(), abs=1e-9
+        )
+
+
+def _plain_distance():
+    from pytorch_metric_learning.distances import LpDistance
+
+    return LpDistance(normalize_embeddings=False)
+
+
+def _mean_of_all():
+    from pytorch_metric_learning.reducers import MeanReducer
+
+    return MeanReducer()
+
+
+def test_triplet_loss_of_collapsed_features_has_a_finite_gradient() -> None:
+    features = torch.ones(8, 4, requires_grad=True)
+    loss = triplet_loss(features, torch.arange(4).repeat(2))
+    loss.backward()
+    assert loss.item() == pytest.approx(0.3)
+    assert features.grad is not None
+    assert features.grad.isfinite().all()
+
+
+def test_triplet_loss_without_negatives_is_zero_and_not_nan() -> None:
+    assert triplet_loss(torch.randn(4, 3), torch.zeros(4, dtype=torch.long)).item() == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 13), min_size=4, max_size=9),
+    images=st.integers(2, 4),
+    seed=st.integers(0, 2**31),
+)
+def test_batches_are_identity_balanced(counts: list[int], images: int, seed: int) -> None:
+    labels = torch.cat([torch.full((n,), i) for i, n in enumerate(counts)])
+    generator = torch.Generator().manual_seed(seed)
+    batches = identity_batches(labels, identities=4, images=images, generator=generator)
+    assert batches
+    used = torch.cat(batches)
+    for batch in batches:
+        values, per_identity = labels[batch].unique(return_counts=True)
+        assert len(values) == 4
+        assert (per_identity == images).all()
+    for label, n in enumerate(counts):
+        drawn = used[labels[used] == label]
+        if n >= images:
+            assert len(drawn.unique()) == len(drawn), "an image was drawn twice in one epoch"
+
+
+def test_every_identity_has_its_turn_over_the_epochs(data: TrainingSet) -> None:
+    seen: set[int] = set()
+    for epoch in range(3):
+        for batch in identity_batches(
+            data.labels, identities=3, images=4, generator=seeded(0, epoch)
+        ):
+            seen |= set(batch.tolist())
+    assert seen == set(range(48))
+
+
+def test_too_few_identities_is_one_clear_error() -> None:
+    with pytest.raises(BenchboxError, match=r"has 2 identities.*batch_identities = 16"):
+        identity_batches(
+            torch.tensor([0, 0, 1]), identities=16, images=4, generator=torch.Generator()
+        )
+
+
+def test_one_cycle_equals_torch() -> None:
+    training = replace(SHORT, epochs=5)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=1.0)
+    # torch counts its phases in steps between the ends, hence one step more than we take.
+    peer = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=1.0, total_steps=1001, pct_start=201 / 1001, cycle_momentum=False
+    )
+    for step in range(1000):
+        expected = peer.get_last_lr()[0]
+        assert rate_factor(training, 5 * step / 1000) == pytest.approx(expected, abs=2e-3)
+        optimizer.step()
+        peer.step()
+
+
+def test_step_schedule_warms_up_and_decays() -> None:
+    training = Training(warmup_epochs=10, milestones=(40, 70))
+    factors = [rate_factor(training, epoch) for epoch in (0, 5, 10, 39.9, 40, 69.9, 70, 119)]
+    assert factors == pytest.approx([0.1, 0.55, 1, 1, 0.1, 0.1, 0.01, 0.01])
+
+
+def test_augmentation_is_drawn_per_image_and_does_what_it_says() -> None:
+    images = torch.randint(0, 256, (40, 3, 12, 6), dtype=torch.uint8)
+    nothing = augment(images, Augmentation(flip=0, pad=0, erasing=0), torch.Generator())
+    assert torch.equal(nothing, images.float() / 255)
+    flipped = augment(images, Augmentation(flip=1, pad=0, erasing=0), torch.Generator())
+    assert torch.equal(flipped, images.flip(-1).float() / 255)
+    some = augment(images, Augmentation(flip=0.5, pad=0, erasing=0), torch.Generator())
+    is_flipped = (some == flipped).flatten(1).all(1)
+    is_same = (some == nothing).flatten(1).all(1)
+    assert (is_flipped | is_same).all()
+    assert 5 < int(is_flipped.sum()) < 35
+
+
+def test_crops_are_windows_of_the_padded_image() -> None:
+    images = torch.randint(1, 256, (30, 3, 8, 5), dtype=torch.uint8)
+    cropped = (
+        augment(images, Augmentation(flip=0, pad=2, erasing=0), torch.Generator()) * 255
+    ).round()
+    padded = np.pad(images.numpy(), ((0, 0), (0, 0), (2, 2), (2, 2)))
+    offsets = set()
+    for image, crop in zip(padded, cropped.numpy(), strict=True):
+        hits = [
+            (y, x)
+            for y in range(5)
+            for x in range(5)
+            if np.array_equal(image[:, y : y + 8, x : x + 5], crop)
+        ]
+        assert len(hits) == 1
+        offsets.add(hits[0])
+    assert len(offsets) > 8, "all images were cropped alike"
+
+
+def test_erasing_fills_one_rectangle_of_sensible_size() -> None:
+    images = torch.zeros(300, 3, 64, 32, dtype=torch.uint8)
+    erased = augment(images, Augmentation(flip=0, pad=0, erasing=1.0), torch.Generator())
+    shares = []
+    for hole in erased[:, 0] > 0:
+        rows, columns = hole.any(1).nonzero().squeeze(1), hole.any(0).nonzero().squeeze(1)
+        box = hole[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        assert box.all()
+        shares.append(hole.float().mean().item())
+    assert 0.01 < min(shares) < 0.05
+    assert 0.2 < max(shares) <= 0.45
+    kept = augment(images, Augmentation(flip=0, pad=0, erasing=0.5), torch.Generator())
+    assert 100 < int((kept > 0).flatten(1).any(1).sum()) < 200
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Vanilla(training=SHORT),
+        AdvTrain(training=SHORT, eps=8 / 255, steps=2, step_size=4 / 255),
+        Vanilla(training=replace(SHORT, precision="bf16")),
+    ],
+    ids=["vanilla", "adv_train", "bf16"],
+)
+def test_a_killed_training_resumes_to_the_same_weights(recipe, data, tmp_path) -> None:
+    whole = TinyModel()
+    history = train(
+        recipe, whole, data, seed=3, folder=tmp_path / "whole", device=torch.device("cpu")
+    )
+    for stop in (0.3, 0.6):
+
+        def kill(share: float, _text: str, stop: float = stop) -> None:
+            if share > stop:
+                raise Killed
+
+        with pytest.raises(Killed):
+            train(
+                recipe,
+                TinyModel(),
+                data,
+                seed=3,
+                folder=tmp_path / "cut",
+                device=torch.device("cpu"),
+                progress=kill,
+            )
+    resumed = TinyModel()
+    log = train(recipe, resumed, data, seed=3, folder=tmp_path / "cut", device=torch.device("cpu"))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
+    assert [entry["identity"] for entry in log] == [entry["identity"] for entry in history]
+    lines = (tmp_path / "cut" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_training_learns_and_another_seed_gives_other_weights(data, tmp_path) -> None:
+    recipe = Vanilla(training=replace(SHORT, epochs=12))
+    models = [TinyModel(), TinyModel()]
+    logs = [
+        train(
+            recipe, model, data, seed=seed, folder=tmp_path / str(seed), device=torch.device("cpu")
+        )
+        for seed, model in enumerate(models)
+    ]
+    assert logs[0][-1]["identity"] < logs[0][0]["identity"] * 0.8
+    assert not torch.equal(models[0].classifier.weight, models[1].classifier.weight)
+
+
+def test_a_damaged_checkpoint_costs_its_epochs_only(data, tmp_path) -> None:
+    recipe = Vanilla(training=SHORT)
+    expected = TinyModel()
+    train(recipe, expected, data, seed=0, folder=tmp_path / "a", device=torch.device("cpu"))
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "checkpoint.pt").write_bytes(b"PK\x03\x04 half a checkpoint")
+    model = TinyModel()
+    train(recipe, model, data, seed=0, folder=tmp_path / "b", device=torch.device("cpu"))
+    assert torch.equal(model.classifier.weight, expected.classifier.weight)
+
+
+def test_a_loss_that_is_not_finite_stops_with_a_clear_error(data, tmp_path) -> None:
+    recipe = Vanilla(training=replace(SHORT, lr=1e30, clip_norm=0.0))
+    with pytest.raises(BenchboxError, match=r"recipe vanilla: the \w+ loss is .* in epoch"):
+        train(recipe, TinyModel(), data, seed=0, folder=tmp_path, device=torch.device("cpu"))
+
+
+def test_the_attack_inside_training_leaves_mode_and_statistics_alone(data) -> None:
+    from attacks import FNA
+    from attacks.in_training import attack_batch
+
+    model = TinyModel().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    images = data.images[:24].float() / 255
+    adversarial = attack_batch(
+        FNA(eps=8 / 255, steps=2, step_size=4 / 255), model, images, data.labels[:24]
+    )
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert 0 < (adversarial - images).abs().max() <= 8 / 255 + 1e-6
