@@ -80,11 +80,12 @@ def run(
         return
     folder = out or Path("runs") / grid.stem
     outcome = run_grid(grid, folder, options, console)
-    _write_report(folder, console)
+    if outcome.cells:
+        _write_report(folder, console)
     if outcome.failures:
         listed = "\n".join(f"  {failure}" for failure in outcome.failures)
         raise BenchboxError(
-            f"{len(outcome.failures)} stages failed; the rest is in {folder}:\n{listed}"
+            f"{len(outcome.failures)} stages failed; what else was done is in {folder}:\n{listed}"
         )
 
 
@@ -170,13 +171,14 @@ def data_check(
 
     console = _console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task("decoding", total=None)
+        task = bars.add_task("decoding", total=1.0)
         found = check_dataset(
-            folder, progress=lambda done, total: bars.update(task, completed=done, total=total)
+            folder,
+            progress=lambda share, text: bars.update(task, completed=share, description=text),
         )
     for line in found.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    if found.problems:
+    if not found.ok:
         raise CheckFailed(f"{folder}: {len(found.problems)} problems, listed above.")
 
 

@@ -4,13 +4,23 @@ import shutil
 from pathlib import Path
 
 import pytest
-from made_datasets import GALLERY, QUERY, TRAIN, make_duke, make_market, noise_image, write_dataset
 from PIL import Image
 
+from benchbox.data import sidewalk
 from benchbox.data.checking import check_dataset
 from benchbox.data.decoding import MAX_PIXELS
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
+from benchbox.files import write_json
+from tests.made_datasets import (
+    GALLERY,
+    QUERY,
+    TRAIN,
+    make_duke,
+    make_market,
+    noise_image,
+    write_dataset,
+)
 
 
 def _what(root: Path) -> dict[str, str]:
@@ -27,6 +37,7 @@ def test_a_sound_market_folder_counts_and_has_the_readers_digest(tmp_path, exten
     report = check_dataset(tmp_path)
     assert report.ok
     assert report.warnings == ()
+    assert report.notes == ()  # the distractors, all of one camera, are no identity
     assert report.digest == read_dataset(tmp_path).digest
     train, query, gallery = report.splits
     assert (train.images, train.identities, train.cameras) == (9, 3, 3)
@@ -129,6 +140,8 @@ def test_repeated_and_leaked_contents_are_warnings(tmp_path):
     first = made.files[GALLERY][-1]
     shutil.copy(gallery / first, gallery / "1002_c3s2_000099_09.jpg")
     shutil.copy(gallery / first, tmp_path / TRAIN / "0003_c3s2_000099_09.jpg")
+    junk = made.files[GALLERY][0]
+    shutil.copy(gallery / junk, gallery / "-1_c3s2_000099_09.jpg")  # junk may repeat itself
     report = check_dataset(tmp_path)
     assert report.ok
     repeated, leaked = report.warnings
@@ -186,3 +199,35 @@ def test_names_in_other_scripts_and_broken_encodings_print(tmp_path):
     for line in report.lines():
         assert line.isprintable()
         line.encode()
+
+
+def _sidewalk(root: Path, **changes: object) -> None:
+    """Make a folder that says it is a Sidewalk, of a seed without a recorded digest."""
+    make_market(root, extension="png")
+    digest = read_dataset(root).digest
+    held = {"domain": "sidewalk-a", "size": "tiny", "seed": 12345, "version": sidewalk.VERSION}
+    write_json(root / "sidewalk.json", held | {"digest": digest} | changes)
+
+
+def test_a_sidewalk_is_held_to_its_digest_and_not_to_market(tmp_path):
+    root = tmp_path / "market1501"
+    _sidewalk(root)
+    report = check_dataset(root)
+    assert report.ok
+    assert report.warnings == ()
+    noise_image(999).save(next((root / QUERY).iterdir()))
+    assert "not the recorded sidewalk-a" in _what(root)["./"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"version": -1}, "of version -1"),
+        ({"domain": "sidewalk-z"}, "does not exist"),
+        ({"seed": "x"}, "does not exist"),
+        ({"digest": None}, "not the recorded"),
+    ],
+)
+def test_a_sidewalk_manifest_that_lies_is_a_problem(tmp_path, changes, said):
+    _sidewalk(tmp_path, **changes)
+    assert said in _what(tmp_path)["./"]

@@ -11,16 +11,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from made_datasets import GALLERY, QUERY, TRAIN, make_duke, make_market, noise_image
 from PIL import Image
 
-from benchbox.data import finding
+from benchbox.data import finding, sidewalk
 from benchbox.data.finding import find_dataset, how_to_get, open_dataset, planned_digest
 from benchbox.data.naming import NAME_EXAMPLES, ImageName, format_name, is_clutter, parse_name
 from benchbox.data.official import OFFICIAL_COUNTS, compare_with_official
 from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
+from benchbox.files import write_json
+from tests.made_datasets import GALLERY, QUERY, TRAIN, make_duke, make_market, noise_image
 
 MAKERS = {"market": make_market, "duke": make_duke}
 
@@ -429,65 +430,74 @@ def test_an_unknown_name_suggests_the_nearest(call):
 @pytest.fixture
 def renderer(monkeypatch):
     """Stand in for the renderer: a made folder in no time, with a record of the calls."""
-    calls: list[Path] = []
-    recorded: dict[str, str | None] = {"digest": None}
+    state = types.SimpleNamespace(calls=[], recorded=None, version=1)
 
     def make(domain, out, *, size="tiny", seed=0, workers=1, progress=None):
-        calls.append(out)
+        state.calls.append(out)
+        if out.exists():
+            raise BenchboxError(f"{out}: holds something else")
         make_market(out, extension="png")
-        return "made"
+        digest = read_dataset(out).digest
+        held = {"domain": domain, "size": size, "seed": seed, "version": state.version}
+        write_json(out / "sidewalk.json", held | {"digest": digest})
+        if progress:
+            progress(15, 30)
+        return digest
 
-    fake = types.SimpleNamespace(
-        DOMAINS=("sidewalk-a", "sidewalk-b"),
-        SIZES=("tiny", "small", "full"),
+    state.fake = types.SimpleNamespace(
+        DOMAINS=sidewalk.DOMAINS,
+        SIZES=sidewalk.SIZES,
+        VERSION=1,
         make=make,
-        recorded_digest=lambda domain, *, size, seed=0: recorded["digest"],
-        manifest=lambda folder: None,
+        recorded_digest=lambda domain, *, size, seed=0: state.recorded,
+        manifest=sidewalk.manifest,
     )
-    monkeypatch.setattr(finding, "sidewalk", fake)
-    return types.SimpleNamespace(calls=calls, recorded=recorded, fake=fake)
+    monkeypatch.setattr(finding, "sidewalk", state.fake)
+    return state
 
 
-def test_a_missing_sidewalk_is_rendered_once_and_left_complete(tmp_path, renderer):
-    first = open_dataset("sidewalk-a", data_root=tmp_path)
+def test_a_missing_sidewalk_is_rendered_once(tmp_path, renderer):
+    told: list[tuple[float, str]] = []
+    first = open_dataset(
+        "sidewalk-a", data_root=tmp_path, progress=lambda share, text: told.append((share, text))
+    )
     assert first.root == tmp_path / "sidewalk-a-tiny"
+    assert told[0] == (0.5, "rendering sidewalk-a image 15 of 30")
+    assert told[-1][0] == 1.0
     assert open_dataset("sidewalk-a", data_root=tmp_path) == first
-    assert len(renderer.calls) == 1
-    assert renderer.calls[0] != first.root  # rendered beside it, then renamed
-    assert not renderer.calls[0].exists()
+    assert len(renderer.calls) == 1  # a finished one is read only: its root may be read-only
     assert find_dataset("sidewalk-a", data_root=tmp_path) == first.root
     with pytest.raises(BenchboxError, match="benchbox data make sidewalk-b"):
         find_dataset("sidewalk-b", data_root=tmp_path)
 
 
-def test_a_render_that_died_halfway_is_begun_again(tmp_path, renderer, monkeypatch):
-    def dying(domain, out, **_options):
-        (out / TRAIN).mkdir(parents=True)
-        noise_image(0).save(out / TRAIN / "0002_c1s1_000451_09.png")
-        raise KeyboardInterrupt
-
-    working = renderer.fake.make
-    renderer.fake.make = dying
-    with pytest.raises(KeyboardInterrupt):
-        open_dataset("sidewalk-a", data_root=tmp_path)
-    assert not (tmp_path / "sidewalk-a-tiny").exists()
-    renderer.fake.make = working
-    interrupted = open_dataset("sidewalk-a", data_root=tmp_path)
-    assert interrupted.digest == open_dataset("sidewalk-a", data_root=tmp_path / "other").digest
+@pytest.mark.parametrize("other", ["another version", "another size", "no manifest"])
+def test_a_folder_that_holds_something_else_is_the_renderers_to_refuse(tmp_path, renderer, other):
+    folder = open_dataset("sidewalk-a", data_root=tmp_path).root
+    if other == "another version":
+        renderer.fake.VERSION = 2
+    elif other == "another size":
+        folder.rename(tmp_path / "sidewalk-a-small")
+    else:
+        (folder / "sidewalk.json").unlink()
+    size = "small" if other == "another size" else "tiny"
+    with pytest.raises(BenchboxError, match="holds something else"):
+        open_dataset("sidewalk-a", data_root=tmp_path, sidewalk_size=size)
 
 
-def test_a_sidewalk_that_differs_from_the_record_is_refused(tmp_path, renderer):
-    renderer.recorded["digest"] = open_dataset("sidewalk-a", data_root=tmp_path).digest
-    assert planned_digest("sidewalk-a") == renderer.recorded["digest"]
-    folder = tmp_path / "sidewalk-a-tiny"
-    open_dataset("sidewalk-a", data_root=tmp_path)
-    changed = sorted((folder / QUERY).iterdir())[0]
-    noise_image(999).save(changed)
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_sidewalk_that_differs_from_the_record_is_refused(tmp_path, renderer, recorded):
+    first = open_dataset("sidewalk-a", data_root=tmp_path)
+    if recorded:
+        renderer.recorded = first.digest
+    assert planned_digest("sidewalk-a") == renderer.recorded
+    assert open_dataset("sidewalk-a", data_root=tmp_path) == first
+    noise_image(999).save(first.query[0].path)
     with pytest.raises(BenchboxError, match="not the recorded sidewalk-a"):
         open_dataset("sidewalk-a", data_root=tmp_path)
 
 
-def test_an_unknown_size_and_a_root_that_cannot_be_written_are_clear(tmp_path, renderer):
+def test_an_unknown_size_and_a_root_that_cannot_be_written_are_clear(tmp_path):
     with pytest.raises(BenchboxError, match="unknown Sidewalk size 'medium'"):
         open_dataset("sidewalk-a", data_root=tmp_path, sidewalk_size="medium")
     (tmp_path / "file").write_text("in the way")

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_datasets import noise_image
 from PIL import Image, ImageFile
 
 from benchbox.data.decoding import decode_image, strict_decoding
 from benchbox.data.images import load_images, to_unit
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
+from tests.made_datasets import noise_image
 
 
 def _write(folder: Path, count: int, *, extension: str = "png", **size: int) -> list[ImageRecord]:

@@ -1,6 +1,5 @@
 """Weights files, pretrained weights and the torchvision import: round trips and refusals."""
 
-import contextlib
 import os
 import pickle
 import subprocess
@@ -9,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -43,10 +42,10 @@ def saved(tmp_path) -> Path:
 
 
 def resave(path: Path, change) -> None:
-    """Rewrite a weights file with changed tensors and an unchanged header."""
+    """Rewrite a weights file with changed tensors and a header of the right form."""
     tensors = load_file(path)
     change(tensors)
-    save_file(tensors, path, metadata={FORMAT: "{}"})
+    save_file(tensors, path, metadata={FORMAT: '{"digest": "", "metadata": {}}'})
 
 
 # Our weights files ----------------------------------------------------------------------------
@@ -177,15 +176,31 @@ def test_refuses_a_foreign_safetensors_file(saved):
     refuse_unchanged(saved, FORMAT, "pretrained")
 
 
-@pytest.mark.parametrize("entry", ["{", "[1]"])
+def test_refuses_content_that_is_not_what_was_saved(saved):
+    def nudge(tensors):
+        tensors["neck.weight"][3] += 1e-6
+
+    original, tensors = saved.read_bytes(), load_file(saved)
+    start = original.index(tensors["classifier.weight"].numpy().tobytes())
+    spoilt = bytearray(original)
+    spoilt[start] ^= 1  # the last bit of one weight
+    saved.write_bytes(bytes(spoilt))
+    refuse_unchanged(saved, "digest")
+    saved.write_bytes(original.replace(b"vanilla", b"Vanilla"))
+    refuse_unchanged(saved, "digest")
+    resave(saved, nudge)
+    refuse_unchanged(saved, "digest")
+
+
+@pytest.mark.parametrize("entry", ["{", "[1]", "{}", '{"digest": "", "metadata": 3}'])
 def test_refuses_a_spoilt_header_entry(saved, entry):
     save_file(load_file(saved), saved, metadata={FORMAT: entry})
     refuse_unchanged(saved, "header")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(data=st.data())
-def test_any_truncation_or_broken_byte_is_refused_or_harmless(tmp_path_factory, data):
+def test_any_truncation_or_broken_byte_is_refused(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     model = nn.Linear(3, 2)
     save_weights(model, path, metadata={"a": "b"})
@@ -193,14 +208,14 @@ def test_any_truncation_or_broken_byte_is_refused_or_harmless(tmp_path_factory, 
     path.write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
     with pytest.raises(BenchboxError):
         load_weights(model, path)
-    position = data.draw(st.integers(0, len(content) - 33))  # the numbers at the end may differ
+    position = data.draw(st.integers(0, len(content) - 1))
     spoilt = bytearray(content)
-    spoilt[position] ^= data.draw(st.integers(1, 255))
+    spoilt[position] = data.draw(st.integers(0, 255))
+    # Blanks may stand for one another in the header.
+    assume(bytes(spoilt).split() != content.split())
     path.write_bytes(bytes(spoilt))
-    before = model.weight.clone()
-    with contextlib.suppress(BenchboxError):
+    with pytest.raises(BenchboxError):
         load_weights(model, path)
-    assert torch.equal(model.weight, before)
 
 
 def test_an_unwritable_folder_is_one_clear_error(tmp_path):

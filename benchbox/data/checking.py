@@ -19,6 +19,7 @@ from benchbox.data.naming import NAMING_TITLES, Naming, printable
 from benchbox.data.observing import dataset_notes, dataset_warnings, queries_in_gallery
 from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
 from benchbox.data.scanning import SPLIT_FOLDERS, Problem, scan_dataset
+from benchbox.errors import BenchboxError
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +168,17 @@ def _sidewalk_differences(root: Path, digest: str) -> list[Problem]:
     made = sidewalk.manifest(root)
     if made is None:
         return []
-    recorded = sidewalk.recorded_digest(made["domain"], size=made["size"], seed=made["seed"])
-    if recorded in (None, digest):
+    title = f"{made.get('domain')}, size {made.get('size')}, seed {made.get('seed')}"
+    if made.get("version") != sidewalk.VERSION:
+        what = f"{title} of version {made.get('version')}, this is version {sidewalk.VERSION}"
+        return [Problem("./", f"{what}: make it again")]
+    try:
+        recorded = sidewalk.recorded_digest(
+            str(made.get("domain")), size=str(made.get("size")), seed=int(made.get("seed", 0))
+        )
+    except (BenchboxError, TypeError, ValueError) as error:
+        return [Problem("./", f"says it is {title}, which does not exist ({error})")]
+    expected = recorded or made.get("digest")
+    if digest == expected:
         return []
-    what = f"not the recorded {made['domain']} ({made['size']}): digest {digest}, not {recorded}"
-    return [Problem("./", what)]
+    return [Problem("./", f"not the recorded {title}: digest {digest}, expected {expected}")]

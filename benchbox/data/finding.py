@@ -1,10 +1,9 @@
 """Find a dataset by its name on this machine, render Sidewalk where it is missing."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
-from shutil import rmtree
 
-from filelock import FileLock
 from platformdirs import user_cache_dir
 
 from benchbox.data import sidewalk
@@ -15,7 +14,6 @@ from benchbox.data.protocol import ReidDataset
 from benchbox.data.reading import read_dataset
 from benchbox.data.scanning import QUERY, SPLIT_FOLDERS
 from benchbox.errors import BenchboxError, unknown_name
-from benchbox.files import cannot_write
 
 PATH_PREFIX = "path:"
 """``path:/some/folder`` names a dataset by its place instead of by the registry."""
@@ -49,7 +47,10 @@ def how_to_get(name: str) -> str:
             "root (--data-root or BENCHBOX_DATA)."
         )
     if name in sidewalk.DOMAINS:
-        return f"{name}: rendered on first use (`benchbox data make {name}` does it beforehand)."
+        return (
+            f"{name}: rendered on first use; `benchbox data make {name} --size tiny --out "
+            f"DATA_ROOT/{name}-tiny` does it beforehand."
+        )
     return f"{name}: a folder of your own in Market-1501's layout."
 
 
@@ -153,34 +154,33 @@ def planned_digest(name: str, *, sidewalk_size: str = "tiny") -> str | None:
 def _open_sidewalk(
     name: str, folder: Path, *, size: str, workers: int, progress: Progress | None
 ) -> ReidDataset:
-    if not folder.exists():
-        _render(name, folder, size=size, workers=workers, progress=progress)
+    wanted = {"domain": name, "size": size, "seed": 0, "version": sidewalk.VERSION}
+    held = sidewalk.manifest(folder)
+    if held is None or any(held.get(key) != value for key, value in wanted.items()):
+        # Renders where nothing is, and refuses where something else is. A finished folder is not
+        # passed to it, because a data root shared by many is often read-only.
+        sidewalk.make(name, folder, size=size, workers=workers, progress=_rendering(name, progress))
+        held = sidewalk.manifest(folder) or {}
     dataset = read_dataset(folder, name=name, progress=progress)
-    recorded = sidewalk.recorded_digest(name, size=size)
-    if recorded is not None and dataset.digest != recorded:
+    expected = sidewalk.recorded_digest(name, size=size) or held.get("digest")
+    if dataset.digest != expected:
         raise BenchboxError(
             f"{printable(folder)}: not the recorded {name} ({size}): its digest is "
-            f"{dataset.digest}, expected {recorded}. It was changed, or made by another version; "
-            "remove the folder to have it rendered again."
+            f"{dataset.digest}, expected {expected}. It was changed; remove the folder to have it "
+            "rendered again."
         )
     return dataset
 
 
-def _render(name: str, folder: Path, *, size: str, workers: int, progress: Progress | None) -> None:
-    """Render into a temporary sibling and rename, so that ``folder`` is complete if it exists."""
-    partial = folder.with_name(f".{folder.name}.partial")
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
-            # Another process may have rendered it while this one waited.
-            if folder.exists():
-                return
-            if partial.exists():
-                rmtree(partial)
-            sidewalk.make(name, partial, size=size, workers=workers, progress=progress)
-            partial.rename(folder)
-    except OSError as error:
-        raise cannot_write(folder, error) from error
+def _rendering(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
+    """Return the renderer's way of telling progress, which is in images, as ours."""
+    if progress is None:
+        return None
+
+    def told(done: int, total: int) -> None:
+        progress(done / total, f"rendering {name} image {done} of {total}")
+
+    return told
 
 
 def _require_known(name: str) -> None:

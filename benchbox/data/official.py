@@ -34,7 +34,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
                 "Market-1501",
                 "Market1501",
             ),
-            source="ask its authors for the archive Market-1501-v15.09.15.zip on the project page "
+            source="get the archive Market-1501-v15.09.15.zip from its authors' project page "
             "(https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html) and unpack it",
         ),
         "dukemtmcreid": Published(

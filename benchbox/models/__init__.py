@@ -1,1 +1,1 @@
-"""models."""
+"""Backbones: images in [0, 1] to embeddings."""

@@ -57,7 +57,7 @@ def hub_file(name: str) -> Path:
     repository, _, revision = str(config.get("hf_hub_id") or "").partition("@")
     if not repository:
         raise BenchboxError(
-            f"backbone {name!r}: timm offers no pretrained weights for it. Set "
+            f"timm offers no pretrained weights for {name}. Set "
             'pretrained = "path/to/file.safetensors" or pretrained = false.'
         )
     filename = str(config.get("hf_hub_filename") or _DEFAULT_FILE)
@@ -72,7 +72,7 @@ def hub_file(name: str) -> Path:
         )
     except Exception as error:  # the client raises its own, its HTTP library's and OSError
         raise BenchboxError(
-            f"backbone {name!r}: its pretrained weights are not on this machine and could not be "
+            f"the pretrained weights of timm's {name} are not on this machine and could not be "
             f"downloaded ({one_line(error, limit=160)}). Download {url} where there is a "
             'connection and set pretrained = "path/to/model.safetensors", or set '
             "pretrained = false to train from scratch."

@@ -47,8 +47,9 @@ def _apnet(resnet: nn.Module) -> nn.Module:
 
 
 BACKBONES: dict[str, Backbone] = {
-    "apnet": Backbone("resnet50", _apnet),
-    "resnet50": Backbone("resnet50", last_stride_one),
+    # The ReID literature starts from torchvision's first ImageNet weights, not timm's newer ones.
+    "apnet": Backbone("resnet50.tv_in1k", _apnet),
+    "resnet50": Backbone("resnet50.tv_in1k", last_stride_one),
     "small": Backbone("test_resnet", _as_it_comes),
 }
 """Our own names. Any other name is timm's; a plugin adds one by ``timm.models.register_model``."""
@@ -123,7 +124,9 @@ def build_model(
 def _timm_name(name: str) -> str:
     architecture, dot, tag = name.partition(".")
     ours = BACKBONES.get(architecture)
-    return f"{ours.timm_name}{dot}{tag}" if ours else name
+    if ours is None:
+        return name
+    return f"{ours.timm_name.partition('.')[0]}.{tag}" if dot else ours.timm_name
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Weights files: safetensors with a checked header; no pickle is ever read."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,16 +35,16 @@ def save_weights(model: nn.Module, path: Path, *, metadata: Mapping[str, str]) -
     }
     for key, tensor in tensors.items():
         _refuse_non_finite(path, key, tensor)
-    # safetensors writes several metadata entries in random order, so there is only one.
-    header = {FORMAT: json.dumps(dict(metadata), sort_keys=True)}
-    write_bytes(path, save(tensors, metadata=header))
+    entry = {"digest": _digest(tensors, metadata), "metadata": dict(metadata)}
+    # safetensors writes several header entries in random order, so there is only one.
+    write_bytes(path, save(tensors, metadata={FORMAT: json.dumps(entry, sort_keys=True)}))
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, str]:
     """Load a file from `save_weights` into ``model`` and return the file's metadata.
 
-    Names, shapes and types have to match one to one (a wider floating type in the model is fine).
-    The model is not changed unless the whole file is good.
+    Names, shapes and types have to match one to one (a wider floating type in the model is fine),
+    and the content its digest. The model is not changed unless the whole file is good.
 
     Raises:
         BenchboxError: the file is missing, damaged, not ours, or another model's.
@@ -52,7 +53,7 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, str]:
         raise BenchboxError(f"{path}: no such weights file.")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = _metadata(path, file.metadata())
+            digest, metadata = _entry(path, file.metadata())
             expected = model.state_dict()
             _compare_names(path, set(file.keys()), set(expected))
             tensors = {key: file.get_tensor(key) for key in expected}
@@ -62,26 +63,39 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, str]:
         ) from error
     for key, tensor in tensors.items():
         _compare_tensors(path, key, tensor, expected[key])
+    if _digest(tensors, metadata) != digest:
+        raise BenchboxError(
+            f"{path}: damaged: its content does not match its digest. Delete it and train again."
+        )
     with torch.no_grad():
         for key, tensor in tensors.items():
             expected[key].copy_(tensor)
     return metadata
 
 
-def _metadata(path: Path, header: Mapping[str, str] | None) -> dict[str, str]:
-    entry = (header or {}).get(FORMAT)
-    if entry is None:
+def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 over metadata, names, types, shapes and values of contiguous tensors."""
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f"\n{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _entry(path: Path, header: Mapping[str, str] | None) -> tuple[str, dict[str, str]]:
+    """Return the digest and the metadata that a weights file claims."""
+    text = (header or {}).get(FORMAT)
+    if text is None:
         raise BenchboxError(
             f"{path}: not a benchbox weights file of this version (no {FORMAT!r} in its header). "
             'A timm state dict goes into pretrained = "…" instead.'
         )
     try:
-        metadata = json.loads(entry)
-    except ValueError as error:
-        raise BenchboxError(f"{path}: its header is not readable ({error}).") from error
-    if not isinstance(metadata, dict):
-        raise BenchboxError(f"{path}: its header holds no names and values.")
-    return {str(key): str(value) for key, value in metadata.items()}
+        entry = json.loads(text)
+        digest, metadata = entry["digest"], entry["metadata"]
+        return str(digest), {str(key): str(value) for key, value in metadata.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BenchboxError(f"{path}: damaged: its header cannot be read ({error!r}).") from error
 
 
 def _compare_names(path: Path, found: set[str], expected: set[str]) -> None:

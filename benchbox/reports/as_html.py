@@ -63,6 +63,9 @@ def _cells(table: "Table", row: tuple["Cell", ...]) -> list[str]:
     cells = []
     for column in range(table.group_columns, table.width):
         text = html.escape(row[column].text)
+        if "±" in text:
+            # Rank-1 under mAP: a deviation makes the line too long for a column.
+            text = text.replace("/", "/<br>").replace(" (", "<br>(")
         if column == table.group_columns and column < table.label_columns:
             cells.append(f'<th scope="row">{text}</th>')
         elif row[column].bold:

@@ -1,16 +1,18 @@
 """A table for the terminal."""
 
+from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
 if TYPE_CHECKING:
     from benchbox.reports.table import Table
 
-_FOLDS = ((), ("/",), ("/", "±"))
+_FOLDS = ((), ("/",), ("/", "±"), ("/", "±", " · "))
 """Where a cell may be folded onto more lines; the first that fits the terminal is taken."""
 
 
@@ -23,8 +25,9 @@ def table_to_rich(table: "Table", *, width: int) -> RichTable:
     skip, labels = table.group_columns, table.label_columns
     # What is written, before folding: headings first, then the body.
     lines = [table.headings("\n"), *([cell.text for cell in row] for row in table.rows)]
-    groups = [" · ".join(table.group_of(row)) for row in table.rows]
     for folds in _FOLDS:
+        between = "\n" if " · " in folds else " · "
+        groups = [between.join(table.group_of(row)) for row in table.rows]
         texts = [[_folded(t, folds) if i >= labels else t for i, t in enumerate(r)] for r in lines]
         texts = [row[skip:] for row in texts]
         if _width(texts, groups) <= width:
@@ -37,7 +40,7 @@ def table_to_rich(table: "Table", *, width: int) -> RichTable:
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
+        padding=(0, 0 if folds == _FOLDS[-1] else 1, 0, 0),
         pad_edge=False,
     )
     for column, heading in enumerate(headings, start=skip):
@@ -53,10 +56,23 @@ def table_to_rich(table: "Table", *, width: int) -> RichTable:
     return rich
 
 
+@dataclass(frozen=True)
+class FittedTable:
+    """A table that takes the width of the terminal it is printed on."""
+
+    table: "Table"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield table_to_rich(self.table, width=options.max_width)
+
+
 def _folded(text: str, folds: tuple[str, ...]) -> str:
     if "/" in folds:
         # A heading reads 8/255-16, a cell 41.96/50.36 (n=2).
-        text = text.replace("-", "\n-") if "-" in text else text.replace("/", "/\n")
+        is_heading = "-" in text
+        if not is_heading or " · " in folds:
+            text = text.replace("/", "/\n")
+        text = text.replace("-", "\n-")
         text = text.replace(" (", "\n(")
     return text.replace("±", "\n±") if "±" in folds else text
 
@@ -65,5 +81,5 @@ def _width(texts: list[list[str]], groups: list[str]) -> int:
     """Return how many columns rich needs: two between columns and one at either edge."""
     columns = zip(*texts, strict=True)
     widths = [max(len(line) for text in c for line in text.split("\n")) for c in columns]
-    widths[0] = max(widths[0], *map(len, groups)) if groups else widths[0]
+    widths[0] = max([widths[0], *(len(line) for name in groups for line in name.split("\n"))])
     return sum(widths) + 2 * len(widths)

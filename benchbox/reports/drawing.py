@@ -32,6 +32,11 @@ def style_of(index: int) -> tuple[str, tuple[float, tuple[float, ...]]]:
     return OKABE_ITO[index % len(OKABE_ITO)], LINES[(index + cycle) % len(LINES)]
 
 
+def literal(text: str) -> str:
+    """Return the text as matplotlib prints it literally: no formula, no hidden legend entry."""
+    return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches, apart from pyplot's global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -41,7 +46,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 def plain_axes(axes: Axes, *, title: str, xlabel: str, ylabel: str) -> None:
     """Give axes their texts, a light horizontal grid and no box."""
-    axes.set_title(title, fontsize=TEXT_POINTS + 1, loc="left")
+    axes.set_title(literal(title), fontsize=TEXT_POINTS + 1, loc="left")
     axes.set_xlabel(xlabel, fontsize=TEXT_POINTS)
     axes.set_ylabel(ylabel, fontsize=TEXT_POINTS)
     axes.tick_params(labelsize=TEXT_POINTS)

@@ -1,6 +1,7 @@
-"""The figures of a run: what attacks leave of each defense, and of each identity."""
+"""The figures of a run; here: what attacks leave of each defense."""
 
 import statistics
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -9,18 +10,18 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from benchbox.errors import BenchboxError
 from benchbox.reports.conditions import Condition
 from benchbox.reports.contact_sheet import contact_sheet
 from benchbox.reports.drawing import (
     OKABE_ITO,
     TEXT_POINTS,
+    literal,
     new_figure,
     plain_axes,
     save_figure,
-    style_of,
 )
-from benchbox.reports.measurements import Group, Measurements, measurements
+from benchbox.reports.identities import per_identity
+from benchbox.reports.measurements import Group, Measurements, measurements_at_home
 from benchbox.reports.record import Names
 
 __all__ = ["contact_sheet", "per_identity", "robustness_bars", "save_figure"]
@@ -38,7 +39,7 @@ def robustness_bars(results: pd.DataFrame, names: Names) -> Figure:
     Raises:
         BenchboxError: no model was tested on the dataset it was trained on.
     """
-    cells = _white_box(results, names)
+    cells = measurements_at_home(results, names)
     slots = len(cells.conditions) + 1.4
     width = float(np.clip(1.0 + 0.13 * slots * len(cells.defenses), 6.5, 14))
     figure = new_figure(width, 0.7 + 2.3 * len(cells.groups))
@@ -46,73 +47,16 @@ def robustness_bars(results: pd.DataFrame, names: Names) -> Figure:
     looks = _looks(cells)
     for axes, group in zip(panels, cells.groups, strict=True):
         _bars(axes, cells, group, looks)
-    patches = [
-        Patch(facecolor=colour, edgecolor="white", hatch=hatch, label=cells.condition_title(c))
-        for c, (colour, hatch) in looks.items()
-    ]
     figure.legend(
-        handles=patches,
-        loc="outside upper center",
-        ncols=min(len(patches), max(4, int(width / 1.1))),
+        handles=_legend(cells, looks),
+        loc="outside upper left",
+        ncols=len({condition.attack for condition in cells.conditions}),
         fontsize=TEXT_POINTS,
         frameon=False,
         handlelength=1.6,
-        columnspacing=1.2,
+        columnspacing=1.6,
     )
     return figure
-
-
-def per_identity(
-    results: pd.DataFrame, per_id: pd.DataFrame, names: Names, *, attack: str | None = None
-) -> Figure:
-    """Return each identity's AP (%), sorted, per defense: clean and under one attack.
-
-    Clean on the left, the attack at its smallest budget on the right, a row per backbone and
-    dataset, the lowest seed. The legend gives mean and sample standard deviation (n − 1) over
-    identities, each identity counted once: the mean differs from mAP, which counts queries.
-
-    Args:
-        results: results.csv.
-        per_id: per_id.csv.
-        names: titles and order.
-        attack: the registry's name; by default the first of the table.
-
-    Raises:
-        BenchboxError: the run has no such attack, or none at all on its own datasets.
-    """
-    cells = _white_box(results, names)
-    conditions = shown_conditions(cells, attack)
-    figure = new_figure(3.6 * len(conditions), 2.9 * len(cells.groups))
-    panels = figure.subplots(len(cells.groups), len(conditions), squeeze=False, sharey=True)
-    curves = {
-        str(cell): 100 * np.sort(rows["ap"].to_numpy())[::-1]
-        for cell, rows in per_id.groupby("cell")
-    }
-    for row, group in zip(panels, cells.groups, strict=True):
-        for axes, condition in zip(row, conditions, strict=True):
-            _curves(axes, cells, group, condition, curves)
-    return figure
-
-
-def shown_conditions(cells: Measurements, attack: str | None = None) -> list[Condition]:
-    """Return what the figure of identities shows: clean, and one attack at its smallest budget.
-
-    Raises:
-        BenchboxError: the run has no such attack.
-    """
-    clean = [c for c in cells.conditions if c.is_clean]
-    attacked = [c for c in cells.conditions if not c.is_clean and attack in (None, c.attack)]
-    if attack is not None and not attacked:
-        known = ", ".join(dict.fromkeys(c.attack for c in cells.conditions))
-        raise BenchboxError(f"results.csv: no cell under attack {attack!r}. It holds: {known}.")
-    return [*clean, *attacked[:1]]
-
-
-def _white_box(results: pd.DataFrame, names: Names) -> Measurements:
-    cells = measurements(results, names)
-    if not cells.scores:
-        raise BenchboxError("results.csv: no model was tested on the dataset it was trained on.")
-    return cells
 
 
 def _looks(cells: Measurements) -> dict[Condition, tuple[str, str]]:
@@ -128,6 +72,20 @@ def _looks(cells: Measurements) -> dict[Condition, tuple[str, str]]:
         colour = OKABE_ITO[attacks.index(condition.attack) % len(OKABE_ITO)]
         looks[condition] = (_lighter(colour) if level else colour, _HATCHES[level % 4])
     return looks
+
+
+def _legend(cells: Measurements, looks: dict[Condition, tuple[str, str]]) -> list[Patch]:
+    """Return the legend's entries, a column per attack; short columns are filled with blanks."""
+    columns = [list(same) for _, same in groupby(looks, key=lambda c: c.attack)]
+    height = max(map(len, columns))
+    patches = []
+    for column in columns:
+        for condition in column:
+            colour, hatch = looks[condition]
+            title = literal(cells.condition_title(condition))
+            patches.append(Patch(facecolor=colour, edgecolor="white", hatch=hatch, label=title))
+        patches += [Patch(facecolor="none", label=" ") for _ in range(height - len(column))]
+    return patches
 
 
 def _lighter(colour: str) -> str:
@@ -158,7 +116,7 @@ def _bars(
                 linewidth=0,
                 error_kw={"elinewidth": 0.7, "capsize": 1.2, "capthick": 0.7},
             )
-    titles = [cells.names.title("defenses", defense) for defense in cells.defenses]
+    titles = [literal(cells.names.title("defenses", d)) for d in cells.defenses]
     plain_axes(axes, title=cells.group_title(group), xlabel="", ylabel="mAP (%)")
     axes.set_xticks(range(len(titles)), titles)
     if sum(map(len, titles)) > 11 * axes.get_figure(root=True).get_figwidth():  # type: ignore[union-attr]
@@ -166,46 +124,3 @@ def _bars(
     axes.tick_params(axis="x", length=0)
     axes.set_xlim(-0.55, len(titles) - 0.45)
     axes.set_ylim(bottom=0)
-
-
-def _curves(
-    axes: Axes,
-    cells: Measurements,
-    group: Group,
-    condition: Condition,
-    curves: dict[str, np.ndarray],
-) -> None:
-    for index, defense in enumerate(cells.defenses):
-        score = cells.at(group, defense, condition).get(cells.seeds[0])
-        values = curves.get(score.cell) if score else None
-        if values is None:
-            continue
-        colour, dashes = style_of(index)
-        std = f" ± {values.std(ddof=1):.1f}" if len(values) > 1 else ""
-        title = cells.names.title("defenses", defense)
-        axes.plot(
-            np.arange(1, len(values) + 1),
-            values,
-            color=colour,
-            linestyle=dashes,
-            linewidth=1.3,
-            label=f"{title}: {values.mean():.1f}{std}",
-        )
-    title = f"{cells.group_title(group)}, {cells.condition_title(condition)}"
-    plain_axes(
-        axes, title=title, xlabel="Identities, each curve sorted by AP", ylabel="AP of identity (%)"
-    )
-    axes.set_ylim(-2, 102)
-    axes.set_xlim(left=1)
-    handles, _ = axes.get_legend_handles_labels()
-    if handles:
-        axes.legend(
-            title="mean ± std over identities",
-            fontsize=TEXT_POINTS - 1.5,
-            title_fontsize=TEXT_POINTS - 1.5,
-            frameon=False,
-            loc="upper left",
-            bbox_to_anchor=(0, -0.24),
-            ncols=2,
-            handlelength=2.6,
-        )

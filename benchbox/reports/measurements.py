@@ -134,6 +134,18 @@ def measurements(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") 
     )
 
 
+def measurements_at_home(results: pd.DataFrame, names: Names) -> Measurements:
+    """Return the cells of the models that were tested on the dataset they were trained on.
+
+    Raises:
+        BenchboxError: there is none, or two rows have the same place and seed.
+    """
+    cells = measurements(results, names)
+    if not cells.scores:
+        raise BenchboxError("results.csv: no model was tested on the dataset it was trained on.")
+    return cells
+
+
 def _planned_groups(names: Names, pairs: Pairs) -> set[Group]:
     wanted = [(a, b) for a, b in names.pairs if (a == b) == (pairs == "same")]
     return {Group(backbone, a, b) for backbone in names.planned("backbones") for a, b in wanted}

@@ -100,6 +100,7 @@ class RunRecord(BaseModel):
     title: str = ""
     started: str | None = None
     finished: str | None = None
+    command: str | None = None
     versions: dict[str, str | None] = {}
     git: GitRecord | None = None
     device: Any = None
@@ -107,6 +108,7 @@ class RunRecord(BaseModel):
     titles: dict[str, dict[str, str]] = {}
     order: dict[str, list[str]] = {}
     grid: dict[str, Any] = {}
+    defenses: dict[str, Any] = {}
     cells: dict[str, CellRecord] = {}
     failures: list[Any] = []
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchbox.data.reading import list_dataset
+from benchbox.data.scanning import TRAIN, scan_dataset
 from benchbox.errors import BenchboxError
 from benchbox.reports.contact_sheet import contact_sheet, pick_identities
 from benchbox.reports.record import read_record
@@ -18,10 +18,10 @@ def write_contact_sheets(run: Path) -> dict[str, Path]:
         if dataset.root is None:
             continue
         try:
-            listed = list_dataset(Path(dataset.root), name=name)
+            scan = scan_dataset(Path(dataset.root))
         except BenchboxError:
             continue
-        picked = pick_identities(listed.train)
+        picked = pick_identities(scan.records.get(TRAIN, ()))
         file = name.replace("/", "_").replace(":", "_")
         sheets[name] = contact_sheet(picked, run / "figures" / f"contact_sheet_{file}.png")
     return sheets

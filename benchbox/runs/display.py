@@ -69,7 +69,9 @@ class Display:
                 self._bars.update(self._tasks[stage.key], completed=share, note=text)
             case Done(seconds=seconds):
                 self._end(stage)
-                self._line(f"{seconds:7.1f} s  {stage.title}")
+                # Rankings take milliseconds; a line for each would bury the rest.
+                if stage.kind != "rank":
+                    self._line(f"{seconds:7.1f} s  {stage.title}")
             case Failed(error=error):
                 self._end(stage)
                 self._console.print(f"failed: {error}", style="red", highlight=False, markup=False)
@@ -94,9 +96,6 @@ class Display:
         return f"about {timedelta(seconds=round(left))} left" if left >= 1 else "nearly done"
 
     def _line(self, text: str) -> None:
-        # Rankings take milliseconds; a line for each would bury the rest.
-        if "rank " in text and self._console.is_terminal:
-            return
         self._console.print(
             f"[{self._ended}/{self._count}] {text} · {self._eta()}",
             highlight=False,

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from benchbox.runs.plan import Plan
-from benchbox.runs.stages import parameters
+from benchbox.runs.stages import of_255, parameters
 
 
 def plan_tables(plan: Plan, missing: Mapping[str, str]) -> list[RenderableType]:
@@ -29,8 +29,8 @@ def _settings(plan: Plan) -> Table:
     table = Table(
         title=f"{grid.name}: {grid.title}" if grid.title else grid.name, show_header=False
     )
-    budgets = ", ".join(f"{budget * 255}/255" for budget in grid.budgets)
-    step = f"{grid.step_size * 255}/255"
+    budgets = ", ".join(map(of_255, grid.budgets))
+    step = of_255(grid.step_size)
     for key, value in {
         "datasets": ", ".join(grid.datasets),
         "transfers": ", ".join(f"{a} → {b}" for a, b in grid.transfers) or "none",

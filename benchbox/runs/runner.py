@@ -1,6 +1,5 @@
 """``benchbox run``: resolve a grid, do what is missing, write the run's folder."""
 
-import json
 import os
 import sys
 import time
@@ -14,7 +13,9 @@ import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from benchbox.data.finding import how_to_get, open_dataset, planned_digest
+from benchbox.data import sidewalk
+from benchbox.data.finding import open_dataset, planned_digest
+from benchbox.data.official import compare_with_official
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
 from benchbox.files import cannot_write, write_json
@@ -57,12 +58,12 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        folder: of the run.
+        cells: how many have their numbers.
         failures: one line per stage that could not be done.
     """
 
-    folder: Path
-    failures: list[str] = field(default_factory=list)
+    cells: int
+    failures: list[str]
 
 
 def resolve_device(wanted: str) -> str:
@@ -139,14 +140,13 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
         workers = options.workers or (_cores() if device == "cpu" else 1)
         executor = LocalProcesses(site, workers)
         record = _Record(out, plan, registry, datasets, device, executor.site)
-        failures = _do(plan, Store(site.store), executor, record, console)
-    return Outcome(out, failures)
+        return _do(plan, Store(site.store), executor, record, console)
 
 
 def _do(
     plan: Plan, store: Store, executor: Executor, record: "_Record", console: Console
-) -> list[str]:
-    """Do the missing stages, keeping results.csv up to date; return the failures."""
+) -> Outcome:
+    """Do the missing stages, keeping results.csv up to date."""
     todo = [stage for stage in plan.stages if store.manifest(stage.kind, stage.key) is None]
     console.print(
         f"{len(plan.cells)} cells, {len(plan.stages)} stages, "
@@ -154,7 +154,7 @@ def _do(
         highlight=False,
     )
     failures: list[str] = []
-    record.write(store, failures)
+    record.write(store, failures, finished=None)
     if todo:
         with Display(console, todo) as display:
 
@@ -166,8 +166,7 @@ def _do(
                     record.write_results_now_and_then(store)
 
             executor.execute(todo, notify)
-    record.write(store, failures)
-    return failures
+    return Outcome(record.write(store, failures, finished=now()), failures)
 
 
 @dataclass
@@ -192,7 +191,8 @@ class _Record:
         if time.monotonic() - self.written > _REFRESH_SECONDS:
             self.write_results(store)
 
-    def write(self, store: Store, failures: Sequence[str]) -> None:
+    def write(self, store: Store, failures: Sequence[str], *, finished: str | None) -> int:
+        """Write run.json and results; return how many cells have their numbers."""
         grid = self.plan.grid
         cells = self.write_results(store)
         write_json(
@@ -202,16 +202,18 @@ class _Record:
                 "name": grid.name,
                 "title": grid.title or grid.name,
                 "started": self.started,
-                "finished": now(),
+                "finished": finished,
                 "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
                 "versions": versions(),
                 "git": git_state(),
                 "device": device_name(self.device),
                 "batch_size": self.site.batch_size,
                 "datasets": {
-                    name: {**describe(dataset), "size": grid.sidewalk_size}
-                    if name.startswith("sidewalk")
-                    else describe(dataset)
+                    name: {
+                        **describe(dataset),
+                        "size": grid.sidewalk_size if name in sidewalk.DOMAINS else None,
+                        "unofficial": compare_with_official(dataset),
+                    }
                     for name, dataset in self.datasets.items()
                 },
                 "titles": self._titles(),
@@ -237,6 +239,7 @@ class _Record:
                 "failures": list(failures),
             },
         )
+        return len(cells)
 
     def _titles(self) -> dict[str, dict[str, str]]:
         return {
@@ -270,6 +273,9 @@ def _open_datasets(grid: Grid, options: Options, console: Console) -> dict[str, 
                 workers=_cores(),
             )
         console.print(f"{name}: {datasets[name].root}", highlight=False, soft_wrap=True)
+        # A subset under an official name must not pass for the real one.
+        for difference in compare_with_official(datasets[name]):
+            console.print(f"warning: {name}: {difference}", style="yellow", highlight=False)
     return datasets
 
 
@@ -294,22 +300,3 @@ def _only_run(out: Path) -> Iterator[None]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """Return a run's run.json.
-
-    Raises:
-        BenchboxError: the folder holds no run, or its record is damaged.
-    """
-    file = folder / "run.json"
-    try:
-        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BenchboxError(f"{folder}: no run here (run.json is missing).") from None
-    except (OSError, ValueError) as error:
-        raise BenchboxError(f"{file}: cannot be read: {error}.") from error
-    return record
-
-
-__all__ = ["Options", "Outcome", "how_to_get", "preview", "read_run", "resolve_device", "run_grid"]

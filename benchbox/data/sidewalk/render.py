@@ -48,9 +48,9 @@ class Walk:
         self._arms: Arms = dice.weighted({"swing": 70, "phone": 12, "strap": 8, "pockets": 10})
         self._busy_side = 1 if dice.chance(0.5) else -1
         self._lean = dice.between(0.0, 0.03)
-        self._scale = 222.0 * dice.between(0.88, 1.06) * (dice.between(1.2, 1.9) if stray else 1.0)
-        self._x = 64.0 + dice.bell() * (34.0 if stray else 5.0)
-        self._y = 245.0 + dice.bell() * (60.0 if stray else 5.0)
+        self._scale = 222.0 * dice.between(0.93, 1.06) * (dice.between(1.2, 1.9) if stray else 1.0)
+        self._x = 64.0 + dice.bell() * (34.0 if stray else 3.5)
+        self._y = 245.0 + dice.bell() * (60.0 if stray else 3.5)
         self._daylight = dice.spread(climate.daylight)
         self._light = dice.below(49) - 24
         self._scene_x = dice.below(SCENE_WIDTH - 64 - 80)

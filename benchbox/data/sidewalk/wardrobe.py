@@ -87,7 +87,7 @@ FASHIONS: dict[str, Fashion] = {
         trims={"plain": 86, "side stripe": 9, "knee": 5},
         hats={"none": 58, "cap": 7, "brim": 2, "hood": 13, "beanie": 20},
         carried={"none": 30, "backpack": 40, "satchel": 14, "handbag": 10, "tote": 6},
-        scarf=0.24,
+        scarf=0.30,
     ),
 }  # fmt: skip
 
@@ -137,7 +137,7 @@ class Looks:
     stride: float
 
 
-def _dyed(dice: Dice, colour: Colour, jitter: int = 9) -> Colour:
+def _dyed(dice: Dice, colour: Colour, jitter: int = 14) -> Colour:
     """Return a colour near ``colour``: no two people's red is the same."""
     lightness = dice.below(2 * jitter + 1) - jitter
     red, green, blue = (

@@ -5,10 +5,19 @@ by any process that can reach the store.
 """
 
 from benchbox.runs.stages.attack import AttackStage
-from benchbox.runs.stages.base import Stage, parameters
+from benchbox.runs.stages.base import Stage, of_255, parameters
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.rank import RankStage
 from benchbox.runs.stages.train import TrainStage
 
-__all__ = ["AttackStage", "Data", "EmbedStage", "RankStage", "Stage", "TrainStage", "parameters"]
+__all__ = [
+    "AttackStage",
+    "Data",
+    "EmbedStage",
+    "RankStage",
+    "Stage",
+    "TrainStage",
+    "of_255",
+    "parameters",
+]

@@ -3,6 +3,7 @@
 import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields, is_dataclass
+from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,11 @@ from typing import Any, ClassVar
 from benchbox.files import digest_of
 from benchbox.runs.code import code_digest
 from benchbox.runs.workplace import Workplace
+
+
+def of_255(budget: Fraction) -> str:
+    """Return a budget as people write it, in 255ths of the pixel range: ``8/255``."""
+    return f"{float(budget * 255):g}/255"
 
 
 def parameters(value: Any) -> dict[str, Any]:

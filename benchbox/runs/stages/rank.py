@@ -11,7 +11,7 @@ from typing_extensions import override
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.files import write_json
 from benchbox.runs.stages.attack import AttackStage
-from benchbox.runs.stages.base import Stage
+from benchbox.runs.stages.base import Stage, of_255
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.workplace import Workplace
 
@@ -38,9 +38,9 @@ class RankStage(Stage):
     @property
     @override
     def title(self) -> str:
-        if self.attacked is None:
+        if self.attacked is None or self.budget is None:
             return f"rank clean {self.clean.title.removeprefix('embed ')}"
-        return f"rank {self.attacked.title} at {self.budget}"
+        return f"rank {self.attacked.title} at {of_255(self.budget)}"
 
     @property
     @override
