@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-import torch
-
 from attacks.base import Attack, Start
 from attacks.guides import Guides, Identities, as_queries, push_from_identity
 
@@ -27,8 +25,6 @@ class MetricIFGSM(Attack):
         """Return push guides of the own identity; a lone query keeps itself whatever ``own``."""
         embeddings, pids = as_queries(query_features, query_pids)
         guides = push_from_identity(embeddings, Identities.of(pids), own=self.own)
-        # All of a lone query's entries are itself; without one it would only get random noise.
-        return replace(
-            guides,
-            push_weight=torch.where(guides.lone[:, None], 1.0, guides.push_weight),
-        )
+        weight = guides.push_weight.clone()
+        weight[guides.lone, 0] = 1  # it has no other guide: without itself, only random noise
+        return replace(guides, push_weight=weight)

@@ -79,7 +79,11 @@ def run(
             console.print(part, soft_wrap=isinstance(part, str), highlight=False)
         return
     folder = out or Path("runs") / grid.stem
-    outcome = run_grid(grid, folder, options, console)
+    try:
+        outcome = run_grid(grid, folder, options, console)
+    except KeyboardInterrupt:
+        _console(stderr=True).print("stopped; the same command goes on from here.")
+        raise typer.Exit(130) from None
     if outcome.cells:
         _write_report(folder, console)
     if outcome.failures:
@@ -201,6 +205,3 @@ def main() -> None:
     except BenchboxError as error:
         errors.print(f"error: {error}", highlight=False, markup=False, style="red")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("stopped; the same command goes on from here.", highlight=False)
-        sys.exit(130)

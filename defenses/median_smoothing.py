@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -29,8 +30,13 @@ class MedianSmoothing:
         """Return smoothed images of the same shape."""
         margin = self.kernel // 2
         padded = F.pad(images, (margin,) * 4, mode="reflect")
-        windows = padded.unfold(2, self.kernel, 1).unfold(3, self.kernel, 1)
-        return windows.flatten(-2).median(-1).values
+        height, width = images.shape[-2:]
+        shifted = [
+            padded[..., top : top + height, left : left + width]
+            for top in range(self.kernel)
+            for left in range(self.kernel)
+        ]
+        return torch.stack(shifted).median(0).values
 
 
 MEDIAN_SMOOTHING = Defense(

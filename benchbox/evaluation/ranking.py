@@ -25,9 +25,9 @@ from benchbox.data.protocol import JUNK_PID
 Ints: TypeAlias = npt.NDArray[np.int64]
 DistanceRows: TypeAlias = npt.NDArray[Any] | torch.Tensor
 
-COUNTED_MATCHES = 32
+COUNTED_MATCHES = 20
 """Above this many matches in one row, binning it once costs less than a pass for each."""
-BINS = 4096
+BINS = 8192
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +150,23 @@ def _bin(row: npt.NDArray[Any], columns: Ints) -> Ints:
     farther. A bin's number never falls as the distance grows, rounding included, so bins without
     a match need only their size. Were all items in one bin, this would be a stable sort.
     """
-    nearest, farthest = row.min(), row[columns].max()
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        place = (row - nearest) * ((BINS - 2) / (farthest - nearest))
-    # Where the matches lie all at one distance or too far apart, 0 x infinity gives not-a-number;
-    # fmin puts that in the last bin, which is still right, only slower.
-    bins = np.fmin(place, BINS - 1, out=place).astype(np.intp)
+    nearest = row.min()
+    bins = np.zeros(len(row), dtype=np.intp)
+    with np.errstate(divide="ignore", over="ignore"):
+        per_unit = (BINS - 2) / (row[columns].max() - nearest)
+        # Matches that lie all at one distance, or farther apart than a number can say: one bin.
+        if 0 < per_unit < np.inf:
+            place = np.subtract(row, nearest)
+            place *= per_unit
+            bins = np.minimum(place, BINS - 1, out=place).astype(np.intp)
+    sizes = np.bincount(bins, minlength=BINS)
     with_match = np.zeros(BINS, dtype=np.bool_)
     with_match[bins[columns]] = True
     near = np.flatnonzero(with_match[bins])
     place_in_near = np.empty(len(near), dtype=np.int64)
     place_in_near[np.argsort(row[near], kind="stable")] = np.arange(len(near))
-    others = np.cumsum(np.where(with_match, 0, np.bincount(bins, minlength=BINS)))
+    sizes[with_match] = 0
+    others = np.cumsum(sizes)
     ranks: Ints = 1 + others[bins[columns]] + place_in_near[np.searchsorted(near, columns)]
     return ranks
 

@@ -24,6 +24,9 @@ class Climate:
         hidden: how often something stands before a person.
         noise: deviation of the pixel noise, grey levels, at most and least.
         blurs: blur passes (3x3 binomial) to choose from.
+        pitch: radians the cameras look down, at least and at most.
+        tint: (red, green, blue) gains of the light.
+        haze: the share of white fog in every colour.
     """
 
     exposure: float
@@ -34,12 +37,21 @@ class Climate:
     hidden: float
     noise: tuple[float, float]
     blurs: tuple[int, ...]
+    pitch: tuple[float, float]
+    tint: tuple[float, float, float]
+    haze: float
 
 
 CLIMATES: dict[str, Climate] = {
-    "sidewalk-a": Climate(1.00, 0.030, 0.060, 0.070, 0.060, 0.12, (2.5, 6.0), (0, 0, 1, 1)),
-    "sidewalk-b": Climate(1.02, 0.030, 0.060, 0.070, 0.060, 0.17, (3.0, 7.0), (0, 1, 1, 2)),
-}
+    "sidewalk-a": Climate(
+        exposure=1.0, balance=0.026, gain=0.050, gamma=0.060, daylight=0.050, hidden=0.12,
+        noise=(2.5, 6.0), blurs=(0, 0, 1, 1), pitch=(0.04, 0.28), tint=(1.0, 1.0, 1.0), haze=0.0,
+    ),
+    "sidewalk-b": Climate(
+        exposure=0.98, balance=0.022, gain=0.042, gamma=0.050, daylight=0.042, hidden=0.13,
+        noise=(2.5, 6.0), blurs=(0, 1, 1, 2), pitch=(0.16, 0.44), tint=(0.95, 1.0, 1.06), haze=0.12,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +63,7 @@ class Camera:
         gamma: the exponent of its tone curve.
         noise: deviation of its noise, grey levels.
         blur: binomial blur passes.
+        haze: the share of white fog in every colour.
         pitch: radians it looks down.
         headings: the directions people mostly walk in before it, radians.
         scene: its backdrop, (3, 168, 512) uint8.
@@ -60,6 +73,7 @@ class Camera:
     gamma: float
     noise: float
     blur: int
+    haze: float
     pitch: float
     headings: tuple[float, float]
     scene: Picture
@@ -74,14 +88,15 @@ def camera_of(domain: str, size: str, seed: int, number: int) -> Camera:
     heading = dice.between(0.0, math.tau)
     return Camera(
         gains=(
-            common * dice.spread(climate.balance),
-            common * dice.spread(climate.balance),
-            common * dice.spread(climate.balance),
+            common * climate.tint[0] * dice.spread(climate.balance),
+            common * climate.tint[1] * dice.spread(climate.balance),
+            common * climate.tint[2] * dice.spread(climate.balance),
         ),
         gamma=dice.spread(climate.gamma),
         noise=dice.between(*climate.noise),
         blur=dice.pick(climate.blurs),
-        pitch=dice.between(0.04, 0.30),
+        haze=climate.haze * dice.between(0.7, 1.3),
+        pitch=dice.between(*climate.pitch),
         headings=(heading, heading + dice.between(2.4, 3.9)),
         scene=backdrop(dice, SURROUNDINGS[domain]),
     )
@@ -99,9 +114,11 @@ def expose(picture: Picture, camera: Camera, illumination: float) -> Picture:
     levels = np.arange(256, dtype=np.int32)
     curve = _tone_curve(camera.gamma)
     out = np.empty_like(picture)
+    fog = round(camera.haze * 4096)
+    hazy = levels * (4096 - fog) + 225 * fog >> 12
     for channel, gain in enumerate(camera.gains):
         factor = round(gain * illumination * 4096)
-        table = curve[np.minimum(levels * factor >> 12, 255)]
+        table = curve[np.minimum(hazy * factor >> 12, 255)]
         out[channel] = table[picture[channel]]
     return out
 

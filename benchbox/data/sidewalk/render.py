@@ -41,7 +41,7 @@ class Walk:
         climate = CLIMATES[spec.domain]
         stray = tracklet.kind == "stray"
 
-        self._heading = dice.pick(self._camera.headings) + dice.bell() * 0.55
+        self._heading = dice.pick(self._camera.headings) + dice.bell() * 0.5
         self._phase = dice.between(0.0, math.tau)
         self._pace = dice.between(0.35, 0.8)
         self._stride = self._looks.stride * (0.12 if dice.chance(0.14) else dice.between(0.75, 1.1))
