@@ -48,8 +48,8 @@ CLIMATES: dict[str, Climate] = {
         noise=(2.5, 6.0), blurs=(0, 0, 1, 1), pitch=(0.04, 0.28), tint=(1.0, 1.0, 1.0), haze=0.0,
     ),
     "sidewalk-b": Climate(
-        exposure=0.98, balance=0.022, gain=0.042, gamma=0.050, daylight=0.042, hidden=0.13,
-        noise=(2.5, 6.0), blurs=(0, 1, 1, 2), pitch=(0.16, 0.44), tint=(0.95, 1.0, 1.06), haze=0.12,
+        exposure=1.04, balance=0.018, gain=0.034, gamma=0.040, daylight=0.034, hidden=0.12,
+        noise=(2.0, 5.0), blurs=(0, 1, 1, 2), pitch=(0.16, 0.44), tint=(0.95, 1.0, 1.06), haze=0.05,
     ),
 }  # fmt: skip
 

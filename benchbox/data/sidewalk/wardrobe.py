@@ -70,8 +70,8 @@ FASHIONS: dict[str, Fashion] = {
     ),
     "sidewalk-b": Fashion(
         uppers=(
-            (70, 70, 76), (54, 64, 98), (170, 134, 92), (100, 106, 76), (122, 48, 60),
-            (146, 148, 154), (56, 112, 122), (208, 200, 184), (178, 140, 60), (104, 130, 160),
+            (66, 66, 72), (46, 62, 116), (172, 132, 88), (98, 108, 70), (136, 46, 58),
+            (148, 150, 156), (52, 118, 126), (212, 204, 188), (188, 146, 54), (112, 68, 112),
         ),
         lowers=(
             (56, 72, 116), (40, 40, 44), (124, 126, 132), (112, 82, 60), (172, 148, 108),
@@ -82,7 +82,7 @@ FASHIONS: dict[str, Fashion] = {
               (196, 192, 184)),
         tops={"shirt": 14, "jacket": 48, "dress": 4, "coat": 34},
         sleeves={"none": 0, "short": 4, "long": 96},
-        patterns={"plain": 44, "hstripes": 9, "vstripes": 3, "checks": 9, "block": 13, "chest": 12,
+        patterns={"plain": 36, "hstripes": 11, "vstripes": 3, "checks": 10, "block": 16, "chest": 14,
                   "logo": 5, "back": 4, "dots": 1},
         bottoms={"trousers": 86, "shorts": 2, "skirt": 8, "long skirt": 4},
         trims={"plain": 86, "side stripe": 9, "knee": 5},
