@@ -164,3 +164,17 @@ def test_keys_change_with_what_determines_a_number_and_with_nothing_else(write, 
     assert {k for k in base if own[k] != base[k]} == {k for k in base if k[0] == "adv_train"}
     guard = keys(MINIMAL + "[guard.bs_ms.squeeze]\nbits = 4\n")
     assert {k for k in base if guard[k] != base[k]} == {k for k in base if k[0] == "bs_ms"}
+
+
+def test_local_start_weights_are_named_by_their_content(write, registry, tmp_path) -> None:
+    def key(file: Path) -> str:
+        text = MINIMAL.replace("pretrained = false", f'pretrained = "{file}"')
+        plan = make_plan(read_grid(write(text), registry), registry, {"sidewalk-a": "0"}, where="g")
+        return plan.cells[0].id
+
+    files = [tmp_path / name for name in ("a.safetensors", "b.safetensors", "c.safetensors")]
+    for file, content in zip(files, (b"same", b"same", b"other"), strict=True):
+        file.write_bytes(content)
+    assert key(files[0]) == key(files[1]) != key(files[2])
+    with pytest.raises(BenchboxError, match=r"missing\.safetensors.*cannot be read"):
+        key(tmp_path / "missing.safetensors")

@@ -59,7 +59,7 @@ class AttackStage(Stage):
     @property
     @override
     def cost(self) -> float:
-        return 0.08 * self.attack.steps * len(self.budgets)
+        return 0.2 * self.attack.steps * len(self.budgets)
 
     @override
     def settings(self) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 import torch
 from typing_extensions import override
 
-from benchbox.files import atomic_path, write_json
+from benchbox.errors import BenchboxError
+from benchbox.files import atomic_path, digest_of_file, write_json
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
 from benchbox.models.weights import load_weights, save_weights
@@ -63,10 +64,21 @@ class TrainStage(Stage):
             "dataset": self.data.digest,
             "image_size": list(self.data.image_size),
             "backbone": self.backbone,
-            "pretrained": self.pretrained,
+            "pretrained": self._start_weights(),
             "recipe": parameters(self.recipe),
             "seed": self.seed,
         }
+
+    def _start_weights(self) -> bool | str:
+        """Return what names the start weights on every machine: a file by its digest."""
+        if isinstance(self.pretrained, bool):
+            return self.pretrained
+        try:
+            return digest_of_file(Path(self.pretrained))
+        except OSError as error:
+            raise BenchboxError(
+                f"pretrained = {self.pretrained!r}: the file cannot be read ({error.strerror})."
+            ) from error
 
     @override
     def extra_code(self) -> set[str]:
