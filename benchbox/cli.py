@@ -89,7 +89,8 @@ def run(
     if outcome.failures:
         listed = "\n".join(f"  {failure}" for failure in outcome.failures)
         raise BenchboxError(
-            f"{len(outcome.failures)} stages failed; what else was done is in {folder}:\n{listed}"
+            f"{len(outcome.failures)} stages failed, {outcome.left_out} that need them were left "
+            f"out; what else was done is in {folder}:\n{listed}"
         )
 
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from attacks import FNA
 from benchbox.errors import BenchboxError
+from benchbox.models.convolutions import BlockConv2d, rearrange_convolutions
 from benchbox.models.folding import attack_ready, fold_batch_norms, followers
-from benchbox.models.stem import BlockConv2d
 
 
 def lively(model, seed=0):
@@ -244,6 +244,40 @@ def test_stem_over_blocks_is_the_same_convolution(data):
         strict=True,
     ):
         torch.testing.assert_close(ours, expected, rtol=0, atol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(data=st.data())
+def test_rearranged_convolutions_are_the_same_function(data):
+    draw = lambda low, high: data.draw(st.integers(low, high))  # noqa: E731
+    groups, kernel = draw(1, 2), draw(1, 3)
+    torch.manual_seed(0)
+    convolution = nn.Conv2d(
+        2 * draw(1, 3), 6, kernel, draw(1, 3), draw(0, 2), draw(1, 2), groups=groups,
+        padding_mode=data.draw(st.sampled_from(["zeros", "reflect"])),
+    )  # fmt: skip
+    model = nn.Sequential(convolution.double().requires_grad_(requires_grad=False))
+    images = torch.rand(2, convolution.in_channels, 9, 7, dtype=torch.float64)
+    expected = embed_and_gradient(model, images)
+    rearrange_convolutions(model)
+    for ours, value in zip(embed_and_gradient(model, images), expected, strict=True):
+        torch.testing.assert_close(ours, value, rtol=0, atol=1e-12)
+
+
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="PyTorch without oneDNN")
+def test_one_by_one_kernels_escape_the_slow_kernel():
+    """The trick rests on how PyTorch chooses; if it chooses anew, this says so."""
+    ready = attack_ready(nn.Sequential(nn.Conv2d(8, 8, 1), nn.Flatten()))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.profiler.profile() as profiler:
+            embed_and_gradient(ready, torch.rand(2, 8, 8, 8))
+    finally:
+        torch.set_num_threads(threads)
+    called = {event.key for event in profiler.key_averages()}
+    assert "aten::mkldnn_convolution" in called
+    assert not any("slow_conv2d" in name for name in called)
 
 
 def test_unknown_precision_is_refused():

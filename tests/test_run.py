@@ -153,6 +153,25 @@ def test_no_worker_outlives_a_killed_run(grid, tmp_path) -> None:
     assert not alive
 
 
+def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on_later(
+    grid, finished, tmp_path
+) -> None:
+    import resource
+
+    def no_file_over_a_megabyte() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+
+    command = [sys.executable, "-m", "benchbox", "run", str(grid), "--out", str(tmp_path)]
+    full = subprocess.run(
+        command, capture_output=True, text=True, check=False, preexec_fn=no_file_over_a_megabyte
+    )
+    assert full.returncode == 2
+    assert "cannot be written (File too large)" in full.stderr
+    assert "Traceback" not in full.stdout + full.stderr
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    assert numbers(tmp_path) == numbers(finished)
+
+
 def test_two_runs_in_one_folder_are_refused(grid, tmp_path) -> None:
     from filelock import FileLock
 

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from benchbox.errors import BenchboxError
-from benchbox.models.stem import rearrange_stems
+from benchbox.models.convolutions import rearrange_convolutions
 
 Precision = Literal["fp32", "bf16"]
 
@@ -68,7 +68,7 @@ def attack_ready(model: nn.Module, *, precision: Precision = "fp32") -> AttackRe
     for parameter in copy.parameters():
         parameter.grad = None
     fold_batch_norms(copy)
-    rearrange_stems(copy)
+    rearrange_convolutions(copy)
     if precision == "bf16":
         for module in copy.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):

@@ -9,7 +9,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from benchbox.runs.executor import Done, Event, Failed, Moved, Started
+from benchbox.runs.executor import Done, Event, Failed, LeftOut, Moved, Started
 from benchbox.runs.stages import Stage
 
 
@@ -74,7 +74,11 @@ class Display:
                     self._line(f"{seconds:7.1f} s  {stage.title}")
             case Failed(error=error):
                 self._end(stage)
-                self._console.print(f"failed: {error}", style="red", highlight=False, markup=False)
+                self._console.print(
+                    f"failed: {error}", style="red", highlight=False, markup=False, soft_wrap=True
+                )
+            case LeftOut():
+                self._end(stage)
         self._bars.update(self._all, completed=self._progress(), note=self._eta())
 
     def _end(self, stage: Stage) -> None:

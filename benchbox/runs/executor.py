@@ -39,13 +39,20 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A stage could not be done; what needs it is left out."""
+    """A stage could not be done."""
 
     stage: Stage
     error: str
 
 
-Event = Started | Moved | Done | Failed
+@dataclass(frozen=True)
+class LeftOut:
+    """A stage was not tried, since one it needs failed."""
+
+    stage: Stage
+
+
+Event = Started | Moved | Done | Failed | LeftOut
 
 
 class Executor(Protocol):
@@ -142,7 +149,7 @@ class LocalProcesses:
         else:
             notify(Failed(stage, message.error))
             for lost in waiting.abandon(stage):
-                notify(Failed(lost, f"{lost.title}: left out, since '{stage.title}' failed"))
+                notify(LeftOut(lost))
 
 
 class Waiting:

@@ -20,13 +20,13 @@ from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
 from benchbox.files import cannot_write, write_json
 from benchbox.runs.display import Display
-from benchbox.runs.executor import Done, Event, Executor, Failed, LocalProcesses
+from benchbox.runs.executor import Done, Event, Executor, Failed, LeftOut, LocalProcesses
 from benchbox.runs.grid import Grid, read_grid
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions
 from benchbox.runs.registry import Registry, load_registry
 from benchbox.runs.results import write_results
-from benchbox.runs.stages import parameters
+from benchbox.runs.stages import Stage, parameters
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
 
@@ -60,10 +60,12 @@ class Outcome:
     Attributes:
         cells: how many have their numbers.
         failures: one line per stage that could not be done.
+        left_out: how many stages were not tried because of those.
     """
 
     cells: int
     failures: list[str]
+    left_out: int
 
 
 def resolve_device(wanted: str) -> str:
@@ -154,6 +156,7 @@ def _do(
         highlight=False,
     )
     failures: list[str] = []
+    left_out: list[Stage] = []
     record.write(store, failures, finished=None)
     if todo:
         with Display(console, todo) as display:
@@ -162,11 +165,14 @@ def _do(
                 display.notify(event)
                 if isinstance(event, Failed):
                     failures.append(event.error)
+                elif isinstance(event, LeftOut):
+                    left_out.append(event.stage)
                 elif isinstance(event, Done) and event.stage.kind == "rank":
                     record.write_results_now_and_then(store)
 
             executor.execute(todo, notify)
-    return Outcome(record.write(store, failures, finished=now()), failures)
+    cells = record.write(store, failures, finished=now())
+    return Outcome(cells, failures, len(left_out))
 
 
 @dataclass

@@ -4,6 +4,7 @@ import signal
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
@@ -99,7 +100,7 @@ def serve(site: Site, channel: Connection) -> None:
         except Exception as problem:
             # Not the user's fault, so the traceback goes to a file and one line to the screen.
             log = site.store / "errors.log"
-            with log.open("a") as stream:
+            with suppress(OSError), log.open("a") as stream:
                 stream.write(f"{stage.title}\n{traceback.format_exc()}\n")
             error = f"{stage.title}: {type(problem).__name__}: {problem} (details in {log})"
         channel.send(Ended(time.monotonic() - started, error))

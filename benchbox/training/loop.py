@@ -1,6 +1,7 @@
 """The one training loop: batches, losses, schedule, mixed precision, checkpoints, resume, log."""
 
 import hashlib
+import io
 import json
 import pickle
 import time
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
-from benchbox.files import atomic_path, write_text
+from benchbox.files import write_bytes, write_text
 from benchbox.models.reid import ReidModel
 from benchbox.training.augmentation import augment
 from benchbox.training.recipe import Batch, Recipe, Training
@@ -184,8 +185,10 @@ class Checkpoint:
     def save(self, history: list[dict[str, Any]]) -> None:
         """Write the state after an epoch, and the log as one JSON line an epoch."""
         state = {name: part.state_dict() for name, part in self._parts.items()}
-        with atomic_path(self._path) as temporary:
-            torch.save({**state, "history": history}, temporary)
+        # Through memory: given a path, torch answers a full disk with an error of its own.
+        content = io.BytesIO()
+        torch.save({**state, "history": history}, content)
+        write_bytes(self._path, content.getvalue())
         write_text(self._log, "".join(json.dumps(entry) + "\n" for entry in history))
 
     def restore(self, device: torch.device) -> list[dict[str, Any]]:

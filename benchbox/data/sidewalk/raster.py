@@ -112,17 +112,14 @@ def capsule(
     return Shape(rows, columns, mask, _bytes(across / radius), along)
 
 
-def column(
-    top: float, bottom: float, centre: Knots, half_width: Knots, *, slant: float = 0.0
-) -> Shape | None:
+def column(top: float, bottom: float, centre: Knots, half_width: Knots) -> Shape | None:
     """Return an upright shape given row by row: a torso, a skirt, a coat, a bag.
 
     Args:
-        top: y of the first row; ``bottom`` of the last, pixels.
-        bottom: see ``top``.
+        top: y of the upper edge, pixels.
+        bottom: y of the lower edge, pixels.
         centre: x in pixels, against the height (0 at the top, 1 at the bottom).
         half_width: pixels, likewise.
-        slant: how many pixels higher the right edge is than the left.
     """
     rows = _window(top, bottom, HEIGHT)
     widest = max(width for _, width in half_width)
@@ -137,8 +134,6 @@ def column(
     width: Field = np.maximum(piecewise(along, half_width), np.float32(0.25))
     across: Field = (x - piecewise(along, centre)) / width
     mask = (np.abs(across) <= 1.0) & (along >= 0.0) & (along <= 1.0)
-    if slant:
-        along = along + across * np.float32(slant / (bottom - top))
     return Shape(rows, columns, mask, _bytes(across), along)
 
 

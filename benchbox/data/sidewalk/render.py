@@ -18,7 +18,7 @@ from benchbox.data.sidewalk.scenes import SCENE_HEIGHT, SCENE_WIDTH, Picture, te
 from benchbox.data.sidewalk.sizes import VERSION, Spec
 from benchbox.data.sidewalk.wardrobe import FASHIONS, dress
 
-_EDGE = 200  # of 256: the outline of a body part is darker by 22%
+_EDGE = np.uint16(200)  # of 256: the outline of a body part is darker by 22%
 _Levels = NDArray[np.uint16]
 
 
@@ -56,7 +56,7 @@ class Walk:
         self._scene_x = dice.below(SCENE_WIDTH - 64 - 80)
         self._scene_y = dice.below(SCENE_HEIGHT - 128)
         self._drift = dice.between(-7.0, 7.0)
-        # 16 to 47, so that all the arithmetic below stays within 16 bits without a sign.
+        # 16 to 47: with it every product in _composite fits 16 bits without a sign.
         self._folds = ((texture(dice, HEIGHT, WIDTH, 8) >> 3) + 32).astype(np.uint16)
         self._hidden = (
             dice.weighted({"post": 3, "low": 4, "person": 4}) if dice.chance(climate.hidden) else ""
@@ -148,7 +148,7 @@ class Walk:
         edge = np.zeros(material.shape, np.bool_)
         edge[1:] = material[1:] != material[:-1]
         edge[:, 1:] |= material[:, 1:] != material[:, :-1]
-        shade = np.where(edge, shade * np.uint16(_EDGE) >> 8, shade)
+        shade = np.where(edge, shade * _EDGE >> 8, shade)
         scene = self._backdrop(ground, frame)
         covered = (material > 0).astype(np.uint8)
         free = 4 - _sum_of_squares(covered)

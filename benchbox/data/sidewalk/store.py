@@ -2,25 +2,18 @@
 
 import importlib.resources
 import json
-import multiprocessing
-import multiprocessing.connection
-import os
 import shutil
 import tempfile
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from PIL import Image
 
-from benchbox.data.digest import dataset_digest, pixels_digest
-from benchbox.data.sidewalk.plan import FOLDERS, GALLERY, QUERY, TRAIN, Tracklet, plan
-from benchbox.data.sidewalk.render import Walk
+from benchbox.data.digest import dataset_digest
+from benchbox.data.sidewalk.plan import FOLDERS, GALLERY, QUERY, TRAIN, plan
 from benchbox.data.sidewalk.sizes import VERSION, Spec, spec_of
+from benchbox.data.sidewalk.workers import Digests, rendered
 from benchbox.errors import BenchboxError
 from benchbox.files import cannot_write, write_json
 
@@ -28,7 +21,6 @@ MANIFEST = "sidewalk.json"
 _CHUNK = 24  # tracklets a task: long enough to pay for its way to a worker, a second of progress
 
 Progress = Callable[[int, int], None]
-Digests = list[tuple[str, str]]
 
 
 def recorded_digest(domain: str, *, size: str, seed: int = 0) -> str | None:
@@ -104,7 +96,12 @@ def make_spec(
     """Do what :func:`make` does for any numbers; ``expected`` is the digest to insist on."""
     if workers < 1:
         raise BenchboxError(f"workers = {workers}: expected 1 or more.")
+    out = out.absolute()
     try:
+        # Before the lock as well: a finished dataset may lie in a folder that cannot be written.
+        finished = _finished_digest(spec, out, seed=seed, expected=expected)
+        if finished is not None:
+            return finished
         out.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(out.parent / f".{out.name}.lock"):
             finished = _finished_digest(spec, out, seed=seed, expected=expected)
@@ -190,58 +187,10 @@ def _fill(spec: Spec, folder: Path, seed: int, *, workers: int, progress: Progre
     tracklets = plan(spec, seed)
     chunks = [tracklets[start : start + _CHUNK] for start in range(0, len(tracklets), _CHUNK)]
     digests: Digests = []
-    for made in _rendered(spec, seed, folder, chunks, workers):
+    for made in rendered(spec, seed, folder, chunks, workers):
         digests += made
         if progress is not None:
             progress(len(digests), spec.images)
     digest = dataset_digest(digests)
     write_json(folder / MANIFEST, _described(spec, seed) | {"digest": digest})
     return digest
-
-
-def _rendered(
-    spec: Spec, seed: int, folder: Path, chunks: Sequence[Sequence[Tracklet]], workers: int
-) -> Iterator[Digests]:
-    """Yield the digests of each chunk's images as it is done, in any order."""
-    if workers == 1:
-        for chunk in chunks:
-            yield _render_chunk(spec, seed, folder, chunk)
-        return
-    with ProcessPoolExecutor(
-        min(workers, len(chunks)), multiprocessing.get_context("spawn"), _end_with_parent
-    ) as pool:
-        jobs = [pool.submit(_render_chunk, spec, seed, folder, chunk) for chunk in chunks]
-        try:
-            for job in as_completed(jobs):
-                yield job.result()
-        except BrokenProcessPool as error:
-            raise BenchboxError(
-                f"{folder}: a rendering process was ended from outside (out of memory?). "
-                "Try fewer workers."
-            ) from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _render_chunk(spec: Spec, seed: int, folder: Path, tracklets: Sequence[Tracklet]) -> Digests:
-    """Render tracklets into ``folder`` and return (key, pixels digest) of their images."""
-    digests = []
-    for tracklet in tracklets:
-        for shot, pixels in Walk(spec, seed, tracklet).frames():
-            # The noise leaves little to compress; higher levels cost time and gain 2%.
-            Image.fromarray(pixels).save(folder / shot.key, format="PNG", compress_level=1)
-            digests.append((shot.key, pixels_digest(pixels)))
-    return digests
-
-
-def _end_with_parent() -> None:
-    """Let this worker end when its parent does, even by SIGKILL: a pool's worker would not."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        sentinel = parent.sentinel
-
-        def watch() -> None:
-            multiprocessing.connection.wait([sentinel])
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True).start()

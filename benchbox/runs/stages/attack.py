@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from typing_extensions import override
 
 from attacks import Attack
 from benchbox.evaluation.attacking import attack_queries
-from benchbox.files import atomic_path, write_json
+from benchbox.files import write_bytes, write_json
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.workplace import Workplace
@@ -98,13 +98,11 @@ class AttackStage(Stage):
             str(budget): result.features
             for budget, result in zip(self.budgets, results, strict=True)
         }
-        with atomic_path(folder / "features.safetensors") as temporary:
-            save_file(features, temporary)
+        write_bytes(folder / "features.safetensors", save(features))
         for budget, result in zip(self.budgets, results, strict=True):
             if result.images is not None:
                 name = f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
-                with atomic_path(folder / name) as temporary:
-                    save_file({"images": result.images.contiguous()}, temporary)
+                write_bytes(folder / name, save({"images": result.images.contiguous()}))
         write_json(folder / "counts.json", {"lone_queries": int(guides.lone.sum())})
 
     def features(self, place: Workplace, budget: Fraction) -> Tensor:

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 from typing_extensions import override
 
 from benchbox.evaluation.embedding import Embed, embed_images
-from benchbox.files import atomic_path
+from benchbox.files import write_bytes
 from benchbox.models.folding import attack_ready
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
@@ -89,8 +89,7 @@ class EmbedStage(Stage):
             )
             for split in ("query", "gallery")
         }
-        with atomic_path(folder / "features.safetensors") as temporary:
-            save_file(features, temporary)
+        write_bytes(folder / "features.safetensors", save(features))
 
     def features(self, place: Workplace) -> dict[str, Tensor]:
         """Return the saved ``query`` and ``gallery`` embeddings."""

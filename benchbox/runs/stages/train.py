@@ -8,7 +8,7 @@ import torch
 from typing_extensions import override
 
 from benchbox.errors import BenchboxError
-from benchbox.files import atomic_path, digest_of_file, write_json
+from benchbox.files import digest_of_file, write_bytes, write_json
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
 from benchbox.models.weights import load_weights, save_weights
@@ -109,8 +109,7 @@ class TrainStage(Stage):
             device=place.device,
             progress=place.report,
         )
-        with atomic_path(folder / "log.jsonl") as temporary:
-            temporary.write_bytes((scratch / "log.jsonl").read_bytes())
+        write_bytes(folder / "log.jsonl", (scratch / "log.jsonl").read_bytes())
         save_weights(
             model,
             folder / "weights.safetensors",

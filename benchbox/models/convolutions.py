@@ -1,8 +1,13 @@
-"""The first convolution, rearranged so that its gradient towards the pixels is cheap.
+"""Convolutions of a frozen model rewritten as the same function in a form PyTorch runs faster.
 
-Three input channels fill a fraction of a vector register, and a strided convolution's gradient
-towards its input is slow besides: a 7×7 stem with stride 2 can cost a tenth of a whole attack step
-on a CPU. The same convolution over blocks of stride × stride pixels has stride 1 and 12 channels.
+Stems: three input channels fill a fraction of a vector register, and a strided convolution's
+gradient towards its input is slow besides: a 7×7 stem with stride 2 can cost a tenth of an attack
+step on a CPU. The same convolution over blocks of stride × stride pixels has stride 1 and 12
+channels.
+
+1×1 kernels: on one CPU thread and batches below 16 PyTorch runs them by a slow kernel of its own,
+but never a dilated one; dilation means nothing to a 1×1 kernel. Alone, that makes a step of
+resnet50 at batch 8 about a fifth faster.
 """
 
 import torch
@@ -12,11 +17,15 @@ from torch import Tensor, nn
 _FEW_CHANNELS = 4
 
 
-def rearrange_stems(model: nn.Module) -> None:
-    """Replace a frozen model's strided convolutions over few channels, in place and exactly."""
+def rearrange_convolutions(model: nn.Module) -> None:
+    """Rewrite a frozen model's plain convolutions in place, exactly to float tolerance."""
     for name, module in list(model.named_modules()):
-        if type(module) is nn.Conv2d and _is_stem(module):
+        if type(module) is not nn.Conv2d:
+            continue
+        if _is_stem(module):
             model.set_submodule(name, BlockConv2d(module))
+        elif module.kernel_size == (1, 1) and module.weight.device.type == "cpu":
+            module.dilation = (2, 2)
 
 
 def _is_stem(convolution: nn.Conv2d) -> bool:
