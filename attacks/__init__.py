@@ -4,7 +4,7 @@ from attacks.base import Attack
 from attacks.fna import FNA
 from attacks.guides import Guides
 from attacks.metric_ifgsm import MetricIFGSM
-from attacks.registry import ATTACKS, find_attack, register_attack
+from attacks.registry import ATTACKS, register
 from attacks.sma import SMA
 
 __all__ = [
@@ -14,6 +14,5 @@ __all__ = [
     "Attack",
     "Guides",
     "MetricIFGSM",
-    "find_attack",
-    "register_attack",
+    "register",
 ]

@@ -9,9 +9,11 @@ from pathlib import Path
 from types import MappingProxyType, ModuleType
 
 from attacks import ATTACKS, Attack
+from attacks import register as register_attack
 from benchbox.errors import BenchboxError
 from benchbox.shadowing import require_own_packages
-from defenses import DEFENSES, Defense, register
+from defenses import DEFENSES, Defense
+from defenses import register as register_defense
 
 ENTRY_POINTS = "benchbox.plugins"
 """The entry-point group of installed packages; each entry names a module like a plugin file."""
@@ -105,17 +107,14 @@ def _add(
     found = 0
     for value in list(vars(module).values()):
         if isinstance(value, Defense) and DEFENSES.get(value.name) is not value:
-            register(defenses, value)
+            register_defense(defenses, value)
             found += 1
         elif _is_new_attack(value, module):
-            if value.name in attacks:
-                raise BenchboxError(f"{origin}: an attack named {value.name!r} exists already.")
-            attacks[value.name] = value
+            register_attack(attacks, value)
             found += 1
     if not found:
         raise BenchboxError(
-            f"{origin}: defines no Defense object and no Attack class; "
-            "see README.md, 'Your own defense'."
+            f"{origin}: defines no Defense object and no Attack class; README.md has an example."
         )
 
 

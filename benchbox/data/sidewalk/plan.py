@@ -117,9 +117,11 @@ def _loners(dice: Dice, spec: Spec, pids: Sequence[int]) -> Iterator[Tracklet]:
 
 def _strays(dice: Dice, spec: Spec) -> Iterator[Tracklet]:
     """Yield the distractors with pid 0: people seen once, and bad detections."""
+    seen = [0] * (spec.cameras + 1)  # they share a pid, so each needs its own frame numbers
     for number in range(spec.strays):
         person, camera = f"stray-{number}", 1 + dice.below(spec.cameras)
-        walks = _walks(dice, DISTRACTOR_PID, person, camera, 1, GALLERY, first=number)
+        walks = _walks(dice, DISTRACTOR_PID, person, camera, 1, GALLERY, first=seen[camera])
+        seen[camera] += 1
         kind: Kind = "stray" if dice.chance(0.5) else "person"
         for walk in walks:
             yield replace(walk, kind=kind)

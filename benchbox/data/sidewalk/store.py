@@ -1,5 +1,6 @@
 """Writing a Sidewalk to a folder, whole or not at all, and telling what a folder holds."""
 
+import glob
 import importlib.resources
 import json
 import shutil
@@ -107,7 +108,7 @@ def make_spec(
             finished = _finished_digest(spec, out, seed=seed, expected=expected)
             if finished is not None:
                 return finished
-            for stale in out.parent.glob(f".{out.name}.*.partial"):
+            for stale in out.parent.glob(f".{glob.escape(out.name)}.*.partial"):
                 shutil.rmtree(stale)
             partial = Path(
                 tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".partial")
