@@ -18,7 +18,7 @@ class MetricIFGSM(Attack):
     """
 
     name: ClassVar[str] = "ifgsm"
-    title: ClassVar[str] = "MetricIFGSM"
+    title: ClassVar[str] = "IFGSM"
     start: ClassVar[Start] = "random_if_lone"
 
     def guides(self, query_features: Any, query_pids: Any) -> Guides:

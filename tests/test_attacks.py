@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from attacks import ATTACKS, FNA, SMA, Attack, MetricIFGSM, register
 from attacks.ascent import shared_gradients
@@ -351,6 +352,32 @@ def test_random_starts_scale_one_draw_by_the_budget_and_fill_the_ball():
     torch.testing.assert_close((large - images) / 2, small - images)
     assert (small - images).abs().max() > 0.0198
     assert (small - images).mean().abs() < 0.002
+
+
+class WaitCounter(TorchDispatchMode):
+    """Counts operations whose result the host must wait for."""
+
+    waits = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        self.waits += name in {"_local_scalar_dense", "equal", "is_nonzero", "nonzero"}
+        self.waits += name == "_to_copy"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_step_waits_for_the_device(name):
+    waits = []
+    embed, images, guides = setting(ATTACKS[name]())
+    matrix = torch.from_numpy(embed.matrix)
+    for steps in (3, 16):
+        with WaitCounter() as counter:
+            ATTACKS[name](steps=steps)(
+                lambda batch: torch.tanh(batch.flatten(1) @ matrix.T), images, guides
+            )
+        waits.append(counter.waits)
+    assert waits[0] == waits[1] > 0
 
 
 @pytest.mark.parametrize("name", ALL)
