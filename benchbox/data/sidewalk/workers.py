@@ -51,7 +51,7 @@ def _render_chunk(spec: Spec, seed: int, folder: Path, tracklets: Sequence[Track
     digests = []
     for tracklet in tracklets:
         for shot, pixels in Walk(spec, seed, tracklet).frames():
-            # The noise leaves little to compress; higher levels cost time and gain 2%.
+            # Noise hardly compresses: the default level makes files 9% smaller and takes longer.
             Image.fromarray(pixels).save(folder / shot.key, format="PNG", compress_level=1)
             digests.append((shot.key, pixels_digest(pixels)))
     return digests
