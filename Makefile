@@ -20,7 +20,7 @@ lint: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	$(PIP) --editable '.[dev,bench]'
-	$(BIN)/python -m pytest tests/benchmarks --override-ini addopts= --benchmark-sort=name
+	$(BIN)/python -m pytest tests/benchmarks -s --override-ini addopts= --benchmark-sort=name
 
 setup: $(VENV)/.installed
 

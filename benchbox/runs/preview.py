@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 
 from benchbox.runs.plan import Plan
-from benchbox.runs.stages import of_255, parameters
+from benchbox.runs.stages import of_255
 
 
 def plan_tables(plan: Plan, missing: Mapping[str, str]) -> list[RenderableType]:
@@ -33,6 +33,7 @@ def _settings(plan: Plan) -> Table:
     step = of_255(grid.step_size)
     for key, value in {
         "datasets": ", ".join(grid.datasets),
+        "sidewalk size": grid.sidewalk_size if "sidewalk" in str(grid.datasets) else "",
         "transfers": ", ".join(f"{a} → {b}" for a, b in grid.transfers) or "none",
         "backbones": ", ".join(grid.backbones),
         "pretrained": str(grid.pretrained),
@@ -44,7 +45,8 @@ def _settings(plan: Plan) -> Table:
         "precision": grid.precision,
         "seeds": ", ".join(map(str, grid.seeds)),
     }.items():
-        table.add_row(key, value)
+        if value:
+            table.add_row(key, value)
     return table
 
 
@@ -54,16 +56,25 @@ def _rows(plan: Plan) -> Table:
         recipe = asdict(defense.recipe)
         training: dict[str, Any] = recipe.pop("training")
         own = ", ".join(f"{key} {_short(value)}" for key, value in recipe.items())
-        guard = parameters(defense.guard) if defense.guard else None
         table.add_row(
             name,
             f"{defense.recipe.name}: {own}",
-            ", ".join(f"{k} {_short(v)}" for k, v in guard.items()) if guard else "none",
+            _described(defense.guard) if defense.guard else "none",
             f"{training['epochs']} epochs of {training['batch_identities']}×"
             f"{training['batch_images']}, {training['optimizer']}, lr {training['lr']:g}, "
             f"{training['schedule']}, {training['precision']}",
         )
     return table
+
+
+def _described(guard: object) -> str:
+    """Return a guard as ``BitSqueezing(bits 5)``, the guards inside it alike."""
+    inner = ", ".join(
+        _described(value) if is_dataclass(value) else f"{field.name} {_short(value)}"
+        for field in (fields(guard) if is_dataclass(guard) else ())
+        for value in (getattr(guard, field.name),)
+    )
+    return f"{type(guard).__name__}({inner})"
 
 
 def _short(value: object) -> str:

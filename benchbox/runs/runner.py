@@ -23,6 +23,7 @@ from benchbox.runs.display import Display
 from benchbox.runs.executor import Done, Event, Executor, Failed, LeftOut, LocalProcesses
 from benchbox.runs.grid import Grid, read_grid
 from benchbox.runs.plan import Plan, make_plan
+from benchbox.runs.preview import plan_tables
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions
 from benchbox.runs.registry import Registry, load_registry
 from benchbox.runs.results import write_results
@@ -132,6 +133,8 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
         datasets = _open_datasets(grid, options, console)
         digests = {name: dataset.digest for name, dataset in datasets.items()}
         plan = make_plan(grid, registry, digests, where=str(grid_file))
+        for part in plan_tables(plan, {}):
+            console.print(part, highlight=False)
         site = Site(
             store=out / "store",
             datasets=datasets,
