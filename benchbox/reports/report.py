@@ -132,8 +132,9 @@ def write_figures(run: RunFolder) -> list[Picture]:
             "Each identity's share",
             f"AP of every identity (the mean over its queries), {shown}, each curve sorted on its "
             f"own; average precision in {convention}; seed {cells.seeds[0]}. An identity counts "
-            f"once, so the mean differs from mAP, which counts queries. {sizes} Measured on this "
-            "machine.",
+            f"once, so the mean differs from mAP, which counts queries. A small spread "
+            "near zero says that all identities are lost alike, not that the model is fair. "
+            f"{sizes} Measured on this machine.",
         ),
     ]
 
