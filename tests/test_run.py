@@ -259,3 +259,29 @@ def test_a_hidden_package_is_named(tmp_path) -> None:
     assert done.returncode == 2
     assert "the package 'attacks' of benchbox is hidden by" in done.stderr
     assert "stranger" not in done.stderr + done.stdout
+
+
+def test_an_installed_package_adds_a_defense(tmp_path) -> None:
+    (tmp_path / "their_reid.py").write_text(PLUGIN)
+    info = tmp_path / "their_reid-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-reid\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[benchbox.plugins]\ntheirs = their_reid\n")
+
+    def names() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "benchbox", "list"],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(tmp_path)},
+            check=False,
+        )
+
+    done = names()
+    assert done.returncode == 0, done.stderr
+    assert "Darker & dim" in done.stdout
+    (tmp_path / "their_reid.py").write_text("import no_such_module")
+    done = names()
+    assert done.returncode == 2
+    assert "the installed plugin 'theirs' (their_reid) cannot be imported" in done.stderr
+    assert "Traceback" not in done.stderr
