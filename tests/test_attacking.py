@@ -110,3 +110,28 @@ def test_a_model_that_answers_nan_is_caught(queries) -> None:
             batch_size=64,
             device=CPU,
         )
+
+
+def test_another_precision_is_for_the_gradients_alone(queries) -> None:
+    pixels, pids = queries
+    model = TinyModel().eval()
+    features = embed_images(model, pixels, batch_size=8, device=CPU)
+    attack = SMA(steps=3)
+
+    def attacked(ascend_on):
+        return attack_queries(
+            model,
+            attack,
+            pixels,
+            attack.guides(features, pids),
+            budgets=BUDGETS,
+            generators=[seeded(index) for index in range(len(pixels))],
+            batch_size=64,
+            device=CPU,
+            ascend_on=ascend_on,
+            keep_images=True,
+        )
+
+    for plain, half in zip(attacked(None), attacked(lambda x: model(x) + model(x**2)), strict=True):
+        assert not torch.equal(plain.images, half.images)
+        torch.testing.assert_close(model(half.images), half.features)

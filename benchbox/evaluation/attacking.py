@@ -40,6 +40,7 @@ def attack_queries(
     generators: Sequence[torch.Generator],
     batch_size: int,
     device: torch.device,
+    ascend_on: Embed | None = None,
     keep_images: bool = False,
     progress: Callable[[float, str], None] = lambda _share, _text: None,
 ) -> list[AttackedQueries]:
@@ -54,6 +55,8 @@ def attack_queries(
         generators: one per query, so that results do not depend on the batch.
         batch_size: queries at a time.
         device: where ``embed`` lives.
+        ascend_on: the same model in another precision, for the attack's gradients alone; the
+            results are embedded by ``embed`` all the same. None ascends on ``embed`` itself.
         keep_images: whether to return the adversarial images too.
         progress: told after each batch.
 
@@ -68,7 +71,7 @@ def attack_queries(
         rows = slice(start, start + batch_size)
         clean = to_unit(images[rows].to(device))
         swept = attack.sweep(
-            embed, clean, guides[rows], eps=budgets, generator=list(generators[rows])
+            ascend_on or embed, clean, guides[rows], eps=budgets, generator=list(generators[rows])
         )
         for index, (eps, adversarial) in enumerate(zip(budgets, swept, strict=True)):
             with torch.no_grad():

@@ -69,7 +69,8 @@ class Grid(BaseModel):
         distance: what an attack ascends: ``squared`` Euclidean (reference) or ``euclidean``.
         seeds: one model per seed.
         ap: average precision by ``trapezoid`` (official Market-1501) or ``step`` (torchreid).
-        precision: of embedding and attacking, ``fp32`` or ``bf16``.
+        precision: of the attacks' gradients, ``fp32`` or ``bf16`` (about twice as fast where the
+            processor has bf16 units); embeddings are always taken in fp32.
         keep_adversarial: store the adversarial queries, for figures and black-box tests.
         training: overrides of every recipe's training.
         recipe: overrides by recipe name.

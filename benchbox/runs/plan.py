@@ -101,9 +101,7 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         grid.backbones, pairs, resolved.values(), grid.seeds
     ):
         train = _training(grid, data[source], backbone, defense.recipe, vanilla.recipe, seed)
-        clean = EmbedStage(
-            train=train, data=data[target], guard=defense.guard, precision=grid.precision
-        )
+        clean = EmbedStage(train=train, data=data[target], guard=defense.guard)
         for attack, budget, rank in _ranks(grid, clean, attacks, seed):
             cells.append(
                 Cell(source, target, backbone, defense.name, attack, budget, seed, changes, rank)
@@ -152,6 +150,7 @@ def _ranks(
             attack=attack,
             budgets=tuple(grid.budgets),
             seed=seed,
+            precision=grid.precision,
             keep=grid.keep_adversarial,
         )
         for budget in grid.budgets:

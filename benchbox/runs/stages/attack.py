@@ -14,6 +14,7 @@ from typing_extensions import override
 from attacks import Attack
 from benchbox.evaluation.attacking import attack_queries
 from benchbox.files import write_bytes, write_json
+from benchbox.models.folding import Precision
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.workplace import Workplace
@@ -29,6 +30,7 @@ class AttackStage(Stage):
         attack: steps, step size and options; its own eps is not used.
         budgets: as fractions of the pixel range.
         seed: of random starts.
+        precision: of the attack's gradients; embeddings are always taken in fp32.
         keep: store the adversarial images too.
     """
 
@@ -44,6 +46,7 @@ class AttackStage(Stage):
     attack: Attack
     budgets: tuple[Fraction, ...]
     seed: int
+    precision: Precision = "fp32"
     keep: bool = False
 
     @property
@@ -69,6 +72,7 @@ class AttackStage(Stage):
             "attack": attack,
             "budgets": [str(budget) for budget in self.budgets],
             "seed": self.seed,
+            "precision": self.precision,
             "keep": self.keep,
         }
 
@@ -82,8 +86,10 @@ class AttackStage(Stage):
         records = data.records(place, "query")
         pids = torch.tensor([record.pid for record in records])
         guides = self.attack.guides(self.clean.features(place)["query"], pids)
+        embed = self.clean.embed(place)
+        fp32 = self.precision == "fp32"
         results = attack_queries(
-            self.clean.embed(place),
+            embed,
             self.attack,
             data.images(place, "query"),
             guides,
@@ -91,6 +97,7 @@ class AttackStage(Stage):
             generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
             batch_size=place.batch_size,
             device=place.device,
+            ascend_on=embed if fp32 else self.clean.embed(place, precision=self.precision),
             keep_images=self.keep,
             progress=place.report,
         )

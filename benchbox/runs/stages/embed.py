@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from benchbox.evaluation.embedding import Embed, embed_images
 from benchbox.files import write_bytes
-from benchbox.models.folding import attack_ready
+from benchbox.models.folding import Precision, attack_ready
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.train import TrainStage
@@ -26,7 +26,6 @@ class EmbedStage(Stage):
         train: whose weights.
         data: whose query and gallery.
         guard: stands before the model, for queries and gallery alike.
-        precision: of the forward pass.
     """
 
     kind: ClassVar[str] = "embed"
@@ -39,7 +38,6 @@ class EmbedStage(Stage):
     train: TrainStage
     data: Data
     guard: Guard | None
-    precision: Literal["fp32", "bf16"]
 
     @property
     @override
@@ -63,16 +61,15 @@ class EmbedStage(Stage):
             "dataset": self.data.digest,
             "image_size": list(self.data.image_size),
             "guard": parameters(self.guard) if self.guard else None,
-            "precision": self.precision,
         }
 
     @override
     def extra_code(self) -> set[str]:
         return defining_modules(self.guard) if self.guard else set()
 
-    def embed(self, place: Workplace) -> Embed:
+    def embed(self, place: Workplace, *, precision: Precision = "fp32") -> Embed:
         """Return guard and model as one callable, ready to be embedded with or attacked."""
-        model = attack_ready(self.train.model(place).to(place.device), precision=self.precision)
+        model = attack_ready(self.train.model(place).to(place.device), precision=precision)
         guard = self.guard
         return model if guard is None else lambda images: model(guard(images))
 
