@@ -1,38 +1,31 @@
 """``benchbox run``: resolve a grid, do what is missing, write the run's folder."""
 
 import os
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from benchbox.data import sidewalk
 from benchbox.data.finding import open_dataset, planned_digest
 from benchbox.data.official import compare_with_official
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
-from benchbox.files import cannot_write, write_json
+from benchbox.files import cannot_write
 from benchbox.runs.display import Display
 from benchbox.runs.executor import Done, Event, Executor, Failed, LeftOut, LocalProcesses
 from benchbox.runs.grid import Grid, read_grid
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.preview import plan_tables
-from benchbox.runs.provenance import describe, device_name, git_state, now, versions
-from benchbox.runs.registry import Registry, load_registry
-from benchbox.runs.results import write_results
-from benchbox.runs.stages import Stage, parameters
+from benchbox.runs.provenance import now
+from benchbox.runs.recorder import Recorder
+from benchbox.runs.registry import load_registry
+from benchbox.runs.stages import Stage
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
-
-RUN_SCHEMA = 1
-_REFRESH_SECONDS = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,12 +137,12 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
         )
         workers = options.workers or (_cores() if device == "cpu" else 1)
         executor = LocalProcesses(site, workers)
-        record = _Record(out, plan, registry, datasets, device, executor.site)
-        return _do(plan, Store(site.store), executor, record, console)
+        recorder = Recorder(out, plan, registry, site)
+        return _do(plan, Store(site.store), executor, recorder, console)
 
 
 def _do(
-    plan: Plan, store: Store, executor: Executor, record: "_Record", console: Console
+    plan: Plan, store: Store, executor: Executor, recorder: Recorder, console: Console
 ) -> Outcome:
     """Do the missing stages, keeping results.csv up to date."""
     todo = [stage for stage in plan.stages if store.manifest(stage.kind, stage.key) is None]
@@ -160,7 +153,7 @@ def _do(
     )
     failures: list[str] = []
     left_out: list[Stage] = []
-    record.write(store, failures, finished=None)
+    recorder.write(store, failures, finished=None)
     if todo:
         with Display(console, todo) as display:
 
@@ -171,104 +164,11 @@ def _do(
                 elif isinstance(event, LeftOut):
                     left_out.append(event.stage)
                 elif isinstance(event, Done) and event.stage.kind == "rank":
-                    record.write_results_now_and_then(store)
+                    recorder.write_results_now_and_then(store)
 
             executor.execute(todo, notify)
-    cells = record.write(store, failures, finished=now())
+    cells = recorder.write(store, failures, finished=now())
     return Outcome(cells, failures, len(left_out))
-
-
-@dataclass
-class _Record:
-    """The files of a run's folder that say what was run and what came out."""
-
-    out: Path
-    plan: Plan
-    registry: Registry
-    datasets: Mapping[str, ReidDataset]
-    device: str
-    site: Site
-    started: str = field(default_factory=now)
-    written: float = 0.0
-
-    def write_results(self, store: Store) -> dict[str, dict[str, Any]]:
-        self.written = time.monotonic()
-        return write_results(self.out, self.plan.cells, store)
-
-    def write_results_now_and_then(self, store: Store) -> None:
-        """Keep results.csv fresh for whoever looks, without spending the run on it."""
-        if time.monotonic() - self.written > _REFRESH_SECONDS:
-            self.write_results(store)
-
-    def write(self, store: Store, failures: Sequence[str], *, finished: str | None) -> int:
-        """Write run.json and results; return how many cells have their numbers."""
-        grid = self.plan.grid
-        cells = self.write_results(store)
-        write_json(
-            self.out / "run.json",
-            {
-                "schema": RUN_SCHEMA,
-                "name": grid.name,
-                "title": grid.title or grid.name,
-                "started": self.started,
-                "finished": finished,
-                "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-                "versions": versions(),
-                "git": git_state(),
-                "device": device_name(self.device),
-                "batch_size": self.site.batch_size,
-                "datasets": {
-                    name: {
-                        **describe(dataset),
-                        "size": grid.sidewalk_size if name in sidewalk.DOMAINS else None,
-                        "unofficial": compare_with_official(dataset),
-                    }
-                    for name, dataset in self.datasets.items()
-                },
-                "titles": self._titles(),
-                "order": {
-                    "defenses": grid.defenses,
-                    "attacks": grid.attacks,
-                    "datasets": dataset_names(grid),
-                    "backbones": grid.backbones,
-                },
-                "grid": grid.model_dump(mode="json"),
-                "defenses": {
-                    name: {
-                        "source": defense.source,
-                        "recipe": {
-                            "name": defense.recipe.name,
-                            **parameters(defense.recipe),
-                        },
-                        "guard": parameters(defense.guard) if defense.guard else None,
-                    }
-                    for name, defense in self.plan.defenses.items()
-                },
-                "cells": cells,
-                "failures": list(failures),
-            },
-        )
-        return len(cells)
-
-    def _titles(self) -> dict[str, dict[str, str]]:
-        return {
-            "defenses": {name: d.title for name, d in self.plan.defenses.items()},
-            "attacks": {name: self.registry.attacks[name].title for name in self.plan.grid.attacks},
-            "datasets": {name: _TITLES.get(name, name) for name in self.datasets},
-            "backbones": {name: _TITLES.get(name, name) for name in self.plan.grid.backbones},
-        }
-
-
-_TITLES = {
-    "market1501": "Market",
-    "dukemtmcreid": "Duke",
-    "sidewalk-a": "Sidewalk-A",
-    "sidewalk-b": "Sidewalk-B",
-    "resnet50": "ResNet50",
-    "apnet": "APNet",
-    "small": "Small",
-}
-"""How the paper's tables print names."""
 
 
 def _open_datasets(grid: Grid, options: Options, console: Console) -> dict[str, ReidDataset]:

@@ -1,0 +1,123 @@
+"""What a run's folder says: run.json with the provenance, results.csv with the numbers."""
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchbox.data import sidewalk
+from benchbox.data.official import compare_with_official
+from benchbox.files import write_json
+from benchbox.runs.plan import Plan
+from benchbox.runs.provenance import describe, device_name, git_state, now, versions
+from benchbox.runs.registry import Registry
+from benchbox.runs.results import write_results
+from benchbox.runs.stages import parameters
+from benchbox.runs.store import Store
+from benchbox.runs.workplace import Site
+
+RUN_SCHEMA = 1
+_REFRESH_SECONDS = 10
+
+
+@dataclass
+class Recorder:
+    """Keeps a run's folder saying what is run and what has come out so far.
+
+    Attributes:
+        out: the run's folder.
+        plan: cells and resolved defenses.
+        registry: for the attacks' titles.
+        site: device, batch size and datasets.
+        started: when, in UTC.
+        written: when results.csv was last written, on the monotonic clock.
+    """
+
+    out: Path
+    plan: Plan
+    registry: Registry
+    site: Site
+    started: str = field(default_factory=now)
+    written: float = 0.0
+
+    def write_results(self, store: Store) -> dict[str, dict[str, Any]]:
+        """Write results.csv and per_id.csv; return what run.json records per cell."""
+        self.written = time.monotonic()
+        return write_results(self.out, self.plan.cells, store)
+
+    def write_results_now_and_then(self, store: Store) -> None:
+        """Keep results.csv fresh for whoever looks, without spending the run on it."""
+        if time.monotonic() - self.written > _REFRESH_SECONDS:
+            self.write_results(store)
+
+    def write(self, store: Store, failures: Sequence[str], *, finished: str | None) -> int:
+        """Write run.json and results; return how many cells have their numbers."""
+        grid = self.plan.grid
+        cells = self.write_results(store)
+        write_json(
+            self.out / "run.json",
+            {
+                "schema": RUN_SCHEMA,
+                "name": grid.name,
+                "title": grid.title or grid.name,
+                "started": self.started,
+                "finished": finished,
+                "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+                "versions": versions(),
+                "git": git_state(),
+                "device": device_name(self.site.device),
+                "batch_size": self.site.batch_size,
+                "datasets": {
+                    name: {
+                        **describe(dataset),
+                        "size": grid.sidewalk_size if name in sidewalk.DOMAINS else None,
+                        "unofficial": compare_with_official(dataset),
+                    }
+                    for name, dataset in self.site.datasets.items()
+                },
+                "titles": self._titles(),
+                "order": {
+                    "defenses": grid.defenses,
+                    "attacks": grid.attacks,
+                    "datasets": list(self.site.datasets),
+                    "backbones": grid.backbones,
+                },
+                "grid": grid.model_dump(mode="json"),
+                "defenses": {
+                    name: {
+                        "source": defense.source,
+                        "recipe": {
+                            "name": defense.recipe.name,
+                            **parameters(defense.recipe),
+                        },
+                        "guard": parameters(defense.guard) if defense.guard else None,
+                    }
+                    for name, defense in self.plan.defenses.items()
+                },
+                "cells": cells,
+                "failures": list(failures),
+            },
+        )
+        return len(cells)
+
+    def _titles(self) -> dict[str, dict[str, str]]:
+        return {
+            "defenses": {name: d.title for name, d in self.plan.defenses.items()},
+            "attacks": {name: self.registry.attacks[name].title for name in self.plan.grid.attacks},
+            "datasets": {name: _TITLES.get(name, name) for name in self.site.datasets},
+            "backbones": {name: _TITLES.get(name, name) for name in self.plan.grid.backbones},
+        }
+
+
+_TITLES = {
+    "market1501": "Market",
+    "dukemtmcreid": "Duke",
+    "sidewalk-a": "Sidewalk-A",
+    "sidewalk-b": "Sidewalk-B",
+    "resnet50": "ResNet50",
+    "apnet": "APNet",
+    "small": "Small",
+}
+"""How the paper's tables print names."""
