@@ -25,7 +25,7 @@ def queries() -> tuple[Tensor, Tensor]:
     return pixels, torch.tensor([1, 1, 1, 2, 2, 3, 3, 3, 3, 4, 4])
 
 
-def run(attack: Attack, pixels: Tensor, pids: Tensor, *, batch_size: int, keep: bool = True):
+def run(attack: Attack, pixels: Tensor, pids: Tensor, *, batch_size: int, **options: Any):
     model = TinyModel().eval()
     features = embed_images(model, pixels, batch_size=batch_size, device=CPU)
     return attack_queries(
@@ -37,7 +37,7 @@ def run(attack: Attack, pixels: Tensor, pids: Tensor, *, batch_size: int, keep: 
         generators=[seeded("q", index) for index in range(len(pixels))],
         batch_size=batch_size,
         device=CPU,
-        keep_images=keep,
+        **{"keep_images": True, **options},
     )
 
 
@@ -57,7 +57,7 @@ def test_kept_images_are_those_that_were_embedded(queries) -> None:
         torch.testing.assert_close(model(result.images), result.features)
         distance = (result.images - queries[0] / 255).abs().amax()
         assert 0.9 * result.eps < distance <= result.eps + 1e-6
-    assert run(SMA(steps=3), *queries, batch_size=5, keep=False)[0].images is None
+    assert run(SMA(steps=3), *queries, batch_size=5, keep_images=False)[0].images is None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,25 +113,9 @@ def test_a_model_that_answers_nan_is_caught(queries) -> None:
 
 
 def test_another_precision_is_for_the_gradients_alone(queries) -> None:
-    pixels, pids = queries
     model = TinyModel().eval()
-    features = embed_images(model, pixels, batch_size=8, device=CPU)
-    attack = SMA(steps=3)
-
-    def attacked(ascend_on):
-        return attack_queries(
-            model,
-            attack,
-            pixels,
-            attack.guides(features, pids),
-            budgets=BUDGETS,
-            generators=[seeded(index) for index in range(len(pixels))],
-            batch_size=64,
-            device=CPU,
-            ascend_on=ascend_on,
-            keep_images=True,
-        )
-
-    for plain, half in zip(attacked(None), attacked(lambda x: model(x) + model(x**2)), strict=True):
-        assert not torch.equal(plain.images, half.images)
-        torch.testing.assert_close(model(half.images), half.features)
+    plain = run(SMA(steps=3), *queries, batch_size=64)
+    other = run(SMA(steps=3), *queries, batch_size=64, ascend_on=lambda x: model(x) + model(x**2))
+    for one, two in zip(plain, other, strict=True):
+        assert not torch.equal(one.images, two.images)
+        torch.testing.assert_close(model(two.images), two.features)

@@ -172,6 +172,27 @@ def test_a_disk_that_takes_no_more_is_one_line_and_the_run_goes_on_later(
     assert numbers(tmp_path) == numbers(finished)
 
 
+def test_a_worker_that_dies_is_replaced(grid, finished, tmp_path) -> None:
+    import psutil
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchbox", "run", str(grid), "--out", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    while not list((tmp_path / "store").glob("scratch/train-*")):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    for child in psutil.Process(process.pid).children():
+        # The helper that cleans up after multiprocessing is a child too; workers are spawned.
+        if "spawn_main" in " ".join(child.cmdline()):
+            child.kill()
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, out
+    assert numbers(tmp_path) == numbers(finished)
+
+
 def test_two_runs_in_one_folder_are_refused(grid, tmp_path) -> None:
     from filelock import FileLock
 

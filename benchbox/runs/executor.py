@@ -2,13 +2,14 @@
 
 import multiprocessing
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Protocol
 
 from benchbox.errors import BenchboxError
-from benchbox.runs.stages import Stage
+from benchbox.runs.stages import Stage, with_needs
 from benchbox.runs.worker import Advanced, Ended, serve
 from benchbox.runs.workplace import Site
 
@@ -73,6 +74,12 @@ class _Worker:
     channel: Connection
     stage: Stage | None = None
 
+    def take(self, stage: Stage) -> None:
+        """Hand the worker a stage; if it is dead, listening to it will say so."""
+        self.stage = stage
+        with suppress(OSError):
+            self.channel.send(stage)
+
 
 @dataclass(frozen=True)
 class LocalProcesses:
@@ -94,9 +101,8 @@ class LocalProcesses:
             while waiting:
                 for worker in pool:
                     if worker.stage is None and (stage := waiting.next_ready()) is not None:
-                        worker.stage = stage
+                        worker.take(stage)
                         notify(Started(stage))
-                        worker.channel.send(stage)
                 busy = [worker for worker in pool if worker.stage is not None]
                 if not busy:
                     return
@@ -136,8 +142,8 @@ class LocalProcesses:
                 ) from None
             fresh = self._start()
             worker.process, worker.channel = fresh.process, fresh.channel
+            worker.take(stage)
             notify(Started(stage))
-            worker.channel.send(stage)
             return
         if isinstance(message, Advanced):
             notify(Moved(stage, message.share, message.text))
@@ -161,7 +167,7 @@ class Waiting:
         self._deaths: set[str] = set()
         self._length: dict[str, float] = {}
         # Longest chain first: what the most work waits for must not start last.
-        for stage in reversed(self._in_order()):
+        for stage in reversed(with_needs(stages)):
             own = self._length.setdefault(stage.key, 0.0) + stage.cost
             for need in stage.needs:
                 self._length[need.key] = max(self._length.get(need.key, 0.0), own)
@@ -169,19 +175,6 @@ class Waiting:
     def __bool__(self) -> bool:
         """Whether a stage is unfinished."""
         return bool(self._unfinished)
-
-    def _in_order(self) -> list[Stage]:
-        ordered: dict[str, Stage] = {}
-
-        def visit(stage: Stage) -> None:
-            if stage.key not in ordered:
-                for need in stage.needs:
-                    visit(need)
-                ordered[stage.key] = stage
-
-        for stage in self._todo.values():
-            visit(stage)
-        return list(ordered.values())
 
     def next_ready(self) -> Stage | None:
         """Return the ready stage that most work waits for, and count it as started."""
@@ -211,7 +204,7 @@ class Waiting:
         self._unfinished.discard(stage.key)
         lost: list[Stage] = []
         gone = {stage.key}
-        for candidate in self._in_order():
+        for candidate in with_needs(self._todo.values()):
             if candidate.key in self._todo and any(need.key in gone for need in candidate.needs):
                 gone.add(candidate.key)
                 lost.append(candidate)

@@ -11,7 +11,15 @@ from attacks import Attack
 from benchbox.errors import BenchboxError
 from benchbox.runs.grid import Grid, override
 from benchbox.runs.registry import Registry
-from benchbox.runs.stages import AttackStage, Data, EmbedStage, RankStage, Stage, TrainStage
+from benchbox.runs.stages import (
+    AttackStage,
+    Data,
+    EmbedStage,
+    RankStage,
+    Stage,
+    TrainStage,
+    with_needs,
+)
 from benchbox.training.recipe import Recipe
 from defenses import Defense
 
@@ -106,7 +114,7 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
             cells.append(
                 Cell(source, target, backbone, defense.name, attack, budget, seed, changes, rank)
             )
-    stages = _all_stages([cell.rank for cell in cells])
+    stages = with_needs(cell.rank for cell in cells)
     return Plan(grid, tuple(cells), stages, {name: d for name, (d, _) in resolved.items()})
 
 
@@ -157,17 +165,3 @@ def _ranks(
             rank = RankStage(clean=clean, ap=grid.ap, attacked=attacked, budget=budget)
             ranks.append((attack.name, budget, rank))
     return ranks
-
-
-def _all_stages(ends: Sequence[Stage]) -> tuple[Stage, ...]:
-    found: dict[str, Stage] = {}
-
-    def visit(stage: Stage) -> None:
-        if stage.key not in found:
-            for need in stage.needs:
-                visit(need)
-            found[stage.key] = stage
-
-    for stage in ends:
-        visit(stage)
-    return tuple(found.values())

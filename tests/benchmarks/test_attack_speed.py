@@ -25,14 +25,6 @@ STEP_ROUNDS, STEPS = 7, 2
 TABLE_ROUNDS = {"resnet50": 1, "resnet18": 3}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def made(name):
     torch.manual_seed(0)
     model = build_model(name, num_classes=751).eval()

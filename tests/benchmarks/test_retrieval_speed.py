@@ -21,14 +21,6 @@ DISTRACTORS = 2798
 ROUNDS = 3
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def made_labels(identities):
     generator = np.random.default_rng(0)
     gallery_pids = generator.integers(1, identities + 1, GALLERY)

@@ -5,7 +5,7 @@ by any process that can reach the store.
 """
 
 from benchbox.runs.stages.attack import AttackStage
-from benchbox.runs.stages.base import Stage, of_255, parameters
+from benchbox.runs.stages.base import Stage, of_255, parameters, with_needs
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.rank import RankStage
@@ -20,4 +20,5 @@ __all__ = [
     "TrainStage",
     "of_255",
     "parameters",
+    "with_needs",
 ]

@@ -2,6 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -83,3 +84,18 @@ class Stage(ABC):
                 "needs": [stage.key for stage in self.needs],
             }
         )
+
+
+def with_needs(stages: Iterable[Stage]) -> tuple[Stage, ...]:
+    """Return the stages and all they need, each once, each behind those it needs."""
+    ordered: dict[str, Stage] = {}
+
+    def visit(stage: Stage) -> None:
+        if stage.key not in ordered:
+            for need in stage.needs:
+                visit(need)
+            ordered[stage.key] = stage
+
+    for stage in stages:
+        visit(stage)
+    return tuple(ordered.values())
