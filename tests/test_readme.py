@@ -85,7 +85,7 @@ def test_the_python_snippet_runs() -> None:
 
 def test_the_make_targets_exist() -> None:
     makefile = (README.parent / "Makefile").read_text()
-    targets = set(re.findall(r"\bmake (\w+)", README.read_text()))
+    targets = set(re.findall(r"(?:^|`)make (\w+)", README.read_text(), flags=re.MULTILINE))
     assert {"demo", "test", "bench"} <= targets
     for target in targets:
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target

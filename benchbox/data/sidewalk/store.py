@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -188,10 +189,11 @@ def _fill(spec: Spec, folder: Path, seed: int, *, workers: int, progress: Progre
     tracklets = plan(spec, seed)
     chunks = [tracklets[start : start + _CHUNK] for start in range(0, len(tracklets), _CHUNK)]
     digests: Digests = []
-    for made in rendered(spec, seed, folder, chunks, workers):
-        digests += made
-        if progress is not None:
-            progress(len(digests), spec.images)
+    with closing(rendered(spec, seed, folder, chunks, workers)) as rendering:
+        for made in rendering:
+            digests += made
+            if progress is not None:
+                progress(len(digests), spec.images)
     digest = dataset_digest(digests)
     write_json(folder / MANIFEST, _described(spec, seed) | {"digest": digest})
     return digest

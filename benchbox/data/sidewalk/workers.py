@@ -5,7 +5,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -24,8 +24,11 @@ Digests = list[tuple[str, str]]
 
 def rendered(
     spec: Spec, seed: int, folder: Path, chunks: Sequence[Sequence[Tracklet]], workers: int
-) -> Iterator[Digests]:
-    """Yield the digests of each chunk's images as it is done, in any order."""
+) -> Generator[Digests, None, None]:
+    """Yield the digests of each chunk's images as it is done, in any order.
+
+    Whoever stops early closes the generator, which waits until nobody writes any more.
+    """
     if workers == 1:
         for chunk in chunks:
             yield _render_chunk(spec, seed, folder, chunk)
@@ -43,7 +46,8 @@ def rendered(
                 "Try fewer workers."
             ) from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            # Waiting here, not at the end of the block: a second shutdown would not wait.
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _render_chunk(spec: Spec, seed: int, folder: Path, tracklets: Sequence[Tracklet]) -> Digests:

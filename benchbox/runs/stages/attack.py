@@ -57,7 +57,8 @@ class AttackStage(Stage):
     @property
     @override
     def needs(self) -> tuple[Stage, ...]:
-        return (self.clean,)
+        # The weights are read again, so a damaged training has to be mended first.
+        return (self.clean, self.clean.train)
 
     @property
     @override
