@@ -69,7 +69,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
 
 def _seconds(cell: Cell, store: Store) -> float:
     stage = cell.rank.attacked or cell.rank.clean
-    manifest = store.manifest(stage.kind, stage.key)
+    manifest = store.recorded(stage.kind, stage.key)
     share = len(stage.budgets) if stage is cell.rank.attacked else 1
     return manifest.seconds / share if manifest else float("nan")
 
