@@ -22,8 +22,8 @@ class Ball:
     upper: Tensor
 
     @classmethod
-    def around(cls, images: Tensor, eps: float) -> "Ball":
-        """Return the ball around (B, 3, H, W) images in [0, 1]."""
+    def around(cls, images: Tensor, eps: float | Tensor) -> "Ball":
+        """Return the ball around (B, 3, H, W) images in [0, 1]; ``eps`` may be (B, 1, 1, 1)."""
         return cls((images - eps).clamp_(min=0), (images + eps).clamp_(max=1))
 
     def project(self, points: Tensor) -> Tensor:
@@ -32,16 +32,17 @@ class Ball:
 
 
 def ascend(
-    points: Tensor, gradient: Gradient, ball: Ball, *, steps: int, step_size: float
+    points: Tensor, gradient: Gradient, ball: Ball, *, steps: int, step_size: float | Tensor
 ) -> Tensor:
     """Take ``steps`` signed gradient steps of Eq. 3 and return the points *before* Ψ.
 
     Each step projects first and moves then, so that two budgets can share a gradient and project
-    its step into balls of their own; the caller projects what comes back.
+    its step into balls of their own; the caller projects what comes back. Each image may have a
+    step size of its own, (B, 1, 1, 1).
     """
     for _ in range(steps):
         points = ball.project(points)
-        points = torch.add(points, gradient(points).sign(), alpha=step_size)
+        points = gradient(points).sign().mul_(step_size).add_(points)
     return points
 
 

@@ -42,6 +42,23 @@ class FNA(Attack):
         )
 
 
+def farthest_label(embeddings: Tensor, labels: Tensor) -> Tensor:
+    """Return (N,) the label of the identity FNA pulls each image to, among those present.
+
+    Args:
+        embeddings: (N, D) clean.
+        labels: (N,) of the same images.
+
+    Raises:
+        BenchboxError: there is only one identity.
+    """
+    embeddings, labels = as_queries(embeddings, labels)
+    identities = Identities.of(labels)
+    farthest = farthest_identity(embeddings, identities.centroids(embeddings), identities.of_query)
+    present: Tensor = torch.unique(labels)
+    return present[farthest]
+
+
 def farthest_identity(embeddings: Tensor, centroids: Tensor, own: Tensor) -> Tensor:
     """Return (N,) the index of the farthest centroid (Euclidean) but the query's own.
 

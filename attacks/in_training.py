@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from attacks.base import Attack
+from attacks.gradient import Embed
+from benchbox.models.folding import attack_ready
 
 
 def attack_batch(
@@ -26,11 +28,19 @@ def attack_batch(
         labels: (B,) identities.
         generator: of random starts.
     """
-    mode = model.training
-    model.eval()
+    embed = frozen(model)
     with torch.no_grad():
-        embeddings = model(images)
-    guides = attack.guides(embeddings.float(), labels)
-    adversarial = attack(model, images, guides, generator=generator)
-    model.train(mode)
-    return adversarial
+        embeddings = embed(images)
+    guides = attack.guides(embeddings, labels)
+    return attack(embed, images, guides, generator=generator)
+
+
+def frozen(model: nn.Module) -> Embed:
+    """Return a model in training as an attack wants it: evaluated, and fast.
+
+    It is a frozen copy, so the model keeps its mode, gradients and statistics. Under autocast it runs
+    in bfloat16, else in the model's own precision.
+    """
+    device = next(model.parameters()).device.type
+    half = torch.is_autocast_enabled(device)
+    return attack_ready(model, precision="bf16" if half else "fp32")

@@ -60,6 +60,10 @@ def run(
         int, typer.Option(min=0, help="Images at a time in attacks; 0: 64, or 256 on a GPU.")
     ] = 0,
     data_root: DataRoot = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(help="Folder of finished stages, which runs may share [default: OUT/store]."),
+    ] = None,
 ) -> None:
     """Execute a grid, or go on with it where it was stopped, and write tables and report."""
     from benchbox.runs.preview import plan_tables
@@ -72,6 +76,7 @@ def run(
         workers=workers,
         batch_size=batch_size,
         data_root=data_root,
+        store=store,
     )
     if dry_run:
         plan, missing = preview(grid, options)

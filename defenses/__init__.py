@@ -7,28 +7,41 @@ by exporting ``Defense`` objects; nobody edits this file for that.
 from types import MappingProxyType
 
 from defenses.adv_train import ADV_TRAIN, AdvTrain
+from defenses.adversarial import AdversarialRecipe
+from defenses.amd import AMD, AdversarialMetricDefense
+from defenses.at_pgd import AT_PGD, ATPGD
 from defenses.base import Defense, Guard, register
 from defenses.bit_squeezing import BIT_SQUEEZING, BitSqueezing
 from defenses.bs_ms import BS_MS, SqueezeThenSmooth
+from defenses.das import DAS, DynamicAttack
+from defenses.ddd.recipe import ABLATION, DDD, DualInvariantDefense
 from defenses.median_smoothing import MEDIAN_SMOOTHING, MedianSmoothing
-from defenses.origin import ORIGIN, Vanilla
+from defenses.metric_at import METRIC_AT, MetricAT
+from defenses.origin import ORIGIN, ORIGIN_EQUAL_EPOCHS, Vanilla
 
 __all__ = [
+    "ATPGD",
     "DEFENSES",
     "AdvTrain",
+    "AdversarialMetricDefense",
+    "AdversarialRecipe",
     "BitSqueezing",
     "Defense",
+    "DualInvariantDefense",
+    "DynamicAttack",
     "Guard",
     "MedianSmoothing",
+    "MetricAT",
     "SqueezeThenSmooth",
     "Vanilla",
     "register",
 ]
 
+_TABLE_2 = (ORIGIN, BIT_SQUEEZING, MEDIAN_SMOOTHING, BS_MS, AMD, ADV_TRAIN, DAS, DDD)
+_TABLES_3_AND_4 = (METRIC_AT, *ABLATION, AT_PGD)
+
 DEFENSES = MappingProxyType(
-    {
-        defense.name: defense
-        for defense in (ORIGIN, BIT_SQUEEZING, MEDIAN_SMOOTHING, BS_MS, ADV_TRAIN)
-    }
+    {defense.name: defense for defense in (*_TABLE_2, *_TABLES_3_AND_4, ORIGIN_EQUAL_EPOCHS)}
 )
-"""Our defenses by name, read-only, in the order of the paper's Table 2."""
+"""Our defenses by name, read-only: the paper's Table 2 in its order, then Tables 3 and 4, then the
+control."""

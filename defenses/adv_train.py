@@ -4,16 +4,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor
+from typing_extensions import override
 
-from attacks import FNA
-from attacks.in_training import attack_batch
 from benchbox.models.reid import ReidModel
-from benchbox.training.recipe import Batch, Recipe
+from benchbox.training.recipe import Batch
+from defenses.adversarial import AdversarialRecipe
 from defenses.base import Defense
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdvTrain(Recipe):
+class AdvTrain(AdversarialRecipe):
     """Train on the adversarial batch only: min_θ E [L_cls(x̂, y) + L_tri(x̂)], x̂ = FNA(x).
 
     The guides are the clean embeddings of the batch itself: pushed from the images of the own
@@ -23,11 +23,6 @@ class AdvTrain(Recipe):
     1/255. Where we deviate: guides come from the batch (the code samples four images of the
     identity from the whole training set and pulls to the farthest image of the batch), there is
     no random start, and the attack runs in evaluation mode, as it does in the tables.
-
-    Attributes:
-        eps: budget in [0, 1].
-        steps: of the attack.
-        step_size: in [0, 1].
     """
 
     name: ClassVar[str] = "adv_train"
@@ -36,13 +31,10 @@ class AdvTrain(Recipe):
     steps: int = 7
     step_size: float = 1 / 255
 
+    @override
     def losses(self, model: ReidModel, batch: Batch) -> dict[str, Tensor]:
         """Return L = L_cls(x̂, y) + L_tri(x̂)."""
-        attack = FNA(eps=self.eps, steps=self.steps, step_size=self.step_size)
-        adversarial = attack_batch(
-            attack, model, batch.images, batch.labels, generator=batch.generator
-        )
-        return self.identity_and_triplet(model, adversarial, batch.labels)
+        return self.identity_and_triplet(model, self.attacked(model, batch), batch.labels)
 
 
 ADV_TRAIN = Defense(

@@ -1,7 +1,7 @@
 """Origin: the undefended model, trained as the field trains its strong baseline."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -25,6 +25,27 @@ class Vanilla(Recipe):
         return self.identity_and_triplet(model, batch.images, batch.labels)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Continued(Vanilla):
+    """Vanilla training, twice: it starts from the vanilla weights and trains on clean images again.
+
+    A control, not a defense: trained defenses that start from the vanilla weights see more epochs
+    than Origin. Give it their number of epochs and their rate, and what is left of the difference
+    is theirs.
+    """
+
+    name: ClassVar[str] = "vanilla_continued"
+
+    start: Literal["backbone", "vanilla"] = "vanilla"
+
+
 ORIGIN = Defense(
     name="origin", title="Origin", recipe=Vanilla(), source="Luo et al. 2019 (training); no defense"
+)
+
+ORIGIN_EQUAL_EPOCHS = Defense(
+    name="origin_equal_epochs",
+    title="Origin (equal epochs)",
+    recipe=Continued(),
+    source="control: Luo et al. 2019, for as many epochs as the trained defenses",
 )

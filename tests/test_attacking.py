@@ -11,7 +11,7 @@ from attacks import ATTACKS, SMA, Attack, Guides
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.attacking import attack_queries
 from benchbox.evaluation.embedding import embed_images
-from benchbox.training.loop import seeded
+from benchbox.training.seeding import seeded
 from tests.test_training import TinyModel
 
 BUDGETS = (8 / 255, 10 / 255)

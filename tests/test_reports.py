@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
+from benchbox.data.contact_sheet import contact_sheet, pick_identities
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
 from benchbox.reports.as_latex import escape_latex
 from benchbox.reports.as_text import escape_markdown
 from benchbox.reports.cautions import cautions
 from benchbox.reports.conditions import fraction_of_255
-from benchbox.reports.contact_sheet import contact_sheet, pick_identities
 from benchbox.reports.figures import per_identity, robustness_bars
 from benchbox.reports.report import console_tables, run_tables, write_report, write_tables
 from benchbox.reports.run_folder import read_run

@@ -2,7 +2,12 @@
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,12 +21,23 @@ from torch import Tensor, nn
 from benchbox.errors import BenchboxError
 from benchbox.models.reid import Features
 from benchbox.training.augmentation import Augmentation, augment
-from benchbox.training.loop import TrainingSet, seeded, train
+from benchbox.training.loop import train
 from benchbox.training.losses import identity_loss, triplet_loss
 from benchbox.training.recipe import Training
 from benchbox.training.sampling import identity_batches
 from benchbox.training.schedule import rate_factor
-from defenses import AdvTrain, Vanilla
+from benchbox.training.seeding import seeded
+from benchbox.training.training_set import TrainingSet
+from defenses import (
+    ATPGD,
+    AdversarialMetricDefense,
+    AdvTrain,
+    DualInvariantDefense,
+    DynamicAttack,
+    MetricAT,
+    Vanilla,
+)
+from defenses.amd import Examples
 
 
 class TinyModel(nn.Module):
@@ -38,7 +54,7 @@ class TinyModel(nn.Module):
             self.classifier = nn.Linear(32, classes, bias=False)
 
     def features(self, images: Tensor) -> Features:
-        pooled = self.trunk(images).flatten(1)
+        pooled = self.trunk(images).flatten(1).to(self.neck.weight.dtype)
         necked = self.neck(pooled)
         return Features(
             pooled=pooled,
@@ -50,14 +66,22 @@ class TinyModel(nn.Module):
         return self.features(images).embedding
 
 
-@pytest.fixture
-def data() -> TrainingSet:
-    """Six identities of one colour each, with noise; eight images each."""
+def made_data() -> TrainingSet:
+    """Return six identities of one colour each, with noise; eight images each, and examples."""
     generator = torch.Generator().manual_seed(5)
     labels = torch.arange(6).repeat_interleave(8)
     colours = torch.randint(40, 216, (6, 3, 1, 1), generator=generator)
     noise = torch.randint(-30, 30, (48, 3, 16, 8), generator=generator)
-    return TrainingSet((colours[labels] + noise).clamp(0, 255).to(torch.uint8), labels)
+    images = (colours[labels] + noise).clamp(0, 255)
+    perturbed = images + torch.randint(-5, 6, images.shape, generator=generator)
+    return TrainingSet(
+        images.to(torch.uint8), labels, examples=perturbed.clamp(0, 255).to(torch.uint8)
+    )
+
+
+@pytest.fixture
+def data() -> TrainingSet:
+    return made_data()
 
 
 SHORT = Training(
@@ -226,24 +250,42 @@ def test_erasing_fills_one_rectangle_of_sensible_size() -> None:
     assert 100 < int((kept > 0).flatten(1).any(1).sum()) < 200
 
 
+SHORT_ATTACK = {"eps": 8 / 255, "steps": 2, "step_size": 4 / 255}
+TRAINED = {
+    "vanilla": Vanilla(training=SHORT),
+    "adv_train": AdvTrain(training=SHORT, **SHORT_ATTACK),
+    "at_pgd": ATPGD(training=SHORT, **SHORT_ATTACK),
+    "metric_at": MetricAT(training=SHORT, **SHORT_ATTACK),
+    "amd": AdversarialMetricDefense(training=SHORT, examples=Examples(steps=2)),
+    "das": DynamicAttack(training=SHORT, steps=2),
+    "ddd": DualInvariantDefense(
+        training=SHORT, modules=("adversarial", "meta", "fnes"), **SHORT_ATTACK
+    ),
+}
+"""Every trained recipe, short; DDD without the module that needs a preparation."""
+
+CPU = torch.device("cpu")
+
+
 class Killed(Exception):
     pass
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        Vanilla(training=SHORT),
-        AdvTrain(training=SHORT, eps=8 / 255, steps=2, step_size=4 / 255),
-        Vanilla(training=replace(SHORT, precision="bf16")),
-    ],
-    ids=["vanilla", "adv_train", "bf16"],
-)
-def test_a_killed_training_resumes_to_the_same_weights(recipe, data, tmp_path) -> None:
+def assert_same_weights(ours: nn.Module, theirs: nn.Module) -> None:
+    for name, value in ours.state_dict().items():
+        assert torch.equal(value, theirs.state_dict()[name]), name
+
+
+def without_seconds(log: list[dict[str, float]]) -> list[dict[str, float]]:
+    return [{k: v for k, v in entry.items() if k != "seconds"} for entry in log]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_killed_training_resumes_to_the_same_weights(name, precision, data, tmp_path) -> None:
+    recipe = replace(TRAINED[name], training=replace(SHORT, precision=precision))
     whole = TinyModel()
-    history = train(
-        recipe, whole, data, seed=3, folder=tmp_path / "whole", device=torch.device("cpu")
-    )
+    history = train(recipe, whole, data, seed=3, folder=tmp_path / "whole", device=CPU)
     for stop in (0.3, 0.6):
 
         def kill(share: float, _text: str, stop: float = stop) -> None:
@@ -257,16 +299,132 @@ def test_a_killed_training_resumes_to_the_same_weights(recipe, data, tmp_path) -
                 data,
                 seed=3,
                 folder=tmp_path / "cut",
-                device=torch.device("cpu"),
+                device=CPU,
                 progress=kill,
             )
     resumed = TinyModel()
-    log = train(recipe, resumed, data, seed=3, folder=tmp_path / "cut", device=torch.device("cpu"))
-    for name, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[name]), name
-    assert [entry["identity"] for entry in log] == [entry["identity"] for entry in history]
+    log = train(recipe, resumed, data, seed=3, folder=tmp_path / "cut", device=CPU)
+    assert_same_weights(whole, resumed)
+    assert without_seconds(log) == without_seconds(history)
     lines = (tmp_path / "cut" / "log.jsonl").read_text().splitlines()
-    assert [json.loads(line)["epoch"] for line in lines] == [1, 2, 3, 4]
+    assert [json.loads(line) for line in lines] == log
+    saved = [
+        torch.load(tmp_path / run / "checkpoint.pt", weights_only=True) for run in ("whole", "cut")
+    ]
+    _assert_same(saved[0].get("companion"), saved[1].get("companion"))
+    assert ("companion" in saved[0]) == (name in {"das", "ddd"})
+
+
+def _assert_same(ours: object, theirs: object) -> None:
+    assert type(ours) is type(theirs)
+    if isinstance(ours, dict):
+        assert ours.keys() == theirs.keys()
+        for key in ours:
+            _assert_same(ours[key], theirs[key])
+    elif isinstance(ours, Tensor):
+        assert torch.equal(ours, theirs)
+    else:
+        assert ours == theirs
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_log_says_each_epoch_how_well_identities_are_told_apart(name, data, tmp_path) -> None:
+    train(TRAINED[name], TinyModel(), data, seed=0, folder=tmp_path, device=CPU)
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in entries] == [1, 2, 3, 4]
+    for entry in entries:
+        assert 0 <= entry["clean_rank1"] <= 1
+        assert ("robust_rank1" in entry) == (name != "vanilla")
+        assert 0 <= entry.get("robust_rank1", 0) <= 1
+        assert all(math.isfinite(value) for value in entry.values())
+    # Six colours are easy: a log that always said the same would not pass for learning.
+    assert entries[-1]["clean_rank1"] > 0.5
+    assert ("budget_mean" in entries[0]) == (name == "das")
+
+
+_TRAIN_BOTH = """
+import sys
+from pathlib import Path
+import torch
+from benchbox.training.loop import train
+from tests.test_training import CPU, TRAINED, TinyModel, made_data
+
+for name in ("ddd", "das"):
+    model, folder = TinyModel(), Path(sys.argv[1]) / name
+    progress = lambda share, _text: print(name, share, flush=True)
+    train(TRAINED[name], model, made_data(), seed=3, folder=folder, device=CPU, progress=progress)
+    torch.save(model.state_dict(), folder / "finished.pt")
+"""
+
+
+def train_both_until(name: str, share: float, folder: Path) -> tuple[str, float]:
+    """Train DDD, then DAS, in a process that is killed at a point; return where it began."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", _TRAIN_BOTH, str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    told = []
+    for line in process.stdout:
+        told.append((line.split()[0], float(line.split()[1])))
+        if told[-1][0] == name and told[-1][1] > share:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.stdout.close()
+    assert process.wait() == -signal.SIGKILL
+    return told[0]
+
+
+@pytest.mark.slow
+def test_a_training_process_killed_by_the_system_resumes_to_the_same_weights(
+    data, tmp_path
+) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    cut = tmp_path / "cut"
+    began = train_both_until("ddd", 0.55, cut)
+    assert began[1] < 0.1
+    for name, following in (("ddd", "das"), ("das", None)):
+        assert not (cut / name / "finished.pt").exists()
+        left = [json.loads(s) for s in (cut / name / "log.jsonl").read_text().splitlines()]
+        assert 1 <= len(left) < SHORT.epochs
+        resumed = TinyModel()
+        if following is not None:
+            began = train_both_until(following, 0.55, cut)
+            assert began == (name, pytest.approx((len(left) + 0.25) / 4)), "it began again"
+            resumed.load_state_dict(torch.load(cut / name / "finished.pt", weights_only=True))
+        else:
+            train(TRAINED[name], resumed, data, seed=3, folder=cut / name, device=CPU)
+        whole = TinyModel()
+        log = train(TRAINED[name], whole, data, seed=3, folder=tmp_path / name, device=CPU)
+        assert_same_weights(whole, resumed)
+        lines = (cut / name / "log.jsonl").read_text().splitlines()
+        assert without_seconds([json.loads(line) for line in lines]) == without_seconds(log)
+    torch.set_num_threads(threads)
+
+
+def test_a_kill_between_checkpoint_and_log_loses_no_line(data, tmp_path, monkeypatch) -> None:
+    from benchbox.training import loop
+
+    write_text = loop.write_text
+
+    def killed_at_the_last(path: Path, text: str) -> None:
+        if text.count("\n") == SHORT.epochs:
+            raise Killed
+        write_text(path, text)
+
+    monkeypatch.setattr(loop, "write_text", killed_at_the_last)
+    arguments = {"seed": 0, "folder": tmp_path, "device": CPU}
+    with pytest.raises(Killed):
+        train(TRAINED["vanilla"], TinyModel(), data, **arguments)
+    monkeypatch.undo()
+    log = train(TRAINED["vanilla"], TinyModel(), data, **arguments)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == log
+    assert len(log) == SHORT.epochs
 
 
 def test_training_learns_and_another_seed_gives_other_weights(data, tmp_path) -> None:

@@ -10,8 +10,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from benchbox.data.contact_sheet import contact_sheet
 from benchbox.reports.conditions import Condition
-from benchbox.reports.contact_sheet import contact_sheet
 from benchbox.reports.drawing import (
     OKABE_ITO,
     TEXT_POINTS,

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from benchbox.data.contact_sheet import contact_sheet, pick_identities
 from benchbox.data.scanning import TRAIN, scan_dataset
 from benchbox.errors import BenchboxError
-from benchbox.reports.contact_sheet import contact_sheet, pick_identities
 from benchbox.reports.record import read_record
 
 

@@ -55,6 +55,8 @@ class Grid(BaseModel):
         title: one line for tables and reports.
         datasets: each is trained on and its queries are attacked.
         transfers: further pairs [trained on, tested on].
+        validation: evaluate on identities held out of the training split, for tuning; the test
+            queries are not looked at.
         sidewalk_size: which size of the rendered datasets.
         backbones: names the model registry knows, timm's included.
         pretrained: start from ImageNet weights; a path names a local file.
@@ -73,6 +75,9 @@ class Grid(BaseModel):
             processor has bf16 units); embeddings are always taken in fp32.
         keep_adversarial: store the adversarial queries, for figures and black-box tests.
         training: overrides of every recipe's training.
+        defended: overrides of every recipe but ``vanilla``: of its training, its start, and of
+            what those that attack have in common (eps, steps, step_size). A parameter that a
+            recipe does not have is passed over for it.
         recipe: overrides by recipe name.
         guard: overrides by defense name.
     """
@@ -83,6 +88,7 @@ class Grid(BaseModel):
     title: str = ""
     datasets: list[str] = Field(min_length=1)
     transfers: list[tuple[str, str]] = []
+    validation: bool = False
     sidewalk_size: str = "tiny"
     backbones: list[str] = Field(default=["resnet50"], min_length=1)
     pretrained: bool | str = True
@@ -99,6 +105,7 @@ class Grid(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     keep_adversarial: bool = False
     training: dict[str, Any] = {}
+    defended: dict[str, Any] = {}
     recipe: dict[str, dict[str, Any]] = {}
     guard: dict[str, dict[str, Any]] = {}
 

@@ -1,20 +1,21 @@
 """From a grid to cells and stages: the product of its lists, with everything resolved."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 from attacks import Attack
-from benchbox.errors import BenchboxError
+from benchbox.errors import BenchboxError, unknown_name
 from benchbox.runs.grid import Grid, override
 from benchbox.runs.registry import Registry
 from benchbox.runs.stages import (
     AttackStage,
     Data,
     EmbedStage,
+    PrepareStage,
     RankStage,
     Stage,
     TrainStage,
@@ -22,6 +23,9 @@ from benchbox.runs.stages import (
 )
 from benchbox.training.recipe import Recipe
 from defenses import Defense
+
+VANILLA = "vanilla"
+"""The recipe of an undefended model, whose weights other recipes may start from."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ def resolve_defense(grid: Grid, defense: Defense, *, where: str) -> tuple[Defens
     if grid.training:
         changes["training"] = grid.training
         recipe = override(recipe, {"training": grid.training}, where=f"{where}: [training]")
+    if recipe.name != VANILLA:
+        names = {field.name for field in fields(recipe)}
+        if common := {key: value for key, value in grid.defended.items() if key in names}:
+            changes["defended"] = common
+            recipe = override(recipe, common, where=f"{where}: [defended]")
     if own := grid.recipe.get(recipe.name):
         changes["recipe"] = own
         recipe = override(recipe, own, where=f"{where}: [recipe.{recipe.name}]")
@@ -97,6 +106,7 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
     Raises:
         BenchboxError: an override does not fit.
     """
+    _require_defended(grid, registry, where)
     resolved = {
         name: resolve_defense(grid, registry.defenses[name], where=where) for name in grid.defenses
     }
@@ -118,6 +128,15 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
     return Plan(grid, tuple(cells), stages, {name: d for name, (d, _) in resolved.items()})
 
 
+def _require_defended(grid: Grid, registry: Registry, where: str) -> None:
+    """Check that each key of [defended] is a parameter of one of the grid's recipes."""
+    recipes = [registry.defenses[name].recipe for name in grid.defenses]
+    known = {field.name for recipe in recipes if recipe.name != VANILLA for field in fields(recipe)}
+    for key in grid.defended:
+        if key not in known:
+            raise unknown_name("parameter", key, known, where=f"{where}: [defended]")
+
+
 def _attack(grid: Grid, attack: type[Attack]) -> Attack:
     return attack(
         eps=float(max(grid.budgets)),
@@ -131,9 +150,14 @@ def _attack(grid: Grid, attack: type[Attack]) -> Attack:
 def _training(
     grid: Grid, data: Data, backbone: str, recipe: Recipe, vanilla: Recipe, seed: int
 ) -> TrainStage:
-    parent = None
-    if recipe.start == "vanilla":
-        parent = _training(grid, data, backbone, vanilla, vanilla, seed)
+    def vanilla_weights() -> TrainStage:
+        return _training(grid, data, backbone, vanilla, vanilla, seed)
+
+    parent = vanilla_weights() if recipe.start == "vanilla" else None
+    prepared = None
+    if (preparation := recipe.preparation) is not None:
+        source = vanilla_weights() if preparation.needs_vanilla else None
+        prepared = PrepareStage(data, preparation, source)
     pretrained = grid.pretrained
     if isinstance(pretrained, str):
         pretrained = str(Path(pretrained).expanduser().resolve())
@@ -144,6 +168,7 @@ def _training(
         recipe=recipe,
         seed=seed,
         parent=parent,
+        prepared=prepared,
     )
 
 

@@ -2,8 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, fields, is_dataclass
-from typing import Any
+from dataclasses import fields, is_dataclass
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -35,6 +34,9 @@ def _settings(plan: Plan) -> Table:
         "datasets": ", ".join(grid.datasets),
         "sidewalk size": grid.sidewalk_size if "sidewalk" in str(grid.datasets) else "",
         "transfers": ", ".join(f"{a} → {b}" for a, b in grid.transfers) or "none",
+        "validation": "on identities held out of training, not on test queries"
+        if grid.validation
+        else "",
         "backbones": ", ".join(grid.backbones),
         "pretrained": str(grid.pretrained),
         "image size": f"{grid.image_size[0]} × {grid.image_size[1]}",
@@ -53,33 +55,40 @@ def _settings(plan: Plan) -> Table:
 def _rows(plan: Plan) -> Table:
     table = Table("defense", "recipe", "guard", "training", title="rows")
     for name, defense in plan.defenses.items():
-        recipe = asdict(defense.recipe)
-        training: dict[str, Any] = recipe.pop("training")
-        own = ", ".join(f"{key} {_short(value)}" for key, value in recipe.items())
+        recipe, training = defense.recipe, defense.recipe.training
         table.add_row(
             name,
-            f"{defense.recipe.name}: {own}",
+            f"{recipe.name}: {_parameters(recipe, leave_out='training')}",
             _described(defense.guard) if defense.guard else "none",
-            f"{training['epochs']} epochs of {training['batch_identities']}×"
-            f"{training['batch_images']}, {training['optimizer']}, lr {training['lr']:g}, "
-            f"{training['schedule']}, {training['precision']}",
+            f"{training.epochs} epochs of {training.batch_identities}×{training.batch_images}, "
+            f"{training.optimizer}, lr {training.lr:g}, {training.schedule}, {training.precision}",
         )
     return table
 
 
-def _described(guard: object) -> str:
-    """Return a guard as ``BitSqueezing(bits 5)``, the guards inside it alike."""
-    inner = ", ".join(
-        _described(value) if is_dataclass(value) else f"{field.name} {_short(value)}"
-        for field in (fields(guard) if is_dataclass(guard) else ())
-        for value in (getattr(guard, field.name),)
+def _described(value: object) -> str:
+    """Return a guard or a part of a recipe as ``BitSqueezing(bits 5)``, what is inside it alike."""
+    return f"{type(value).__name__}({_parameters(value)})"
+
+
+def _parameters(value: object, *, leave_out: str = "") -> str:
+    """Return the fields of a dataclass as ``eps 8/255, steps 7``."""
+    named = {
+        field.name: getattr(value, field.name)
+        for field in (fields(value) if is_dataclass(value) else ())
+        if field.name != leave_out
+    }
+    return ", ".join(
+        _described(inner) if is_dataclass(inner) else f"{name} {_short(inner)}"
+        for name, inner in named.items()
     )
-    return f"{type(guard).__name__}({inner})"
 
 
 def _short(value: object) -> str:
     if isinstance(value, float) and 0 < value < 1 and (value * 255) == round(value * 255):
         return f"{round(value * 255)}/255"
+    if isinstance(value, tuple):
+        return "+".join(map(_short, value)) or "none"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

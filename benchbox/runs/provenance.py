@@ -74,6 +74,13 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _without_home(path: Path) -> str:
+    """Return a path with ``~`` for the home folder: run records are published."""
+    path = path.absolute()
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
 def describe(dataset: ReidDataset) -> dict[str, Any]:
     """Return a dataset's digest and counts as run.json records them."""
 
@@ -86,7 +93,7 @@ def describe(dataset: ReidDataset) -> dict[str, Any]:
 
     return {
         "digest": dataset.digest,
-        "root": str(dataset.root),
+        "root": _without_home(dataset.root),
         "junk": dataset.junk,
         **{split: counts(getattr(dataset, split)) for split in ("train", "query", "gallery")},
     }

@@ -73,7 +73,9 @@ class Recorder:
                     name: {
                         **describe(dataset),
                         "size": grid.sidewalk_size if name in sidewalk.DOMAINS else None,
-                        "unofficial": compare_with_official(dataset),
+                        "validation": grid.validation,
+                        # Nobody published numbers of a held-out view to differ from.
+                        "unofficial": [] if grid.validation else compare_with_official(dataset),
                     }
                     for name, dataset in self.site.datasets.items()
                 },
@@ -103,10 +105,11 @@ class Recorder:
         return len(cells)
 
     def _titles(self) -> dict[str, dict[str, str]]:
+        view = " (validation)" if self.plan.grid.validation else ""
         return {
             "defenses": {name: d.title for name, d in self.plan.defenses.items()},
             "attacks": {name: self.registry.attacks[name].title for name in self.plan.grid.attacks},
-            "datasets": {name: _TITLES.get(name, name) for name in self.site.datasets},
+            "datasets": {name: _TITLES.get(name, name) + view for name in self.site.datasets},
             "backbones": {name: _TITLES.get(name, name) for name in self.plan.grid.backbones},
         }
 

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 from benchbox.data.finding import open_dataset, planned_digest
+from benchbox.data.holding_out import hold_out, hold_out_digest
 from benchbox.data.official import compare_with_official
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
@@ -38,6 +39,8 @@ class Options:
         workers: processes; 0 means one per core on a CPU, one on a GPU.
         batch_size: of embedding and attacking; 0 means 64 on a CPU, 256 on a GPU.
         data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.
+        store: where finished stages are; several runs may share one. None means in the run's own
+            folder.
     """
 
     device: str = "auto"
@@ -45,6 +48,7 @@ class Options:
     workers: int = 0
     batch_size: int = 0
     data_root: Path | None = None
+    store: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,12 @@ def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
         digest = planned_digest(name, sidewalk_size=grid.sidewalk_size)
         if digest is None:
             try:
-                digest = open_dataset(name, data_root=options.data_root).digest
+                dataset = open_dataset(name, data_root=options.data_root)
+                digests[name] = (hold_out(dataset) if grid.validation else dataset).digest
             except BenchboxError as error:
-                digest, missing[name] = f"not here: {name}", str(error)
-        digests[name] = digest
+                digests[name], missing[name] = f"not here: {name}", str(error)
+        else:
+            digests[name] = hold_out_digest(digest) if grid.validation else digest
     return make_plan(grid, registry, digests, where=str(grid_file)), missing
 
 
@@ -126,10 +132,11 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
         datasets = _open_datasets(grid, options, console)
         digests = {name: dataset.digest for name, dataset in datasets.items()}
         plan = make_plan(grid, registry, digests, where=str(grid_file))
+        _require_preparations(plan)
         for part in plan_tables(plan, {}):
             console.print(part, highlight=False)
         site = Site(
-            store=out / "store",
+            store=options.store or out / "store",
             datasets=datasets,
             device=device,
             batch_size=options.batch_size or (64 if device == "cpu" else 256),
@@ -139,6 +146,13 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
         executor = LocalProcesses(site, workers)
         recorder = Recorder(out, plan, registry, site)
         return _do(plan, Store(site.store), executor, recorder, console)
+
+
+def _require_preparations(plan: Plan) -> None:
+    """Check at once, not after an hour of training, that all preparations can be made here."""
+    for defense in plan.defenses.values():
+        if (preparation := defense.recipe.preparation) is not None:
+            preparation.require()
 
 
 def _do(
@@ -175,16 +189,20 @@ def _open_datasets(grid: Grid, options: Options, console: Console) -> dict[str, 
     datasets = {}
     for name in dataset_names(grid):
         with console.status(f"opening {name}"):
-            datasets[name] = open_dataset(
+            dataset = open_dataset(
                 name,
                 data_root=options.data_root,
                 sidewalk_size=grid.sidewalk_size,
                 workers=_cores(),
             )
-        console.print(f"{name}: {datasets[name].root}", highlight=False, soft_wrap=True)
-        # A subset under an official name must not pass for the real one.
-        for difference in compare_with_official(datasets[name]):
-            console.print(f"warning: {name}: {difference}", style="yellow", highlight=False)
+        console.print(f"{name}: {dataset.root}", highlight=False, soft_wrap=True)
+        if grid.validation:
+            dataset = hold_out(dataset)
+        else:
+            # A subset under an official name must not pass for the real one.
+            for difference in compare_with_official(dataset):
+                console.print(f"warning: {name}: {difference}", style="yellow", highlight=False)
+        datasets[name] = dataset
     return datasets
 
 

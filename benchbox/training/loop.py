@@ -1,14 +1,11 @@
 """The one training loop: batches, losses, schedule, mixed precision, checkpoints, resume, log."""
 
-import hashlib
 import io
 import json
 import pickle
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,34 +14,15 @@ from benchbox.errors import BenchboxError
 from benchbox.files import write_bytes, write_text
 from benchbox.models.reid import ReidModel
 from benchbox.training.augmentation import augment
-from benchbox.training.recipe import Batch, Recipe, Training
+from benchbox.training.preparation import Progress
+from benchbox.training.probing import probe
+from benchbox.training.recipe import Batch, Companion, Recipe, Training
 from benchbox.training.sampling import identity_batches
 from benchbox.training.schedule import rate_factor
+from benchbox.training.seeding import seeded
+from benchbox.training.training_set import TrainingSet
 
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-Progress = Callable[[float, str], None]
-"""Called with the share of the work done, in [0, 1], and a short text such as ``loss 1.23``."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSet:
-    """Decoded training images.
-
-    Attributes:
-        images: (N, 3, H, W) uint8.
-        labels: (N,) class indices.
-    """
-
-    images: Tensor
-    labels: Tensor
-
-
-def seeded(*parts: object) -> torch.Generator:
-    """Return a CPU generator seeded by a digest of ``parts``: the same parts, the same draws."""
-    name = "/".join(str(part) for part in parts)
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) >> 1
-    return torch.Generator().manual_seed(seed)
 
 
 def train(
@@ -65,7 +43,7 @@ def train(
     of progress.
 
     Args:
-        recipe: losses and hyperparameters.
+        recipe: losses, hyperparameters, and what it keeps beside the model.
         model: carries the start weights; left on ``device`` in training mode.
         data: the training images.
         seed: of batches, augmentation and whatever the recipe draws.
@@ -81,40 +59,88 @@ def train(
     model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     optimizer = _optimizer(model, training)
     scaler = torch.amp.GradScaler(device.type, enabled=training.precision == "fp16")
-    checkpoint = Checkpoint(folder, model, optimizer, scaler)
+    companion = recipe.companion(model, data, seed=seed, device=device)
+    checkpoint = Checkpoint(folder, model, optimizer, scaler, companion)
     history = checkpoint.restore(device)
-    images = data.images.to(device)
     for epoch in range(len(history), training.epochs):
         started = time.monotonic()
         batches = identity_batches(
             data.labels,
             identities=training.batch_identities,
             images=training.batch_images,
-            generator=seeded(seed, recipe.name, epoch),
+            generator=seeded(seed, recipe.start, epoch),
         )
         sums: dict[str, Tensor] = {}
-        for step, chosen in enumerate(batches):
+        batch = None
+        for step, rows in enumerate(batches):
             position = epoch + step / len(batches)
             for group in optimizer.param_groups:
                 group["lr"] = training.lr * rate_factor(training, position)
-            generator = seeded(seed, recipe.name, epoch, step)
-            batch = Batch(
-                images=augment(
-                    images[chosen.to(device)], training.augmentation, generator
-                ).contiguous(memory_format=torch.channels_last),
-                labels=data.labels[chosen].to(device),
-                generator=generator,
+            batch = _batch(
+                data,
+                rows,
+                training,
+                (seed, recipe.start, epoch, step),
+                device=device,
+                done=position / training.epochs,
+                companion=companion,
             )
             losses = _step(recipe, model, batch, optimizer, scaler)
             for name, value in losses.items():
                 sums[name] = sums.get(name, torch.zeros((), device=device)) + value
-            progress((position + 1 / len(batches)) / training.epochs, f"epoch {epoch + 1}")
+            progress((position + 1 / len(batches)) / training.epochs, _progress_text(history))
         means = {name: value.item() / len(batches) for name, value in sums.items()}
         _require_finite(means, recipe.name, epoch)
-        entry = {"epoch": epoch + 1, **means, "seconds": round(time.monotonic() - started, 3)}
-        history.append(entry)
+        with _autocast(training, device):
+            metrics = probe(recipe, model, batch) if batch else {}
+        seconds = round(time.monotonic() - started, 3)
+        history.append({"epoch": epoch + 1, **means, **metrics, "seconds": seconds})
         checkpoint.save(history)
     return history
+
+
+def _batch(
+    data: TrainingSet,
+    rows: Tensor,
+    training: Training,
+    names: tuple[object, ...],
+    *,
+    device: torch.device,
+    done: float,
+    companion: Companion | None,
+) -> Batch:
+    """Return the augmented batch at ``rows``; ``names`` seed its randomness."""
+
+    def augmented(pixels: Tensor) -> Tensor:
+        # Examples get the draws of their images, so that each stays a perturbation of its image.
+        generator = seeded(*names, "augmentation")
+        images = augment(pixels[rows].to(device), training.augmentation, generator)
+        return images.contiguous(memory_format=torch.channels_last)
+
+    return Batch(
+        images=augmented(data.images),
+        labels=data.labels[rows].to(device),
+        generator=seeded(*names),
+        rows=rows,
+        done=done,
+        examples=None if data.examples is None else augmented(data.examples),
+        companion=companion,
+    )
+
+
+def _progress_text(history: list[dict[str, Any]]) -> str:
+    """Return what to say of an epoch: its number, and how the batch before it was recognised."""
+    text = f"epoch {len(history) + 1}"
+    if history:
+        text += f", clean {history[-1]['clean_rank1']:.0%}"
+        robust = history[-1].get("robust_rank1")
+        text += "" if robust is None else f", robust {robust:.0%}"
+    return text
+
+
+def _autocast(training: Training, device: torch.device) -> torch.autocast:
+    dtype = _AUTOCAST.get(training.precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def _optimizer(model: ReidModel, training: Training) -> torch.optim.Optimizer:
@@ -135,8 +161,7 @@ def _step(
 ) -> dict[str, Tensor]:
     """Take one optimiser step and return the losses, detached and still on the device."""
     training = recipe.training
-    dtype = _AUTOCAST.get(training.precision)
-    with torch.autocast(batch.images.device.type, dtype=dtype, enabled=dtype is not None):
+    with _autocast(training, batch.images.device):
         losses = recipe.losses(model, batch)
     total = torch.stack(list(losses.values())).sum()
     optimizer.zero_grad(set_to_none=True)
@@ -158,12 +183,6 @@ def _require_finite(means: dict[str, float], recipe: str, epoch: int) -> None:
             )
 
 
-class _Stateful(Protocol):
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state: dict[str, Any], /) -> Any: ...
-
-
 class Checkpoint:
     """Everything a training needs to go on after a kill, in one atomically written file."""
 
@@ -173,14 +192,17 @@ class Checkpoint:
         model: ReidModel,
         optimizer: torch.optim.Optimizer,
         scaler: torch.amp.GradScaler,
+        companion: Companion | None = None,
     ) -> None:
         self._path = folder / "checkpoint.pt"
         self._log = folder / "log.jsonl"
-        self._parts: dict[str, _Stateful] = {
+        self._parts: dict[str, Companion] = {
             "model": model,
             "optimizer": optimizer,
             "scaler": scaler,
         }
+        if companion is not None:
+            self._parts["companion"] = companion
 
     def save(self, history: list[dict[str, Any]]) -> None:
         """Write the state after an epoch, and the log as one JSON line an epoch."""
@@ -189,7 +211,7 @@ class Checkpoint:
         content = io.BytesIO()
         torch.save({**state, "history": history}, content)
         write_bytes(self._path, content.getvalue())
-        write_text(self._log, "".join(json.dumps(entry) + "\n" for entry in history))
+        self._write_log(history)
 
     def restore(self, device: torch.device) -> list[dict[str, Any]]:
         """Load the saved state, if there is one, and return its history (else an empty one)."""
@@ -204,4 +226,9 @@ class Checkpoint:
         for name, part in self._parts.items():
             part.load_state_dict(state[name])
         history: list[dict[str, Any]] = state["history"]
+        # A kill between the two writes of `save` leaves a log that lacks the last epoch.
+        self._write_log(history)
         return history
+
+    def _write_log(self, history: list[dict[str, Any]]) -> None:
+        write_text(self._log, "".join(json.dumps(entry) + "\n" for entry in history))

@@ -2,14 +2,16 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from benchbox.models.reid import ReidModel
+from benchbox.models.reid import Features, ReidModel
 from benchbox.training.augmentation import Augmentation
 from benchbox.training.losses import identity_loss, triplet_loss
+from benchbox.training.preparation import Preparation
+from benchbox.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,21 @@ class Training:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
 
+class Companion(Protocol):
+    """What a recipe trains or remembers beside the model, such as a discriminator.
+
+    It lies in every checkpoint and is dropped when training ends.
+    """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a resumed training needs: tensors, numbers, and dicts of them."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any], /) -> Any:
+        """Take up a saved state."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One training batch.
@@ -63,11 +80,20 @@ class Batch:
         images: (B, 3, H, W) float32 in [0, 1], augmented.
         labels: (B,) class indices.
         generator: the step's randomness, on the CPU, seeded from (seed, epoch, step).
+        rows: (B,) places of the images in the training set.
+        done: the share of the training that is done, in [0, 1).
+        examples: (B, 3, H, W) adversarial versions made beforehand, augmented as the images;
+            None where the training set has none.
+        companion: what `Recipe.companion` returned.
     """
 
     images: Tensor
     labels: Tensor
     generator: torch.Generator
+    rows: Tensor | None = None
+    done: float = 0.0
+    examples: Tensor | None = None
+    companion: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +112,38 @@ class Recipe(ABC):
     start: Literal["backbone", "vanilla"] = "backbone"
     training: Training = field(default_factory=Training)
 
+    @property
+    def preparation(self) -> Preparation | None:
+        """What is made from the training set once, before training; None for nothing."""
+        return None
+
+    @property
+    def step_cost(self) -> float:
+        """Roughly how long a step takes, in vanilla training steps, for ETA and order."""
+        return 1.0
+
+    def companion(
+        self,
+        model: ReidModel,  # noqa: ARG002
+        data: TrainingSet,  # noqa: ARG002
+        *,
+        seed: int,  # noqa: ARG002
+        device: torch.device,  # noqa: ARG002
+    ) -> Companion | None:
+        """Return what is trained or remembered beside the model; None for nothing."""
+        return None
+
+    def attacked(self, model: ReidModel, batch: Batch) -> Tensor | None:  # noqa: ARG002
+        """Return the batch as this recipe attacks it, (B, 3, H, W), or None if it does not.
+
+        The model keeps its mode and statistics.
+        """
+        return None
+
+    def metrics(self, batch: Batch) -> dict[str, float]:  # noqa: ARG002
+        """Return what else the log should say after an epoch, such as of the companion."""
+        return {}
+
     @abstractmethod
     def losses(self, model: ReidModel, batch: Batch) -> dict[str, Tensor]:
         """Return the named scalar losses whose sum this step minimises.
@@ -100,10 +158,12 @@ class Recipe(ABC):
 
         The identity loss reads the logits behind the neck, the triplet loss the feature before it.
         """
-        features = model.features(images)
+        return self.pair(model.features(images), labels)
+
+    def pair(self, features: Features, labels: Tensor) -> dict[str, Tensor]:
+        """Return L_cls and L_tri of features that are there already."""
+        training = self.training
         return {
-            "identity": identity_loss(
-                features.logits, labels, smoothing=self.training.label_smoothing
-            ),
-            "triplet": triplet_loss(features.pooled, labels, margin=self.training.triplet_margin),
+            "identity": identity_loss(features.logits, labels, smoothing=training.label_smoothing),
+            "triplet": triplet_loss(features.pooled, labels, margin=training.triplet_margin),
         }

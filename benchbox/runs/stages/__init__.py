@@ -1,4 +1,4 @@
-"""The stages of a run: train → embed → attack → rank.
+"""The stages of a run: prepare → train → embed → attack → rank.
 
 A stage is a frozen dataclass that holds the stages it needs, so it pickles whole and can be done
 by any process that can reach the store.
@@ -8,6 +8,7 @@ from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage, of_255, parameters, with_needs
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
+from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.stages.rank import RankStage
 from benchbox.runs.stages.train import TrainStage
 
@@ -15,6 +16,7 @@ __all__ = [
     "AttackStage",
     "Data",
     "EmbedStage",
+    "PrepareStage",
     "RankStage",
     "Stage",
     "TrainStage",

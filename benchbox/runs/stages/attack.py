@@ -18,7 +18,7 @@ from benchbox.models.folding import Precision
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.workplace import Workplace
-from benchbox.training.loop import seeded
+from benchbox.training.seeding import seeded
 
 
 @dataclass(frozen=True)

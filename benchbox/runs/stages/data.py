@@ -7,6 +7,7 @@ from torch import Tensor
 
 from benchbox.data.protocol import ImageRecord
 from benchbox.runs.workplace import Workplace
+from benchbox.training.training_set import TrainingSet, class_labels
 
 Split = Literal["train", "query", "gallery"]
 
@@ -33,3 +34,7 @@ class Data:
     def images(self, place: Workplace, split: Split) -> Tensor:
         """Return the decoded images of a split, (N, 3, H, W) uint8."""
         return place.images(self.name, split, self.image_size)
+
+    def training_set(self, place: Workplace) -> TrainingSet:
+        """Return the decoded training split with its class labels."""
+        return TrainingSet(self.images(place, "train"), class_labels(self.records(place, "train")))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from typing_extensions import override
 
 from benchbox.errors import BenchboxError
@@ -14,8 +13,9 @@ from benchbox.models.reid import ReidModel
 from benchbox.models.weights import load_weights, save_weights
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
+from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.workplace import Workplace
-from benchbox.training.loop import TrainingSet, train
+from benchbox.training.loop import train
 from benchbox.training.recipe import Recipe
 
 
@@ -30,6 +30,7 @@ class TrainStage(Stage):
         recipe: with all overrides applied.
         seed: of initialisation, batches and augmentation.
         parent: the stage whose weights training starts from, if the recipe says so.
+        prepared: the stage that makes what the recipe trains on, if it makes something.
     """
 
     kind: ClassVar[str] = "train"
@@ -41,6 +42,7 @@ class TrainStage(Stage):
     recipe: Recipe
     seed: int
     parent: "TrainStage | None" = None
+    prepared: PrepareStage | None = None
 
     @property
     @override
@@ -50,13 +52,12 @@ class TrainStage(Stage):
     @property
     @override
     def needs(self) -> tuple[Stage, ...]:
-        return (self.parent,) if self.parent else ()
+        return tuple(stage for stage in (self.parent, self.prepared) if stage is not None)
 
     @property
     @override
     def cost(self) -> float:
-        # An adversarial recipe's attack steps cost about two thirds of a training step each.
-        return self.recipe.training.epochs * (1 + 2 * getattr(self.recipe, "steps", 0) / 3)
+        return self.recipe.training.epochs * self.recipe.step_cost
 
     @override
     def settings(self) -> dict[str, Any]:
@@ -86,15 +87,14 @@ class TrainStage(Stage):
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
-        dataset = place.dataset(self.data.name)
-        label = {pid: index for index, pid in enumerate(dataset.train_pids)}
-        labels = torch.tensor([label[record.pid] for record in dataset.train])
+        data = (self.prepared or self.data).training_set(place)
+        classes = len(place.dataset(self.data.name).train_pids)
         if self.parent:
             model = self.parent.model(place)
         else:
             model = build_model(
                 self.backbone,
-                num_classes=len(label),
+                num_classes=classes,
                 pretrained=self.pretrained,
                 image_size=self.data.image_size,
                 seed=self.seed,
@@ -103,7 +103,7 @@ class TrainStage(Stage):
         train(
             self.recipe,
             model,
-            TrainingSet(self.data.images(place, "train"), labels),
+            data,
             seed=self.seed,
             folder=scratch,
             device=place.device,
@@ -113,7 +113,7 @@ class TrainStage(Stage):
         save_weights(
             model,
             folder / "weights.safetensors",
-            metadata={"backbone": self.backbone, "classes": str(len(label)), "key": self.key},
+            metadata={"backbone": self.backbone, "classes": str(classes), "key": self.key},
         )
         write_json(folder / "recipe.json", self.settings())
 

@@ -1,10 +1,12 @@
 """A contact sheet: what a dataset looks like, identity by identity."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
@@ -12,9 +14,23 @@ from benchbox.files import atomic_path
 
 _TILE = (96, 192)  # width and height of an image on the sheet, pixels
 _GAP = 8
-_LABEL = 20
+_LABEL = 22
 _MARGIN = 92  # room for the identities' numbers
 _TEXT = 15
+_BORDER = 3  # a frame's width, drawn around the image so that it hides no pixel
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A coloured frame around an image.
+
+    Attributes:
+        colour: as Pillow reads it, such as ``#009E73``.
+        meaning: what the legend says beside it.
+    """
+
+    colour: str
+    meaning: str
 
 
 def pick_identities(
@@ -48,14 +64,19 @@ def pick_identities(
 
 
 def contact_sheet(
-    image_paths_by_identity: Mapping[int, Sequence[ImageRecord]], path: Path, *, title: str = ""
+    rows: Mapping[int, Sequence[ImageRecord]],
+    path: Path,
+    *,
+    title: str = "",
+    frame: Callable[[ImageRecord], Frame | None] = lambda _record: None,
 ) -> Path:
     """Write a sheet with a row per identity and an image per column, camera above each image.
 
     Args:
-        image_paths_by_identity: pid → its images, in the order of the row.
+        rows: pid → its images, in the order of the row.
         path: the PNG to write.
         title: a line above the sheet, such as the dataset's name.
+        frame: gives an image its frame, None for no frame. A legend line says what each means.
 
     Returns:
         ``path``.
@@ -63,31 +84,58 @@ def contact_sheet(
     Raises:
         BenchboxError: there is nothing to show, an image cannot be read, or ``path`` not written.
     """
-    columns = max((len(records) for records in image_paths_by_identity.values()), default=0)
+    columns = max((len(records) for records in rows.values()), default=0)
     if not columns:
         raise BenchboxError(f"{path}: no images for a contact sheet. Is the dataset empty?")
+    head = _head(title, [frame(record) for records in rows.values() for record in records])
     width, height = _TILE
-    top = _GAP + (_LABEL + _GAP if title else 0)
     row_height = _LABEL + height + _GAP
-    size = (
-        _MARGIN + columns * (width + _GAP),
-        top + len(image_paths_by_identity) * row_height,
+    sheet = Image.new(
+        "RGB",
+        (
+            max(_MARGIN + columns * (width + _GAP), head.width),
+            head.height + len(rows) * row_height,
+        ),
+        "white",
     )
-    sheet = Image.new("RGB", size, "white")
+    sheet.paste(head)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(size=_TEXT)
-    if title:
-        draw.text((_GAP, _GAP), title, fill="black", font=font)
-    for row, (pid, records) in enumerate(image_paths_by_identity.items()):
-        y = top + row * row_height
+    for row, (pid, records) in enumerate(rows.items()):
+        y = head.height + row * row_height
         draw.text((_GAP, y + _LABEL + height // 2 - _TEXT), f"pid {pid}", fill="black", font=font)
         for column, record in enumerate(records):
             x = _MARGIN + column * (width + _GAP)
             draw.text((x, y), f"camera {record.camid}", fill="black", font=font)
-            sheet.paste(_tile(record.path), (x, y + _LABEL))
+            tile = _tile(record.path)
+            if around := frame(record):
+                tile = ImageOps.expand(tile, border=_BORDER, fill=around.colour)
+            inset = (tile.width - width) // 2
+            sheet.paste(tile, (x - inset, y + _LABEL - inset))
     with atomic_path(path) as temporary:
         sheet.save(temporary, format="PNG")
     return path
+
+
+def _head(title: str, frames: Sequence[Frame | None]) -> Image.Image:
+    """Return the lines above the rows: the title, and what each frame means."""
+    font = ImageFont.load_default(size=_TEXT)
+    # A dictionary keeps the order in which the frames first appear.
+    legend = list(dict.fromkeys(frame for frame in frames if frame))
+    ends = [_GAP]
+    for frame in legend:
+        ends.append(ends[-1] + _TEXT + _GAP + math.ceil(font.getlength(frame.meaning)) + 3 * _GAP)
+    lines = bool(title) + bool(legend)
+    wide = max(ends[-1], math.ceil(font.getlength(title)) + 2 * _GAP)
+    head = Image.new("RGB", (wide, _GAP + lines * (_LABEL + _GAP)), "white")
+    draw = ImageDraw.Draw(head)
+    draw.text((_GAP, _GAP), title, fill="black", font=font)
+    y = head.height - _LABEL - _GAP
+    for x, frame in zip(ends, legend, strict=False):
+        square = (x, y + 2, x + _TEXT - 1, y + _TEXT + 1)
+        draw.rectangle(square, outline=frame.colour, width=_BORDER)
+        draw.text((x + _TEXT + _GAP, y), frame.meaning, fill="black", font=font)
+    return head
 
 
 def _tile(path: Path) -> Image.Image:
