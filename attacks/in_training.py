@@ -38,8 +38,8 @@ def attack_batch(
 def frozen(model: nn.Module) -> Embed:
     """Return a model in training as an attack wants it: evaluated, and fast.
 
-    It is a frozen copy, so the model keeps its mode, gradients and statistics. Under autocast it runs
-    in bfloat16, else in the model's own precision.
+    It is a frozen copy, so the model keeps its mode, gradients and statistics. Under autocast it
+    runs in bfloat16, else in the model's own precision.
     """
     device = next(model.parameters()).device.type
     half = torch.is_autocast_enabled(device)

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from typing_extensions import override
 
 from attacks import FNA
 from attacks.in_training import attack_batch
-from benchbox.models.reid import ReidModel
+from benchbox.models.reid import Features, ReidModel
 from benchbox.training.recipe import Batch, Recipe
 
 
@@ -23,11 +24,17 @@ class AdversarialRecipe(Recipe):
         eps: budget in [0, 1].
         steps: of the attack.
         step_size: in [0, 1].
+
+    Raises:
+        BenchboxError: a value is out of its range.
     """
 
     eps: float = 8 / 255
     steps: int = 7
     step_size: float = 2 / 255
+
+    def __post_init__(self) -> None:
+        FNA(eps=self.eps, steps=self.steps, step_size=self.step_size)  # refuses a bad value
 
     @property
     @override
@@ -40,3 +47,19 @@ class AdversarialRecipe(Recipe):
         """Return x̂, the batch after FNA (Eq. 3)."""
         attack = FNA(eps=self.eps, steps=self.steps, step_size=self.step_size)
         return attack_batch(attack, model, batch.images, batch.labels, generator=batch.generator)
+
+
+def both(clean: Tensor, robust: Tensor) -> Tensor:
+    """Return clean and adversarial images as one batch, (2B, 3, H, W)."""
+    return torch.cat([clean, robust])
+
+
+def halves(features: Features) -> tuple[Features, Features]:
+    """Return the features of the first and of the second half of a batch."""
+    first, second = zip(*(part.chunk(2) for part in features), strict=True)
+    return Features(*first), Features(*second)
+
+
+def named(prefix: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return losses under names with a prefix, as the log tells them apart."""
+    return {f"{prefix}_{name}": loss for name, loss in losses.items()}

@@ -1,5 +1,6 @@
 """AMD: offline adversarial metric defense."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,9 +70,16 @@ class Examples(Preparation):
                 guides[rows],
                 generator=[seeded("examples", given.records[row].key) for row in rows.tolist()],
             )
-            examples[rows] = (adversarial * 255).round().to("cpu", torch.uint8)
+            examples[rows] = self._eight_bits(adversarial, images[rows])
             given.progress((number + 1) / len(batches), attack.title)
         write_bytes(folder / "examples.safetensors", save({"examples": examples}))
+
+    def _eight_bits(self, adversarial: Tensor, images: Tensor) -> Tensor:
+        """Round to the nearest level, but never out of the ball around the images."""
+        levels = (adversarial * 255).round().to("cpu", torch.int16)
+        reach = math.floor(self.eps * 255 + 1e-6)
+        center = images.to(torch.int16)
+        return torch.clamp(levels, center - reach, center + reach).to(torch.uint8)
 
     @override
     def training_set(

@@ -11,6 +11,7 @@ from attacks import FNA
 from attacks.ascent import Ball, ascend
 from attacks.gradient import Embed, ObjectiveGradient
 from attacks.in_training import frozen
+from benchbox.errors import BenchboxError
 from benchbox.models.reid import ReidModel
 from benchbox.training.probing import nearest_is_same
 from benchbox.training.recipe import Batch
@@ -58,6 +59,9 @@ class DynamicAttack(AdversarialRecipe):
         growth: the share of the training after which the largest budget is open.
         reach: each step has the size reach · e_i / steps, so that every budget is used to its
             edge; ``step_size`` is not used.
+
+    Raises:
+        BenchboxError: a value is out of its range.
     """
 
     name: ClassVar[str] = "das"
@@ -69,11 +73,21 @@ class DynamicAttack(AdversarialRecipe):
     reach: float = 1.25
 
     @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.least <= self.eps or not 0 < self.growth <= 1:
+            raise BenchboxError(
+                f"das: expected 0 < least ≤ eps and 0 < growth ≤ 1, got least {self.least!r}, "
+                f"eps {self.eps!r}, growth {self.growth!r}"
+            )
+
+    @override
     def companion(
         self, model: ReidModel, data: TrainingSet, *, seed: int, device: torch.device
     ) -> Budgets:
         """Return the budgets of all training images."""
-        return Budgets(len(data.labels), self.least).to(device)
+        # On the CPU, whatever the device: there, rows that come twice are written in order.
+        return Budgets(len(data.labels), self.least)
 
     @override
     def attacked(self, model: ReidModel, batch: Batch) -> Tensor:
@@ -92,7 +106,7 @@ class DynamicAttack(AdversarialRecipe):
         adversarial = self._attack(embed, clean, batch, eps)
         with torch.no_grad():
             withstood = nearest_is_same(embed(adversarial), clean, batch.labels)
-        batch.companion.eps[batch.rows] = self.adapted(eps, withstood, done=batch.done)
+        batch.companion.eps[batch.rows] = self.adapted(eps, withstood, done=batch.done).cpu()
         return self.identity_and_triplet(model, adversarial, batch.labels)
 
     def adapted(self, eps: Tensor, withstood: Tensor, *, done: float) -> Tensor:
@@ -131,7 +145,7 @@ class DynamicAttack(AdversarialRecipe):
 
 def budgets_of(batch: Batch) -> Tensor:
     """Return (B,) the batch's budgets."""
-    eps: Tensor = batch.companion.eps[batch.rows]
+    eps: Tensor = batch.companion.eps[batch.rows].to(batch.images.device)
     return eps
 
 

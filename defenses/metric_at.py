@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 from typing_extensions import override
 
-from benchbox.models.reid import Features, ReidModel
+from benchbox.models.reid import ReidModel
 from benchbox.training.recipe import Batch
-from defenses.adversarial import AdversarialRecipe
+from defenses.adversarial import AdversarialRecipe, both, halves, named
 from defenses.base import Defense
 
 
@@ -33,29 +32,9 @@ class MetricAT(AdversarialRecipe):
     @override
     def losses(self, model: ReidModel, batch: Batch) -> dict[str, Tensor]:
         """Return L = ℓ(x, y) + ℓ(x̂, y)."""
-        clean, robust = side_by_side(model, batch.images, self.attacked(model, batch))
+        images = both(batch.images, self.attacked(model, batch))
+        clean, robust = halves(model.features(images))
         return self.pair(clean, batch.labels) | named("robust", self.pair(robust, batch.labels))
-
-
-def side_by_side(model: ReidModel, clean: Tensor, robust: Tensor) -> tuple[Features, Features]:
-    """Return the features of clean and adversarial images from one forward pass over both."""
-    return halves(model.features(both(clean, robust)))
-
-
-def both(clean: Tensor, robust: Tensor) -> Tensor:
-    """Return clean and adversarial images as one batch, (2B, 3, H, W)."""
-    return torch.cat([clean, robust])
-
-
-def halves(features: Features) -> tuple[Features, Features]:
-    """Return the features of the first and of the second half of a batch."""
-    first, second = zip(*(part.chunk(2) for part in features), strict=True)
-    return Features(*first), Features(*second)
-
-
-def named(prefix: str, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return losses under names with a prefix, as the log tells them apart."""
-    return {f"{prefix}_{name}": loss for name, loss in losses.items()}
 
 
 METRIC_AT = Defense(

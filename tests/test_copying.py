@@ -24,7 +24,7 @@ class Odd(nn.Module):
         self.hooked = nn.Conv2d(4, 4, 1)
         self.hooked.register_forward_pre_hook(lambda module, inputs: (inputs[0] + module.bias[0],))
         self.noted = nn.Identity()
-        self.noted.note = self.norm
+        self.noted.notes = [self.norm]
         self.register_buffer("scale", torch.full((1,), 2.0))
 
     def forward(self, images):
@@ -46,7 +46,7 @@ def test_a_frozen_copy_is_a_deep_copy():
     ours, expected = frozen_copy(model), copy.deepcopy(model).eval()
     torch.testing.assert_close(gradient(ours, images), gradient(expected, images), rtol=0, atol=0)
     assert ours.hidden[1] is ours.norm is ours.twice is not model.norm
-    assert ours.noted.note is ours.norm
+    assert ours.noted.notes[0] is ours.norm
     assert ours.tied.weight is ours.first.weight
     assert not any(p.requires_grad or p.grad is not None for p in ours.parameters())
     assert not any(module.training for module in ours.modules())
@@ -76,6 +76,16 @@ def test_owned_tensors_do_not_follow_the_model():
             tensor.add_(1)
     assert all(torch.equal(tensor, before[name]) for name, tensor in ours.state_dict().items())
     assert ours.tied.weight is ours.first.weight
+
+
+def test_an_attack_ready_copy_does_not_follow_the_model():
+    """Linear layers and necks are not folded: nothing but `own_tensors` parts them."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.BatchNorm1d(5)).eval()
+    ready, images = attack_ready(model), torch.rand(2, 3, 2, 2)
+    before = ready(images)
+    randomise(model)
+    assert torch.equal(ready(images), before)
+    assert not torch.equal(attack_ready(model)(images), before)
 
 
 class Block(nn.Module):

@@ -217,3 +217,5 @@ def override(instance: T, changes: dict[str, Any], *, where: str) -> T:
         return adapter.validate_json(TypeAdapter(Any).dump_json(plain), strict=True)
     except ValidationError as error:
         raise BenchboxError("\n".join(_faults(Path(where), error))) from error
+    except BenchboxError as error:
+        raise BenchboxError(f"{where}: {error}") from error

@@ -26,7 +26,6 @@ SEQUENCE = 99
 
 FIRST_FRAME = 9_000_000
 """Duke naming: generated images have frames from here on (DukeMTMC-reID's own are far below)."""
-
 _ORIGINAL = Frame("#009E73", "original")
 _GENERATED = Frame("#E69F00", "generated")
 _LIST, _MANIFEST, _SHEET = "synthetic.csv", "balanced.json", "contact_sheet.png"

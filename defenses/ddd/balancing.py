@@ -23,7 +23,7 @@ from defenses.ddd.balanced_set import (
     require_originals,
     write_balanced_set,
 )
-from defenses.ddd.counting import images_to_make
+from defenses.ddd.counting import images_to_make, mean_level
 from defenses.ddd.diffusion import Diffusion, require_diffusers
 from defenses.ddd.diffusion_training import log_text, train_diffusion
 from defenses.ddd.edm import Examples
@@ -83,9 +83,11 @@ class Balancing(Preparation):
             identity=torch.tensor([pids.index(record.pid) for record in given.records]),
             camera=torch.tensor([camids.index(record.camid) for record in given.records]),
         )
+        pairs = [(record.pid, record.camid) for record in given.records]
+        level = self.fill_to or mean_level(pairs)
         wanted = images_to_make(
-            [(record.pid, record.camid) for record in given.records],
-            fill_to=self.fill_to,
+            pairs,
+            fill_to=level,
             camera_share=self.camera_share,
             at_most=self.at_most,
         )
@@ -117,7 +119,7 @@ class Balancing(Preparation):
         )
         save_weights(model, folder / "diffusion.safetensors", metadata={"made": self.title})
         write_text(folder / "diffusion.jsonl", log_text(history))
-        write_balanced_set(given.records, made, folder, settings=asdict(self))
+        write_balanced_set(given.records, made, folder, settings={**asdict(self), "fill_to": level})
 
     @override
     def training_set(
@@ -141,4 +143,6 @@ def _at_size(images: Tensor, diffusion: Diffusion) -> Tensor:
     """Return (N, 3, h, w) float32 images in [-1, 1] at the diffusion model's size."""
     height, width = images.shape[2:]
     size = diffusion.size((height, width))
-    return F.adaptive_avg_pool2d(images / 127.5 - 1, size)
+    # In pieces: as floats, all of Market-1501 at 256×128 would take 5 GB.
+    parts = (images[start : start + 256] for start in range(0, len(images), 256))
+    return torch.cat([F.adaptive_avg_pool2d(part / 127.5 - 1, size) for part in parts])

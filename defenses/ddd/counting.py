@@ -1,12 +1,9 @@
 """Which images a training set lacks, by Eq. 1 and 2 of the paper."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from defenses.ddd.balanced_set import Reason, Synthetic
-
-Counts = Mapping[int, Mapping[int, int]]
-"""Images per pid and camid: n_{i,c}."""
 
 
 def images_to_make(
@@ -27,17 +24,16 @@ def images_to_make(
 
     Args:
         records: (pid, camid) of each training image.
-        fill_to: δ1; 0 means the mean number of images per identity, rounded (halves up).
+        fill_to: δ1.
         camera_share: δ2.
         at_most: the cap; 0 means none.
     """
     counts = _counts(records)
     cameras = sorted({camid for own in counts.values() for camid in own})
-    level = fill_to or mean_level(counts)
     fills: list[tuple[int, int, int]] = []
     others: list[tuple[int, int, int]] = []
     for pid, own in counts.items():
-        fills += [(n, pid, camid) for n, camid in _fill(own, level)]
+        fills += [(n, pid, camid) for n, camid in _fill(own, fill_to)]
         turns = enumerate(_other_cameras(own, cameras, camera_share))
         others += [(turn, pid, camid) for turn, camid in turns]
     chosen: list[tuple[Reason, int, int]] = [
@@ -52,9 +48,10 @@ def images_to_make(
     return tuple(sorted(made))
 
 
-def mean_level(counts: Counts) -> int:
+def mean_level(records: Iterable[tuple[int, int]]) -> int:
     """Return the mean number of images per identity, rounded, halves up."""
-    return _rounded(sum(sum(own.values()) for own in counts.values()), len(counts))
+    counts = _counts(records)
+    return _rounded(sum(own.total() for own in counts.values()), len(counts))
 
 
 def _counts(records: Iterable[tuple[int, int]]) -> dict[int, Counter[int]]:
@@ -64,20 +61,18 @@ def _counts(records: Iterable[tuple[int, int]]) -> dict[int, Counter[int]]:
     return counts
 
 
-def _fill(own: Mapping[int, int], level: int) -> Iterator[tuple[int, int]]:
+def _fill(own: Counter[int], level: int) -> Iterator[tuple[int, int]]:
     """Yield (images the identity has by then, camera of the next one) up to ``level``."""
-    filled = dict(own)
-    for number in range(sum(own.values()), level):
+    filled = own.copy()
+    for number in range(own.total(), level):
         camid = min(filled, key=lambda camera: (filled[camera], camera))
         filled[camid] += 1
         yield number, camid
 
 
-def _other_cameras(
-    own: Mapping[int, int], cameras: Sequence[int], camera_share: float
-) -> Iterator[int]:
+def _other_cameras(own: Counter[int], cameras: Sequence[int], camera_share: float) -> Iterator[int]:
     """Yield the camera of each image that Eq. 2 asks for, cameras in turn."""
-    total = sum(own.values())
+    total = own.total()
     most = max(own, key=lambda camera: (own[camera], -camera))
     if own[most] / total > camera_share:
         for _ in range(_rounded(total, len(own))):

@@ -13,14 +13,18 @@ from benchbox.torchvision_import import ensure_torchvision
 class Diffusion:
     """A diffusion model and how it is trained and sampled.
 
-    The defaults are for Market-1501 on a GPU. "Karras" is Karras et al. 2022, Table 1 and
-    appendix F; what is ours says why.
+    The defaults are for Market-1501 on a GPU. On one core of a CPU, five minutes give people in
+    the right colours (Sidewalk ``small``) with max_height 32, channels (24, 32, 64), layers 1,
+    attention 0, steps 2000, batch_size 16, lr 3e-3, p_mean -0.6, p_std 1.3, sigma_data 0.34 (what
+    Sidewalk's images have), sigma_max 40, sampler_steps 12 and precision fp32.
+
+    "Karras" is Karras et al. 2022, Table 1 and appendix F; what is ours says why.
 
     Attributes:
         max_height: of the images it makes. The network's image size is halved until it is no
             higher. Ours: Market-1501's own images are 128 pixels high.
-        channels: of each level, first the full size, then half of it, and so on. Ours: about a
-            third of Karras's networks in weights, for a set with a hundredth of the images.
+        channels: of each level, first the full size, then half of it, and so on. Ours: 26
+            million weights, half of Karras's smallest network, for a set a quarter of CIFAR-10's.
         layers: residual blocks per level.
         attention: how many of the deepest levels have self-attention. Karras has it at 16×16.
         steps: of training. Ours: 200 passes over Market-1501.

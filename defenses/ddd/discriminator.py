@@ -8,6 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from benchbox.errors import BenchboxError
+
 
 @dataclass(frozen=True, kw_only=True)
 class Adversary:
@@ -25,6 +27,13 @@ class Adversary:
     weight: float = 0.1
     hidden: int = 256
     lr: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or self.hidden < 1 or self.lr <= 0:
+            raise BenchboxError(
+                f"adversary: expected weight ≥ 0, hidden ≥ 1 and lr > 0, got {self.weight!r}, "
+                f"{self.hidden!r} and {self.lr!r}"
+            )
 
 
 class Discriminator:

@@ -17,13 +17,12 @@ from benchbox.training.preparation import Preparation
 from benchbox.training.recipe import Batch
 from benchbox.training.seeding import seeded
 from benchbox.training.training_set import TrainingSet
-from defenses.adversarial import AdversarialRecipe
+from defenses.adversarial import AdversarialRecipe, both, halves, named
 from defenses.base import Defense
 from defenses.ddd.balancing import Balancing
 from defenses.ddd.discriminator import Adversary, Discriminator
 from defenses.ddd.self_meta import FeaturesOf, Losses, Meta, self_meta_losses, split_by_identity
 from defenses.ddd.softening import Softening, smooth, soften
-from defenses.metric_at import both, halves, named
 
 Module = Literal["diffusion", "adversarial", "meta", "fnes"]
 ALL: tuple[Module, ...] = ("diffusion", "adversarial", "meta", "fnes")

@@ -1,11 +1,13 @@
 """Self-meta learning: an inner step on half a batch, judged on the other half (Eq. 9–15)."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from benchbox.errors import BenchboxError
 from benchbox.models.reid import Features, ReidModel, functional_features
 
 Losses = dict[str, Tensor]
@@ -27,6 +29,10 @@ class Meta:
 
     lr: float = 0.01
     second_order: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.lr < math.inf:
+            raise BenchboxError(f"meta.lr: expected a positive number, got {self.lr!r}")
 
 
 def split_by_identity(labels: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

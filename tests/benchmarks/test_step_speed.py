@@ -33,6 +33,7 @@ ratio is of one round's sides. Run with
 ``pytest tests/benchmarks/test_step_speed.py -s --override-ini addopts=``.
 """
 
+import gc
 import statistics
 import time
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ from torch import nn
 from torch.func import functional_call
 
 from benchbox.models.registry import build_model
-from benchbox.training.loop import _autocast, _batch, _optimizer, _step
+from benchbox.training.loop import _Work
 from benchbox.training.losses import identity_loss, triplet_loss
 from benchbox.training.recipe import Training
 from benchbox.training.training_set import TrainingSet
@@ -147,7 +148,8 @@ class Primitives:
 
     def __init__(self, case, training, model, optimizer):
         self.case, self.model, self.optimizer = case, model, optimizer
-        self.autocast = lambda: _autocast(training, torch.device("cpu"))
+        half = training.precision == "bf16"
+        self.autocast = lambda: torch.autocast("cpu", torch.bfloat16, enabled=half)
         self.whole = Whole(model)
         shape = (2 * case.batch, 3, *case.size)
         self.images = torch.rand(shape).contiguous(memory_format=torch.channels_last)
@@ -214,18 +216,22 @@ def made_data(case, *, examples):
 def loop_step(recipe, case, model, optimizer):
     """Return a function that does what `train` does between two calls of its progress."""
     device = torch.device("cpu")
-    training = recipe.training
     data = made_data(case, examples=isinstance(recipe, AdversarialMetricDefense))
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    companion = recipe.companion(model, data, seed=0, device=device)
+    work = _Work(
+        recipe=recipe,
+        model=model,
+        data=data,
+        seed=0,
+        device=device,
+        optimizer=optimizer,
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+        companion=recipe.companion(model, data, seed=0, device=device),
+    )
     rows = torch.arange(case.batch)
 
     def step():
         model.train()
-        batch = _batch(
-            data, rows, training, (0, "step"), device=device, done=0.5, companion=companion
-        )
-        return _step(recipe, model, batch, optimizer, scaler)
+        return work.step(work.batch(rows, 0, 0, done=0.5), 0)
 
     return step
 
@@ -235,6 +241,7 @@ def alternately(rounds, sides):
     seconds = {name: [] for name in sides}
     for number in range(rounds + 1):
         for name, side in sides.items():
+            gc.collect()
             started = time.process_time()
             side()
             if number:
@@ -283,7 +290,9 @@ def test_training_steps(benchmark, capsys, name, precision):
     recipes = {key: replace(recipe, training=training) for key, recipe in RECIPES.items()}
     assert {recipe.steps for recipe in recipes.values() if hasattr(recipe, "steps")} == {STEPS}
     model = new_model(case)
-    optimizer = _optimizer(model, training)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=training.lr, weight_decay=training.weight_decay, fused=True
+    )
     steps = {key: loop_step(recipe, case, model, optimizer) for key, recipe in recipes.items()}
     sides = Primitives(case, training, model, optimizer).sides() | steps
     seconds = alternately(case.rounds, sides)

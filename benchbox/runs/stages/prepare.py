@@ -59,7 +59,8 @@ class PrepareStage(Stage):
 
     @override
     def extra_code(self) -> set[str]:
-        return {"attacks", *defining_modules(self.preparation)}
+        attacked = {"attacks"} if self.preparation.needs_vanilla else set()
+        return attacked | defining_modules(self.preparation)
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
