@@ -6,9 +6,9 @@ for at every one of them, so it is removed once, here, where that is exact to fl
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from copy import deepcopy
 from typing import Literal, get_args
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,7 +17,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from benchbox.errors import BenchboxError
 from benchbox.models.convolutions import rearrange_convolutions
-from benchbox.models.copying import frozen_copy, own_tensors
 
 Precision = Literal["fp32", "bf16"]
 
@@ -54,9 +53,6 @@ def attack_ready(model: nn.Module, *, precision: Precision = "fp32") -> AttackRe
     Where a forward pass cannot be traced as a whole, its submodules are folded one by one, and
     what cannot be traced stays as it is.
 
-    A second call with the same model does not trace it again: between the two its forward pass
-    must not change in another way than by weights or by replaced modules.
-
     Args:
         model: images (B, 3, H, W) in [0, 1] to embeddings (B, D).
         precision: ``"fp32"`` keeps the model's own precision, ``"bf16"`` halves it.
@@ -68,25 +64,22 @@ def attack_ready(model: nn.Module, *, precision: Precision = "fp32") -> AttackRe
         raise BenchboxError(
             f"precision: expected {' or '.join(get_args(Precision))}, got {precision!r}"
         )
-    copy = frozen_copy(model)
-    _fold(copy, _known_followers(model, copy))
+    copy = deepcopy(model).eval().requires_grad_(requires_grad=False)
+    for parameter in copy.parameters():
+        parameter.grad = None
+    fold_batch_norms(copy)
     rearrange_convolutions(copy)
     if precision == "bf16":
         for module in copy.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 module.to(torch.bfloat16)
     copy = copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    own_tensors(copy, model)
     return AttackReady(copy, precision=precision).eval()
 
 
 def fold_batch_norms(model: nn.Module) -> None:
     """Fold each batch norm of an evaluated model into the convolution before it, in place."""
-    _fold(model, followers(model))
-
-
-def _fold(model: nn.Module, pairs: Iterable[tuple[str, str]]) -> None:
-    for first, second in pairs:
+    for first, second in followers(model):
         convolution, norm = model.get_submodule(first), model.get_submodule(second)
         # Subclasses may use their weights in another way, so only the plain ones are folded.
         if type(convolution) is not nn.Conv2d or not isinstance(norm, nn.BatchNorm2d):
@@ -121,24 +114,6 @@ def followers(model: nn.Module) -> list[tuple[str, str]]:
         for pair in _traced_followers(model, model, "")
         if all(held[id(model.get_submodule(name))] == 1 for name in pair)
     ]
-
-
-_Structure = tuple[tuple[str, type[nn.Module], int], ...]
-_TRACED: WeakKeyDictionary[nn.Module, tuple[_Structure, list[tuple[str, str]]]] = (
-    WeakKeyDictionary()
-)
-"""What `followers` found in a model, as long as that lives. In training, tracing the model anew for
-each step's attack would take longer than folding it."""
-
-
-def _known_followers(model: nn.Module, copy: nn.Module) -> list[tuple[str, str]]:
-    """Return ``followers(copy)``, remembered for ``model``, of which ``copy`` is a copy."""
-    modules = model.named_modules(remove_duplicate=False)
-    structure = tuple((name, type(module), id(module)) for name, module in modules)
-    known = _TRACED.get(model)
-    if known is None or known[0] != structure:
-        known = _TRACED[model] = (structure, followers(copy))
-    return known[1]
 
 
 class _Tracer(fx.Tracer):

@@ -64,7 +64,7 @@ class Recorder:
                 "title": grid.title or grid.name,
                 "started": self.started,
                 "finished": finished,
-                "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+                "command": " ".join(["benchbox", *sys.argv[1:]]),
                 "versions": versions(),
                 "git": git_state(),
                 "device": device_name(self.site.device),
