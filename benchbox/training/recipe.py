@@ -113,6 +113,11 @@ class Recipe(ABC):
     training: Training = field(default_factory=Training)
 
     @property
+    def title(self) -> str:
+        """The name in progress bars and manifests; says more where rows share a recipe."""
+        return self.name
+
+    @property
     def preparation(self) -> Preparation | None:
         """What is made from the training set once, before training; None for nothing."""
         return None

@@ -60,6 +60,11 @@ class DualInvariantDefense(AdversarialRecipe):
 
     @property
     @override
+    def title(self) -> str:
+        return f"{self.name} ({', '.join(self.modules) or 'no module'})"
+
+    @property
+    @override
     def preparation(self) -> Preparation | None:
         return self.balancing if "diffusion" in self.modules else None
 

@@ -43,7 +43,7 @@ class EmbedStage(Stage):
     @override
     def title(self) -> str:
         guard = f" behind {type(self.guard).__name__}" if self.guard else ""
-        return f"embed {self.data.name} · {self.train.recipe.name}{guard} · seed {self.train.seed}"
+        return f"embed {self.data.name} · {self.train.recipe.title}{guard} · seed {self.train.seed}"
 
     @property
     @override

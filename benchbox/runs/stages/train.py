@@ -47,7 +47,7 @@ class TrainStage(Stage):
     @property
     @override
     def title(self) -> str:
-        return f"train {self.recipe.name} · {self.backbone} · {self.data.name} · seed {self.seed}"
+        return f"train {self.recipe.title} · {self.backbone} · {self.data.name} · seed {self.seed}"
 
     @property
     @override
