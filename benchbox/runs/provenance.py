@@ -11,7 +11,16 @@ import torch
 
 from benchbox.data.protocol import ImageRecord, ReidDataset
 
-_PACKAGES = ("benchbox-reid", "torch", "torchvision", "timm", "numpy", "pillow", "safetensors")
+_PACKAGES = (
+    "benchbox-reid",
+    "torch",
+    "torchvision",
+    "timm",
+    "diffusers",
+    "numpy",
+    "pillow",
+    "safetensors",
+)
 
 
 def now() -> str:
