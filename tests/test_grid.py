@@ -178,3 +178,38 @@ def test_local_start_weights_are_named_by_their_content(write, registry, tmp_pat
     assert key(files[0]) == key(files[1]) != key(files[2])
     with pytest.raises(BenchboxError, match=r"missing\.safetensors.*cannot be read"):
         key(tmp_path / "missing.safetensors")
+
+
+def test_defended_reaches_every_recipe_but_vanilla_and_only_what_each_has(write, registry) -> None:
+    text = MINIMAL.replace('"adv_train"]', '"adv_train", "amd", "ddd"]') + (
+        '[defended]\neps = "6/255"\nstart = "vanilla"\ntraining = { epochs = 7 }\n'
+        "[recipe.ddd]\nsteps = 2\n"
+    )
+    file = write(text)
+    plan = make_plan(read_grid(file, registry), registry, {"sidewalk-a": "0" * 64}, where="my.toml")
+    recipes = {name: defense.recipe for name, defense in plan.defenses.items()}
+    assert recipes["origin"] == registry.defenses["origin"].recipe
+    assert recipes["adv_train"] == replace(
+        AdvTrain(), eps=6 / 255, start="vanilla", training=Training(epochs=7)
+    )
+    amd = registry.defenses["amd"].recipe  # has no eps of its own, its examples have
+    assert recipes["amd"] == replace(amd, start="vanilla", training=Training(epochs=7))
+    assert (recipes["ddd"].eps, recipes["ddd"].steps) == (6 / 255, 2)
+    changes = {cell.defense: cell.overrides for cell in plan.cells}
+    assert changes["origin"] == {}
+    assert set(changes["amd"]["defended"]) == {"start", "training"}
+    assert set(changes["ddd"]) == {"defended", "recipe"}
+
+
+def test_a_key_of_defended_that_no_recipe_has_is_refused(write, registry) -> None:
+    file = write(MINIMAL + "[defended]\nepsilon = 0.1\n")
+    with pytest.raises(
+        BenchboxError, match=r"my.toml: \[defended\]: unknown parameter 'epsilon'.*'eps'"
+    ):
+        make_plan(read_grid(file, registry), registry, {"sidewalk-a": "0" * 64}, where="my.toml")
+
+
+def test_a_value_a_recipe_refuses_names_file_and_table(write, registry) -> None:
+    file = write(MINIMAL.replace('"adv_train"', '"ddd"') + "[recipe.ddd.fnes]\nscale = 0.5\n")
+    with pytest.raises(BenchboxError, match=r"my.toml: \[recipe.ddd\].*fnes.scale.*0.5"):
+        make_plan(read_grid(file, registry), registry, {"sidewalk-a": "0" * 64}, where="my.toml")

@@ -71,6 +71,15 @@ def test_a_run_writes_what_the_contract_says(finished: Path) -> None:
     assert set(record["cells"]) == {row["cell"] for row in table}
 
 
+def test_runs_may_share_a_store(grid, finished, tmp_path) -> None:
+    done = benchbox("run", grid, "--out", tmp_path / "out", "--store", finished / "store")
+    assert done.returncode == 0, done.stderr
+    stages = len(list((finished / "store").glob("*/stage.json")))
+    assert f"{stages} of them in the store already" in done.stdout
+    assert rows(tmp_path / "out") == rows(finished)
+    assert not (tmp_path / "out" / "store").exists()
+
+
 def test_per_id_averages_to_the_map_of_its_cell(finished: Path) -> None:
     weighted = defaultdict(list)
     with (finished / "per_id.csv").open() as stream:
