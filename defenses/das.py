@@ -75,9 +75,9 @@ class DynamicAttack(AdversarialRecipe):
     @override
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.least <= self.eps or not 0 < self.growth <= 1:
+        if not 0 <= self.least <= self.eps or not 0 < self.growth <= 1:
             raise BenchboxError(
-                f"das: expected 0 < least ≤ eps and 0 < growth ≤ 1, got least {self.least!r}, "
+                f"das: expected 0 ≤ least ≤ eps and 0 < growth ≤ 1, got least {self.least!r}, "
                 f"eps {self.eps!r}, growth {self.growth!r}"
             )
 

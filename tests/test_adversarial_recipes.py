@@ -21,6 +21,7 @@ from attacks.in_training import attack_batch, frozen
 from attacks.pgd import classifier_pgd
 from benchbox.data.images import load_images
 from benchbox.data.protocol import ImageRecord
+from benchbox.errors import BenchboxError
 from benchbox.models.reid import Features
 from benchbox.training.augmentation import Augmentation
 from benchbox.training.loop import train
@@ -392,6 +393,20 @@ def test_budgets_move_as_the_schedule_says(
             expected = max(budget - change / 255, least)
         assert moved == pytest.approx(expected, abs=1e-12)
         assert least - 1e-12 <= moved <= cap + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"least": 11 / 255}, "0 ≤ least ≤ eps"),
+        ({"growth": 0.0}, "0 < growth ≤ 1"),
+        ({"eps": 2.0}, r"eps: expected a number in \[0, 1\]"),
+        ({"steps": -1}, "steps: expected a whole number"),
+    ],
+)
+def test_das_refuses_values_out_of_range(values: dict[str, float], message: str) -> None:
+    with pytest.raises(BenchboxError, match=message):
+        DynamicAttack(**values)
 
 
 def das_batch(eps: Tensor, images: Tensor | None = None) -> Batch:
