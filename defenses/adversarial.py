@@ -34,7 +34,12 @@ class AdversarialRecipe(Recipe):
     step_size: float = 2 / 255
 
     def __post_init__(self) -> None:
-        FNA(eps=self.eps, steps=self.steps, step_size=self.step_size)  # refuses a bad value
+        self.attack  # noqa: B018 - refuses a bad value
+
+    @property
+    def attack(self) -> FNA:
+        """The attack inside the training step."""
+        return FNA(eps=self.eps, steps=self.steps, step_size=self.step_size)
 
     @property
     @override
@@ -45,8 +50,9 @@ class AdversarialRecipe(Recipe):
     @override
     def attacked(self, model: ReidModel, batch: Batch) -> Tensor:
         """Return x̂, the batch after FNA (Eq. 3)."""
-        attack = FNA(eps=self.eps, steps=self.steps, step_size=self.step_size)
-        return attack_batch(attack, model, batch.images, batch.labels, generator=batch.generator)
+        return attack_batch(
+            self.attack, model, batch.images, batch.labels, generator=batch.generator
+        )
 
 
 def both(clean: Tensor, robust: Tensor) -> Tensor:

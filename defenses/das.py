@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from attacks import FNA
 from attacks.ascent import Ball, ascend
 from attacks.gradient import Embed, ObjectiveGradient
 from attacks.in_training import frozen
@@ -92,21 +91,18 @@ class DynamicAttack(AdversarialRecipe):
     @override
     def attacked(self, model: ReidModel, batch: Batch) -> Tensor:
         """Return x̂, each image inside its own budget."""
-        embed = frozen(model)
-        with torch.no_grad():
-            clean = embed(batch.images)
-        return self._attack(embed, clean, batch, budgets_of(batch))
+        _, adversarial = self._attack(frozen(model), batch)
+        return adversarial
 
     @override
     def losses(self, model: ReidModel, batch: Batch) -> dict[str, Tensor]:
         """Return L = L_cls(x̂, y) + L_tri(x̂), and move the batch's budgets."""
-        embed, eps = frozen(model), budgets_of(batch)
-        with torch.no_grad():
-            clean = embed(batch.images)
-        adversarial = self._attack(embed, clean, batch, eps)
+        embed = frozen(model)
+        clean, adversarial = self._attack(embed, batch)
         with torch.no_grad():
             withstood = nearest_is_same(embed(adversarial), clean, batch.labels)
-        batch.companion.eps[batch.rows] = self.adapted(eps, withstood, done=batch.done).cpu()
+        moved = self.adapted(budgets_of(batch), withstood, done=batch.done)
+        batch.companion.eps[batch.rows] = moved.cpu()
         return self.identity_and_triplet(model, adversarial, batch.labels)
 
     def adapted(self, eps: Tensor, withstood: Tensor, *, done: float) -> Tensor:
@@ -121,10 +117,13 @@ class DynamicAttack(AdversarialRecipe):
         moved = torch.where(withstood, eps + self.change, eps - self.change)
         return moved.clamp(self.least, cap)
 
-    def _attack(self, embed: Embed, clean: Tensor, batch: Batch, eps: Tensor) -> Tensor:
-        attack = FNA(steps=self.steps)
-        gradient = ObjectiveGradient(embed, attack.objective, attack.guides(clean, batch.labels))
-        radius = eps.view(-1, 1, 1, 1)
+    def _attack(self, embed: Embed, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the clean embeddings, which are the guides, and x̂."""
+        with torch.no_grad():
+            clean = embed(batch.images)
+        guides = self.attack.guides(clean, batch.labels)
+        gradient = ObjectiveGradient(embed, self.attack.objective, guides)
+        radius = budgets_of(batch).view(-1, 1, 1, 1)
         ball = Ball.around(batch.images, radius)
         with torch.enable_grad():
             reached = ascend(
@@ -134,7 +133,7 @@ class DynamicAttack(AdversarialRecipe):
                 steps=self.steps,
                 step_size=self.reach * radius / self.steps,
             )
-        return ball.project(reached)
+        return clean, ball.project(reached)
 
     @override
     def metrics(self, batch: Batch) -> dict[str, float]:

@@ -45,7 +45,7 @@ from defenses import (
 from defenses.amd import Examples
 from defenses.das import Budgets
 from tests.micro import make_micro_dataset
-from tests.test_training import CPU, SHORT, TinyModel, made_data
+from tests.test_training import CPU, SHORT, Recorded, TinyModel, made_data
 
 LABELS = torch.arange(6).repeat_interleave(4)
 MEDIUM = {"eps": 8 / 255, "steps": 3, "step_size": 3 / 255}
@@ -541,19 +541,6 @@ def test_the_probe_says_what_a_hand_count_says_and_leaves_the_model_alone(vanill
 # --- Contracts over every recipe ---
 
 RECIPES = {defense.name: defense.recipe for defense in DEFENSES.values() if defense.guard is None}
-
-
-class Recorded(TinyModel):
-    """Keeps what goes through it in training; an attack's frozen copies are evaluated."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.inputs: list[Tensor] = []
-
-    def features(self, images: Tensor) -> Features:
-        if self.training:
-            self.inputs.append(images.detach())
-        return super().features(images)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -26,7 +26,7 @@ from defenses.ddd.discriminator import Adversary, Discriminator
 from defenses.ddd.recipe import ALL, DualInvariantDefense
 from defenses.ddd.self_meta import Meta, inner_step, self_meta_losses, split_by_identity
 from defenses.ddd.softening import Softening, move, smooth, soften
-from tests.test_training import TinyModel
+from tests.test_training import Recorded, TinyModel
 
 CPU = torch.device("cpu")
 LABELS = torch.arange(6).repeat_interleave(4)
@@ -516,22 +516,9 @@ def recipe(*modules: str, **changes) -> DualInvariantDefense:
     return DualInvariantDefense(modules=modules, **(MEDIUM | changes))
 
 
-class Seen(TinyModel):
-    """Remembers what is put through it in training; the attack's frozen copies are evaluated."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[Tensor] = []
-
-    def features(self, images: Tensor) -> Features:
-        if self.training:
-            self.seen.append(images)
-        return super().features(images)
-
-
-def step(made, model: TinyModel | None = None) -> tuple[dict[str, Tensor], Tensor, Seen, Batch]:
+def step(made, model: TinyModel | None = None) -> tuple[dict[str, Tensor], Tensor, Recorded, Batch]:
     """Return losses and parameter gradients of one step, the model, and the batch."""
-    model = model or Seen().train()
+    model = model or Recorded().train()
     companion = made.companion(model, None, seed=0, device=CPU)
     batch = Batch(pixels(9), LABELS, seeded("step"), companion=companion)
     losses = made.losses(model, batch)
@@ -550,7 +537,7 @@ def test_without_modules_it_is_metric_at() -> None:
         {k: v.item() for k, v in theirs.items()}, rel=1e-5
     )
     assert close(our_gradient, their_gradient)
-    assert torch.equal(our_model.seen[0], their_model.seen[0])
+    assert torch.equal(our_model.inputs[0], their_model.inputs[0])
 
 
 def test_diffusion_changes_the_preparation_only() -> None:
@@ -572,7 +559,7 @@ def test_adversarial_learning_adds_its_term_only() -> None:
     assert not close(our_gradient, their_gradient)
     # By hand: D learns once from the features, then −L_D of the D that learned, weighed.
     fresh = recipe("adversarial").companion(model, None, seed=0, device=CPU)
-    made = TinyModel().train().features(model.seen[0]).embedding
+    made = TinyModel().train().features(model.inputs[0]).embedding
     fresh.learn(made[:24], made[24:])
     weight = Adversary().weight
     assert confusion.item() == pytest.approx(-weight * fresh.loss(*made.chunk(2)).item(), rel=1e-5)
@@ -603,13 +590,13 @@ def test_fnes_changes_the_adversarial_images_and_their_labels_only() -> None:
     by = Softening(scale=1.25, low=0.2, high=0.2, clean_mass=0.9, robust_mass=0.8, moved=0.3)
     ours, _, model, _ = step(recipe("fnes", fnes=by))
     theirs, _, plain, _ = step(recipe())
-    torch.testing.assert_close(model.seen[0], plain.seen[0], rtol=0, atol=1e-6)
+    torch.testing.assert_close(model.inputs[0], plain.inputs[0], rtol=0, atol=1e-6)
     for name in ("identity", "triplet", "robust_triplet"):
         assert ours[name].item() == pytest.approx(theirs[name].item(), rel=1e-4), name
     # The labels by hand: the farthest identity is that of the farthest centroid of the batch.
     with torch.no_grad():
         clean = TinyModel().eval()(pixels(9))
-        logits = TinyModel().train().features(model.seen[0]).logits[24:].log_softmax(1)
+        logits = TinyModel().train().features(model.inputs[0]).logits[24:].log_softmax(1)
     centroids = torch.stack([clean[k == LABELS].mean(0) for k in range(6)])
     total = 0.0
     for row, label in enumerate(LABELS.tolist()):
@@ -627,8 +614,8 @@ def test_fnes_stretches_what_fna_made() -> None:
     by = Softening(scale=2.0, low=0.1, high=0.4)
     losses, _, model, _ = step(recipe("fnes", fnes=by))
     _, _, plain, _ = step(recipe())
-    clean, ours = model.seen[0].chunk(2)
-    attacked = plain.seen[0].chunk(2)[1]
+    clean, ours = model.inputs[0].chunk(2)
+    attacked = plain.inputs[0].chunk(2)[1]
     assert torch.equal(clean, pixels(9))
     assert list(losses) == ["identity", "triplet", "robust_identity", "robust_triplet"]
     inside = (clean + 2 * (attacked - clean) - 0.5).abs() < 0.5
@@ -647,10 +634,10 @@ def test_meta_judges_the_other_half_after_the_inner_step(second_order: bool) -> 
     base = ["identity", "triplet", "robust_identity", "robust_triplet"]
     assert list(ours) == base + [f"meta_test_{name}" for name in base]
     train, test = split_by_identity(LABELS, seeded("step"))
-    clean, attacked = plain.seen[0].chunk(2)
+    clean, attacked = plain.inputs[0].chunk(2)
     inputs = [torch.cat([clean[rows], attacked[rows]]) for rows in (train, test)]
-    assert len(model.seen) == 2
-    assert all(torch.equal(a, b) for a, b in zip(model.seen, inputs, strict=True))
+    assert len(model.inputs) == 2
+    assert all(torch.equal(a, b) for a, b in zip(model.inputs, inputs, strict=True))
 
     def terms(at: TinyModel, half: int, rows: Tensor) -> dict[str, Tensor]:
         made = at.features(inputs[half])
@@ -691,7 +678,7 @@ def test_all_modules_together_are_finite_and_reach_every_parameter(
 ) -> None:
     made = recipe(*ALL, meta=Meta(second_order=second_order))
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        model = Seen().train()
+        model = Recorded().train()
         batch = Batch(
             pixels(9),
             LABELS,

@@ -66,6 +66,19 @@ class TinyModel(nn.Module):
         return self.features(images).embedding
 
 
+class Recorded(TinyModel):
+    """Keeps what goes through it in training; an attack's frozen copies are evaluated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inputs: list[Tensor] = []
+
+    def features(self, images: Tensor) -> Features:
+        if self.training:
+            self.inputs.append(images.detach())
+        return super().features(images)
+
+
 def made_data() -> TrainingSet:
     """Return six identities of one colour each, with noise; eight images each, and examples."""
     generator = torch.Generator().manual_seed(5)
@@ -407,16 +420,16 @@ def test_a_training_process_killed_by_the_system_resumes_to_the_same_weights(
 
 
 def test_a_kill_between_checkpoint_and_log_loses_no_line(data, tmp_path, monkeypatch) -> None:
-    from benchbox.training import loop
+    from benchbox.training import checkpoint
 
-    write_text = loop.write_text
+    write_text = checkpoint.write_text
 
     def killed_at_the_last(path: Path, text: str) -> None:
         if text.count("\n") == SHORT.epochs:
             raise Killed
         write_text(path, text)
 
-    monkeypatch.setattr(loop, "write_text", killed_at_the_last)
+    monkeypatch.setattr(checkpoint, "write_text", killed_at_the_last)
     arguments = {"seed": 0, "folder": tmp_path, "device": CPU}
     with pytest.raises(Killed):
         train(TRAINED["vanilla"], TinyModel(), data, **arguments)

@@ -1,8 +1,5 @@
 """The one training loop: batches, losses, schedule, mixed precision, checkpoints, resume, log."""
 
-import io
-import json
-import pickle
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +9,9 @@ import torch
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
-from benchbox.files import write_bytes, write_text
 from benchbox.models.reid import ReidModel
 from benchbox.training.augmentation import augment
+from benchbox.training.checkpoint import Checkpoint
 from benchbox.training.preparation import Progress
 from benchbox.training.probing import probe
 from benchbox.training.recipe import Batch, Companion, Recipe, Training
@@ -68,7 +65,7 @@ def train(
         scaler=torch.amp.GradScaler(device.type, enabled=training.precision == "fp16"),
         companion=recipe.companion(model, data, seed=seed, device=device),
     )
-    checkpoint = Checkpoint(folder, model, work.optimizer, work.scaler, work.companion)
+    checkpoint = Checkpoint(folder / "checkpoint.pt", folder / "log.jsonl", work.parts())
     history = checkpoint.restore(device)
     for epoch in range(len(history), training.epochs):
         history.append(work.epoch(epoch, progress, _progress_text(history)))
@@ -88,6 +85,15 @@ class _Work:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     companion: Companion | None
+
+    def parts(self) -> dict[str, Companion]:
+        """Return what a checkpoint must hold."""
+        parts: dict[str, Companion] = {
+            "model": self.model,
+            "optimizer": self.optimizer,
+            "scaler": self.scaler,
+        }
+        return parts if self.companion is None else parts | {"companion": self.companion}
 
     def epoch(self, epoch: int, progress: Progress, text: str) -> dict[str, Any]:
         """Train for one epoch, telling ``progress`` that ``text``, and return the log's line."""
@@ -186,54 +192,3 @@ def _require_finite(means: dict[str, float], recipe: str, epoch: int) -> None:
                 f"recipe {recipe}: the {name} loss is {value} in epoch {epoch + 1}; lower lr, "
                 "set clip_norm, or train in fp32."
             )
-
-
-class Checkpoint:
-    """Everything a training needs to go on after a kill, in one atomically written file."""
-
-    def __init__(
-        self,
-        folder: Path,
-        model: ReidModel,
-        optimizer: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler,
-        companion: Companion | None = None,
-    ) -> None:
-        self._path = folder / "checkpoint.pt"
-        self._log = folder / "log.jsonl"
-        self._parts: dict[str, Companion] = {
-            "model": model,
-            "optimizer": optimizer,
-            "scaler": scaler,
-        }
-        if companion is not None:
-            self._parts["companion"] = companion
-
-    def save(self, history: list[dict[str, Any]]) -> None:
-        """Write the state after an epoch, and the log as one JSON line an epoch."""
-        state = {name: part.state_dict() for name, part in self._parts.items()}
-        # Through memory: given a path, torch answers a full disk with an error of its own.
-        content = io.BytesIO()
-        torch.save({**state, "history": history}, content)
-        write_bytes(self._path, content.getvalue())
-        self._write_log(history)
-
-    def restore(self, device: torch.device) -> list[dict[str, Any]]:
-        """Load the saved state, if there is one, and return its history (else an empty one)."""
-        if not self._path.is_file():
-            return []
-        try:
-            state = torch.load(self._path, map_location=device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
-            # A damaged checkpoint costs the epochs it held, never the run.
-            self._path.unlink(missing_ok=True)
-            return []
-        for name, part in self._parts.items():
-            part.load_state_dict(state[name])
-        history: list[dict[str, Any]] = state["history"]
-        # A kill between the two writes of `save` leaves a log that lacks the last epoch.
-        self._write_log(history)
-        return history
-
-    def _write_log(self, history: list[dict[str, Any]]) -> None:
-        write_text(self._log, "".join(json.dumps(entry) + "\n" for entry in history))

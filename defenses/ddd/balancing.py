@@ -15,6 +15,7 @@ from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
 from benchbox.files import write_text
 from benchbox.models.weights import save_weights
+from benchbox.training.checkpoint import log_text
 from benchbox.training.preparation import Ingredients, Preparation
 from benchbox.training.training_set import TrainingSet
 from defenses.ddd.balanced_set import (
@@ -25,7 +26,7 @@ from defenses.ddd.balanced_set import (
 )
 from defenses.ddd.counting import images_to_make, mean_level
 from defenses.ddd.diffusion import Diffusion, require_diffusers
-from defenses.ddd.diffusion_training import log_text, train_diffusion
+from defenses.ddd.diffusion_training import train_diffusion
 from defenses.ddd.edm import Examples
 from defenses.ddd.generation import generate
 

@@ -1,20 +1,17 @@
 """Train the diffusion model: EDM's loss, moving average, checkpoints that resume bit for bit."""
 
 import copy
-import io
-import json
 import math
-import pickle
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchbox.errors import BenchboxError
-from benchbox.files import write_bytes, write_text
+from benchbox.training.checkpoint import Checkpoint, History
 from benchbox.training.preparation import Progress
+from benchbox.training.recipe import Companion
 from benchbox.training.seeding import seeded
 from defenses.ddd.conditional_unet import ConditionalUNet
 from defenses.ddd.diffusion import Diffusion
@@ -31,7 +28,7 @@ def train_diffusion(
     scratch: Path,
     device: torch.device,
     progress: Progress = lambda _share, _text: None,
-) -> tuple[ConditionalUNet, list[dict[str, Any]]]:
+) -> tuple[ConditionalUNet, History]:
     """Return the trained model, its weights averaged, and the log.
 
     A checkpoint and ``diffusion.jsonl`` are written to ``scratch`` fifty times. When it holds a
@@ -49,8 +46,9 @@ def train_diffusion(
     Raises:
         BenchboxError: the loss is not finite, or a checkpoint cannot be written.
     """
-    run = _Run(settings, examples, seed=seed, scratch=scratch, device=device)
-    history = run.restore()
+    run = _Run(settings, examples, seed=seed, device=device)
+    checkpoint = Checkpoint(scratch / "diffusion.pt", scratch / "diffusion.jsonl", run.parts)
+    history = checkpoint.restore(device)
     done = history[-1]["step"] if history else 0
     every = math.ceil(settings.steps / _CHECKPOINTS)
     total = torch.zeros((), device=device)
@@ -62,7 +60,7 @@ def train_diffusion(
                 loss = total.item() / (step + 1 - done)
                 _require_finite(loss, step)
                 history.append({"step": step + 1, "loss": loss, "lr": _rate(settings, step)})
-                run.save(history)
+                checkpoint.save(history)
                 done = step + 1
                 total.zero_()
             progress((step + 1) / settings.steps, f"diffusion step {step + 1}/{settings.steps}")
@@ -70,7 +68,7 @@ def train_diffusion(
 
 
 class _Run:
-    """The state of one training: model, average, optimiser, and where it is saved."""
+    """The state of one training: model, average and optimiser."""
 
     def __init__(
         self,
@@ -78,11 +76,9 @@ class _Run:
         examples: Examples,
         *,
         seed: int,
-        scratch: Path,
         device: torch.device,
     ) -> None:
         self._settings, self._seed, self._device = settings, seed, device
-        self._path, self._log = scratch / "diffusion.pt", scratch / "diffusion.jsonl"
         height, width = examples.images.shape[2:]
         model = ConditionalUNet(
             settings,
@@ -99,6 +95,11 @@ class _Run:
         self.average = copy.deepcopy(self._model).eval().requires_grad_(requires_grad=False)
         self._optimizer = torch.optim.Adam(self._model.parameters(), lr=settings.lr, fused=True)
         self._scheduler = settings.scheduler()
+        self.parts: dict[str, Companion] = {
+            "model": self._model,
+            "average": self.average,
+            "optimizer": self._optimizer,
+        }
 
     def step(self, step: int) -> Tensor:
         """Take one step of the optimiser and return the loss, detached."""
@@ -138,41 +139,6 @@ class _Run:
         with torch.no_grad():
             for mean, weight in pairs:
                 mean.lerp_(weight, 1 - kept)
-
-    def save(self, history: list[dict[str, Any]]) -> None:
-        """Write all that the next step depends on, and the log."""
-        state = {
-            "model": self._model.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "history": history,
-        }
-        # Through memory: given a path, torch answers a full disk with an error of its own.
-        content = io.BytesIO()
-        torch.save(state, content)
-        write_bytes(self._path, content.getvalue())
-        write_text(self._log, log_text(history))
-
-    def restore(self) -> list[dict[str, Any]]:
-        """Load the checkpoint, if there is one, and return its history, else an empty one."""
-        if not self._path.is_file():
-            return []
-        try:
-            state = torch.load(self._path, map_location=self._device, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
-            # A damaged checkpoint costs the steps it held, never the run.
-            self._path.unlink(missing_ok=True)
-            return []
-        self._model.load_state_dict(state["model"])
-        self.average.load_state_dict(state["average"])
-        self._optimizer.load_state_dict(state["optimizer"])
-        history: list[dict[str, Any]] = state["history"]
-        return history
-
-
-def log_text(history: list[dict[str, Any]]) -> str:
-    """Return the log as one line of JSON an entry."""
-    return "".join(json.dumps(entry) + "\n" for entry in history)
 
 
 def _rate(settings: Diffusion, step: int) -> float:

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from typing_extensions import override
 
-from attacks import FNA
 from attacks.fna import farthest_label
 from attacks.in_training import frozen
 from benchbox.models.reid import Features, ReidModel
@@ -104,11 +103,10 @@ class DualInvariantDefense(AdversarialRecipe):
 
     def _adversarial(self, model: ReidModel, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return x_adv (B, 3, H, W) and y_adv (B, k): FNA (Eq. 3), with ``fnes`` then Eq. 4."""
-        attack = FNA(eps=self.eps, steps=self.steps, step_size=self.step_size)
         embed = frozen(model)
         with torch.no_grad():
             clean = embed(batch.images)
-        attacked = attack(embed, batch.images, attack.guides(clean, batch.labels))
+        attacked = self.attack(embed, batch.images, self.attack.guides(clean, batch.labels))
         classes = model.classifier.out_features
         if "fnes" in self.modules:
             return soften(
