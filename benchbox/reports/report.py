@@ -13,9 +13,8 @@ from benchbox.errors import BenchboxError
 from benchbox.files import write_text
 from benchbox.reports.as_rich import FittedTable
 from benchbox.reports.cautions import cautions, describe
-from benchbox.reports.drawing import save_figure
-from benchbox.reports.figures import per_identity, robustness_bars
-from benchbox.reports.identities import shown_conditions
+from benchbox.reports.figures import per_identity, robustness_bars, save_figure
+from benchbox.reports.figures.identities import shown_conditions
 from benchbox.reports.measurements import Pairs, measurements
 from benchbox.reports.record import RunRecord
 from benchbox.reports.run_folder import RunFolder, read_run

@@ -1,4 +1,4 @@
-"""The figures of a run; here: what attacks leave of each defense."""
+"""The figure of bars: what attacks leave of each defense."""
 
 import statistics
 from itertools import groupby
@@ -10,21 +10,16 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from benchbox.data.contact_sheet import contact_sheet
 from benchbox.reports.conditions import Condition
-from benchbox.reports.drawing import (
+from benchbox.reports.figures.drawing import (
     OKABE_ITO,
     TEXT_POINTS,
     literal,
     new_figure,
     plain_axes,
-    save_figure,
 )
-from benchbox.reports.identities import per_identity
 from benchbox.reports.measurements import Group, Measurements, measurements_at_home
 from benchbox.reports.record import Names
-
-__all__ = ["contact_sheet", "per_identity", "robustness_bars", "save_figure"]
 
 _CLEAN_COLOUR = "#8A8A8A"
 _HATCHES = ("", "////", "....", "xxxx")

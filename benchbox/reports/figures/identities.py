@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from benchbox.errors import BenchboxError
 from benchbox.reports.conditions import Condition
-from benchbox.reports.drawing import TEXT_POINTS, literal, new_figure, plain_axes, style_of
+from benchbox.reports.figures.drawing import TEXT_POINTS, literal, new_figure, plain_axes, style_of
 from benchbox.reports.measurements import Group, Measurements, measurements_at_home
 from benchbox.reports.record import Names
 
