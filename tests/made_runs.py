@@ -104,7 +104,7 @@ def make_run(
                         cells[cell] = {
                             "skipped_queries": 2 if test == "sidewalk-b" else 0,
                             "lone_queries": 3 if test == "sidewalk-a" else 0,
-                            "train_stage": "f00d",
+                            "stages": {"train": hashlib.sha256(b"train").hexdigest()},
                             "overrides": {},
                         }
                         per_id += [

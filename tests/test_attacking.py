@@ -37,7 +37,7 @@ def run(attack: Attack, pixels: Tensor, pids: Tensor, *, batch_size: int, **opti
         generators=[seeded("q", index) for index in range(len(pixels))],
         batch_size=batch_size,
         device=CPU,
-        **{"keep_images": True, **options},
+        **{"keep": range(100), **options},
     )
 
 
@@ -57,7 +57,7 @@ def test_kept_images_are_those_that_were_embedded(queries) -> None:
         torch.testing.assert_close(model(result.images), result.features)
         distance = (result.images - queries[0] / 255).abs().amax()
         assert 0.9 * result.eps < distance <= result.eps + 1e-6
-    assert run(SMA(steps=3), *queries, batch_size=5, keep_images=False)[0].images is None
+    assert run(SMA(steps=3), *queries, batch_size=5, keep=())[0].images.shape[0] == 0
 
 
 @dataclass(frozen=True, kw_only=True)

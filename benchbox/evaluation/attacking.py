@@ -1,6 +1,6 @@
 """Attacking the queries: the evaluator re-checks every adversarial image and never trusts."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,12 +22,13 @@ class AttackedQueries:
     Attributes:
         eps: the budget, in [0, 1].
         features: (Q, D) embeddings of the adversarial queries, on the CPU.
-        images: (Q, 3, H, W) the adversarial queries in [0, 1], on the CPU; None if not kept.
+        images: (K, 3, H, W) the adversarial queries that were to be kept, in [0, 1], on the CPU,
+            in the order of the queries.
     """
 
     eps: float
     features: Tensor
-    images: Tensor | None
+    images: Tensor
 
 
 def attack_queries(
@@ -41,7 +42,7 @@ def attack_queries(
     batch_size: int,
     device: torch.device,
     ascend_on: Embed | None = None,
-    keep_images: bool = False,
+    keep: Collection[int] = (),
     progress: Callable[[float, str], None] = lambda _share, _text: None,
 ) -> list[AttackedQueries]:
     """Attack all queries at several budgets in one ascent each batch, and embed the results.
@@ -57,7 +58,7 @@ def attack_queries(
         device: where ``embed`` lives.
         ascend_on: the same model in another precision, for the attack's gradients alone; the
             results are embedded by ``embed`` all the same. None ascends on ``embed`` itself.
-        keep_images: whether to return the adversarial images too.
+        keep: rows of the queries whose adversarial images are returned too.
         progress: told after each batch.
 
     Raises:
@@ -70,6 +71,7 @@ def attack_queries(
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
         clean = to_unit(images[rows].to(device))
+        wanted = [row for row in range(len(clean)) if start + row in keep]
         swept = attack.sweep(
             ascend_on or embed, clean, guides[rows], eps=budgets, generator=list(generators[rows])
         )
@@ -78,11 +80,10 @@ def attack_queries(
                 embedded = embed(adversarial).float()
             _require_valid(attack.name, eps, clean, adversarial, embedded, start)
             features[index].append(embedded.cpu())
-            if keep_images:
-                kept[index].append(adversarial.cpu())
+            kept[index].append(adversarial[wanted].cpu())
         progress(min(1.0, (start + batch_size) / len(images)), attack.title)
     return [
-        AttackedQueries(eps, torch.cat(parts), torch.cat(pictures) if keep_images else None)
+        AttackedQueries(eps, torch.cat(parts), torch.cat(pictures))
         for eps, parts, pictures in zip(budgets, features, kept, strict=True)
     ]
 

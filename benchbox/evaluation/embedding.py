@@ -24,14 +24,15 @@ def embed_images(
 
     Args:
         embed: the model in evaluation mode.
-        images: (N, 3, H, W) uint8.
+        images: (N, 3, H, W) uint8, or float32 in [0, 1] as adversarial images are.
         batch_size: images at a time; does not change the result beyond rounding.
         device: where ``embed`` lives.
         progress: told after each batch.
     """
     parts = []
     for start in range(0, len(images), batch_size):
-        batch = to_unit(images[start : start + batch_size].to(device))
-        parts.append(embed(batch).float().cpu())
+        batch = images[start : start + batch_size].to(device)
+        unit = batch if batch.is_floating_point() else to_unit(batch)
+        parts.append(embed(unit).float().cpu())
         progress(min(1.0, (start + batch_size) / len(images)), "embedding")
     return torch.cat(parts)

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from benchbox.errors import BenchboxError
 from benchbox.reports.conditions import CLEAN, Condition
@@ -55,6 +55,10 @@ class Names:
         return self.order.get(kind, [])
 
 
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A stage's key. It becomes part of a path, so nothing but a digest will do."""
+
+
 class Split(BaseModel):
     """How large a split is; None where it was not recorded."""
 
@@ -75,11 +79,18 @@ class DatasetRecord(BaseModel):
 
 
 class CellRecord(BaseModel):
-    """What results.csv does not say of a cell."""
+    """What results.csv does not say of a cell.
+
+    Attributes:
+        skipped_queries: without a valid match.
+        lone_queries: the only ones of their identity.
+        stages: kind → key of the stages whose artefacts the number came from.
+        overrides: what the grid changed.
+    """
 
     skipped_queries: int = 0
     lone_queries: int = 0
-    train_stage: str | None = None
+    stages: dict[str, Digest] = {}
     overrides: dict[str, Any] = {}
 
 
@@ -104,6 +115,7 @@ class RunRecord(BaseModel):
     versions: dict[str, str | None] = {}
     git: GitRecord | None = None
     device: Any = None
+    store: str | None = None
     datasets: dict[str, DatasetRecord] = {}
     titles: dict[str, dict[str, str]] = {}
     order: dict[str, list[str]] = {}

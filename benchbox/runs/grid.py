@@ -44,6 +44,12 @@ def parse_fraction(value: object) -> Fraction:
     return fraction
 
 
+def parse_source(text: str) -> tuple[str | None, str]:
+    """Return backbone (None for the row's own) and defense of ``backbone:defense``."""
+    backbone, colon, defense = text.rpartition(":")
+    return (backbone if colon else None), defense
+
+
 Budget = Annotated[Fraction, BeforeValidator(parse_fraction)]
 
 
@@ -73,7 +79,9 @@ class Grid(BaseModel):
         ap: average precision by ``trapezoid`` (official Market-1501) or ``step`` (torchreid).
         precision: of the attacks' gradients, ``fp32`` or ``bf16`` (about twice as fast where the
             processor has bf16 units); embeddings are always taken in fp32.
-        keep_adversarial: store the adversarial queries, for figures and black-box tests.
+        sources: models whose adversarial queries are shown to every row, as black-box attacks: a
+            defense (on the row's own backbone) or ``backbone:defense``.
+        keep_adversarial: store all adversarial queries; those of sources are stored anyway.
         training: overrides of every recipe's training.
         defended: overrides of every recipe but ``vanilla``: of its training, its start, and of
             what those that attack have in common (eps, steps, step_size). A parameter that a
@@ -103,13 +111,14 @@ class Grid(BaseModel):
     seeds: list[int] = Field(default=[0], min_length=1)
     ap: Literal["trapezoid", "step"] = "trapezoid"
     precision: Literal["fp32", "bf16"] = "fp32"
+    sources: list[str] = []
     keep_adversarial: bool = False
     training: dict[str, Any] = {}
     defended: dict[str, Any] = {}
     recipe: dict[str, dict[str, Any]] = {}
     guard: dict[str, dict[str, Any]] = {}
 
-    @field_validator("datasets", "backbones", "defenses", "attacks", "budgets", "seeds")
+    @field_validator("datasets", "backbones", "defenses", "attacks", "budgets", "seeds", "sources")
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:
         repeated = {str(v) for v in values if values.count(v) > 1}
@@ -171,6 +180,10 @@ def _require_known_names(grid: Grid, path: Path, registry: Registry) -> None:
     known("guard", "defense", list(grid.guard), registry.defenses)
     for name in grid.backbones:
         check_backbone(name, where=f"{path}: backbones")
+    for backbone, defense in map(parse_source, grid.sources):
+        known("sources", "defense", [defense], registry.defenses)
+        if backbone is not None:
+            check_backbone(backbone, where=f"{path}: sources")
     recipes = {defense.recipe.name for defense in registry.defenses.values()}
     known("recipe", "recipe", list(grid.recipe), recipes)
     for key, names in (

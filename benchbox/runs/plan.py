@@ -1,6 +1,6 @@
 """From a grid to cells and stages: the product of its lists, with everything resolved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
 from itertools import product
@@ -9,7 +9,7 @@ from typing import Any
 
 from attacks import Attack
 from benchbox.errors import BenchboxError, unknown_name
-from benchbox.runs.grid import Grid, override
+from benchbox.runs.grid import Grid, override, parse_source
 from benchbox.runs.registry import Registry
 from benchbox.runs.stages import (
     AttackStage,
@@ -17,6 +17,7 @@ from benchbox.runs.stages import (
     EmbedStage,
     PrepareStage,
     RankStage,
+    ReplayStage,
     Stage,
     TrainStage,
     with_needs,
@@ -42,6 +43,7 @@ class Cell:
         seed: of training and random starts.
         overrides: what the grid changed in recipe and guard.
         rank: the stage that gives the numbers.
+        source: of a black-box cell, the (backbone, defense) that its queries were attacked on.
     """
 
     train_dataset: str
@@ -53,6 +55,7 @@ class Cell:
     seed: int
     overrides: Mapping[str, Any]
     rank: RankStage
+    source: tuple[str, str] | None = None
 
     @property
     def id(self) -> str:
@@ -62,10 +65,19 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cells of a run in the table's order, and every stage they need, each once."""
+    """The cells of a run in the table's order, and every stage they need, each once.
+
+    Attributes:
+        grid: as read.
+        cells: rows of results.csv.
+        black_box: rows of black_box.csv.
+        stages: what all of them need.
+        defenses: resolved, by name; those that are only sources included.
+    """
 
     grid: Grid
     cells: tuple[Cell, ...]
+    black_box: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
 
@@ -107,25 +119,112 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         BenchboxError: an override does not fit.
     """
     _require_defended(grid, registry, where)
-    resolved = {
-        name: resolve_defense(grid, registry.defenses[name], where=where) for name in grid.defenses
-    }
+    names = dict.fromkeys([*grid.defenses, *(name for _, name in map(parse_source, grid.sources))])
+    resolved = {name: resolve_defense(grid, registry.defenses[name], where=where) for name in names}
     vanilla, _ = resolve_defense(grid, registry.defenses["origin"], where=where)
-    attacks = [_attack(grid, registry.attacks[name]) for name in grid.attacks]
-    data = {name: Data(name, digest, grid.image_size) for name, digest in digests.items()}
+    planner = _Planner(
+        grid=grid,
+        defenses={name: defense for name, (defense, _) in resolved.items()},
+        vanilla=vanilla.recipe,
+        attacks=[_attack(grid, registry.attacks[name]) for name in grid.attacks],
+        data={name: Data(name, digest, grid.image_size) for name, digest in digests.items()},
+    )
     pairs = [(name, name) for name in grid.datasets] + list(grid.transfers)
-    cells = []
-    for backbone, (source, target), (defense, changes), seed in product(
-        grid.backbones, pairs, resolved.values(), grid.seeds
+    cells, black_box = [], []
+    for backbone, (source, target), name, seed in product(
+        grid.backbones, pairs, grid.defenses, grid.seeds
     ):
-        train = _training(grid, data[source], backbone, defense.recipe, vanilla.recipe, seed)
-        clean = EmbedStage(train=train, data=data[target], guard=defense.guard)
-        for attack, budget, rank in _ranks(grid, clean, attacks, seed):
-            cells.append(
-                Cell(source, target, backbone, defense.name, attack, budget, seed, changes, rank)
-            )
-    stages = with_needs(cell.rank for cell in cells)
-    return Plan(grid, tuple(cells), stages, {name: d for name, (d, _) in resolved.items()})
+        changes = resolved[name][1]
+        place = (source, target, backbone, name)
+        clean = planner.embedded(source, target, backbone, name, seed)
+        for attack, budget, rank in planner.ranks(clean, backbone, name):
+            cells.append(Cell(*place, attack, budget, seed, changes, rank))
+        for from_, attack, budget, rank in planner.black_box_ranks(clean, backbone, name):
+            cell = Cell(*place, attack, budget, seed, changes, rank, source=from_)
+            black_box.append(cell)
+    return Plan(
+        grid,
+        tuple(cells),
+        tuple(black_box),
+        with_needs(cell.rank for cell in (*cells, *black_box)),
+        planner.defenses,
+    )
+
+
+@dataclass(frozen=True)
+class _Planner:
+    """Makes the stages of one grid, with everything resolved.
+
+    Attributes:
+        grid: validated.
+        defenses: by name, sources included.
+        vanilla: the recipe whose weights others start from.
+        attacks: in order.
+        data: by dataset name.
+    """
+
+    grid: Grid
+    defenses: Mapping[str, Defense]
+    vanilla: Recipe
+    attacks: Sequence[Attack]
+    data: Mapping[str, Data]
+
+    def embedded(
+        self, train_on: str, test_on: str, backbone: str, name: str, seed: int
+    ) -> EmbedStage:
+        """Return the clean embeddings of one model, which name the model too."""
+        defense = self.defenses[name]
+        data = self.data[train_on]
+        train = _training(self.grid, data, backbone, defense.recipe, self.vanilla, seed)
+        return EmbedStage(train=train, data=self.data[test_on], guard=defense.guard)
+
+    def attacked(self, clean: EmbedStage, attack: Attack, backbone: str, name: str) -> AttackStage:
+        """Return the attack on a model; one that is a source keeps its adversarial queries."""
+        grid = self.grid
+        is_source = any((backbone, name) in self.sources(row) for row in grid.backbones)
+        return AttackStage(
+            clean=clean,
+            attack=attack,
+            budgets=tuple(grid.budgets),
+            seed=clean.train.seed,
+            precision=grid.precision,
+            keep=grid.keep_adversarial or is_source,
+        )
+
+    def sources(self, backbone: str) -> list[tuple[str, str]]:
+        """Return the (backbone, defense) whose queries a row on ``backbone`` is shown."""
+        named = map(parse_source, self.grid.sources)
+        return list(dict.fromkeys((own or backbone, defense) for own, defense in named))
+
+    def ranks(
+        self, clean: EmbedStage, backbone: str, name: str
+    ) -> Iterator[tuple[str, Fraction, RankStage]]:
+        """Yield (attack, budget, stage) of one row: clean first, then attack by attack."""
+        ap = self.grid.ap
+        yield "none", Fraction(0), RankStage(clean=clean, ap=ap)
+        for attack in self.attacks:
+            attacked = self.attacked(clean, attack, backbone, name)
+            for budget in self.grid.budgets:
+                rank = RankStage(clean=clean, ap=ap, attacked=attacked, budget=budget)
+                yield attack.name, budget, rank
+
+    def black_box_ranks(
+        self, clean: EmbedStage, backbone: str, name: str
+    ) -> Iterator[tuple[tuple[str, str], str, Fraction, RankStage]]:
+        """Yield (source, attack, budget, stage): what the sources' queries do to one row.
+
+        A source has the row's datasets and seed. Where it is the row itself, the attack is the
+        white-box one.
+        """
+        trained_on, seed = clean.train.data.name, clean.train.seed
+        for source in self.sources(backbone):
+            theirs = self.embedded(trained_on, clean.data.name, *source, seed)
+            for attack in self.attacks:
+                made = self.attacked(theirs, attack, *source)
+                shown = made if source == (backbone, name) else ReplayStage(clean, made)
+                for budget in self.grid.budgets:
+                    rank = RankStage(clean=clean, ap=self.grid.ap, attacked=shown, budget=budget)
+                    yield source, attack.name, budget, rank
 
 
 def _require_defended(grid: Grid, registry: Registry, where: str) -> None:
@@ -170,23 +269,3 @@ def _training(
         parent=parent,
         prepared=prepared,
     )
-
-
-def _ranks(
-    grid: Grid, clean: EmbedStage, attacks: Sequence[Attack], seed: int
-) -> list[tuple[str, Fraction, RankStage]]:
-    """Return (attack, budget, stage) of one row: clean first, then attack by attack."""
-    ranks = [("none", Fraction(0), RankStage(clean=clean, ap=grid.ap))]
-    for attack in attacks:
-        attacked = AttackStage(
-            clean=clean,
-            attack=attack,
-            budgets=tuple(grid.budgets),
-            seed=seed,
-            precision=grid.precision,
-            keep=grid.keep_adversarial,
-        )
-        for budget in grid.budgets:
-            rank = RankStage(clean=clean, ap=grid.ap, attacked=attacked, budget=budget)
-            ranks.append((attack.name, budget, rank))
-    return ranks

@@ -43,6 +43,7 @@ def _settings(plan: Plan) -> Table:
         "attacks": f"clean, {', '.join(grid.attacks)}",
         "budgets": f"{budgets}; {grid.steps} steps of {step}",
         "guides": f"{grid.guides}, {grid.distance} distance",
+        "black box": f"queries attacked on {', '.join(grid.sources)}" if grid.sources else "",
         "average precision": grid.ap,
         "precision": grid.precision,
         "seeds": ", ".join(map(str, grid.seeds)),
@@ -95,4 +96,5 @@ def _short(value: object) -> str:
 def _counts(plan: Plan) -> str:
     counts = Counter(stage.kind for stage in plan.stages)
     stages = ", ".join(f"{number} {kind}" for kind, number in counts.items())
-    return f"{len(plan.cells)} cells from {len(plan.stages)} stages: {stages}"
+    black_box = f" and {len(plan.black_box)} black-box cells" if plan.black_box else ""
+    return f"{len(plan.cells)} cells{black_box} from {len(plan.stages)} stages: {stages}"

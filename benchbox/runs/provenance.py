@@ -83,7 +83,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _without_home(path: Path) -> str:
+def without_home(path: Path) -> str:
     """Return a path with ``~`` for the home folder: run records are published."""
     path = path.absolute()
     home = Path.home()
@@ -102,7 +102,7 @@ def describe(dataset: ReidDataset) -> dict[str, Any]:
 
     return {
         "digest": dataset.digest,
-        "root": _without_home(dataset.root),
+        "root": without_home(dataset.root),
         "junk": dataset.junk,
         **{split: counts(getattr(dataset, split)) for split in ("train", "query", "gallery")},
     }

@@ -10,8 +10,9 @@ from typing import Any
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.files import write_json
+from benchbox.runs.grid import parse_source
 from benchbox.runs.plan import Plan
-from benchbox.runs.provenance import describe, device_name, git_state, now, versions
+from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home
 from benchbox.runs.registry import Registry
 from benchbox.runs.results import write_results
 from benchbox.runs.stages import parameters
@@ -45,7 +46,7 @@ class Recorder:
     def write_results(self, store: Store) -> dict[str, dict[str, Any]]:
         """Write results.csv and per_id.csv; return what run.json records per cell."""
         self.written = time.monotonic()
-        return write_results(self.out, self.plan.cells, store)
+        return write_results(self.out, self.plan, store)
 
     def write_results_now_and_then(self, store: Store) -> None:
         """Keep results.csv fresh for whoever looks, without spending the run on it."""
@@ -69,6 +70,7 @@ class Recorder:
                 "git": git_state(),
                 "device": device_name(self.site.device),
                 "batch_size": self.site.batch_size,
+                "store": self._store(),
                 "datasets": {
                     name: {
                         **describe(dataset),
@@ -104,13 +106,23 @@ class Recorder:
         )
         return len(cells)
 
+    def _store(self) -> str:
+        """Return where the store is, seen from the run's folder where it lies inside."""
+        store, out = self.site.store.absolute(), self.out.absolute()
+        return str(store.relative_to(out)) if store.is_relative_to(out) else without_home(store)
+
+    def _backbones(self) -> list[str]:
+        """Return the grid's backbones and those of its sources."""
+        named = [backbone for backbone, _ in map(parse_source, self.plan.grid.sources) if backbone]
+        return list(dict.fromkeys([*self.plan.grid.backbones, *named]))
+
     def _titles(self) -> dict[str, dict[str, str]]:
         view = " (validation)" if self.plan.grid.validation else ""
         return {
             "defenses": {name: d.title for name, d in self.plan.defenses.items()},
             "attacks": {name: self.registry.attacks[name].title for name in self.plan.grid.attacks},
             "datasets": {name: _TITLES.get(name, name) + view for name in self.site.datasets},
-            "backbones": {name: _TITLES.get(name, name) for name in self.plan.grid.backbones},
+            "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }
 
 

@@ -1,4 +1,4 @@
-"""results.csv and per_id.csv: what the rank stages say, gathered into one row a cell."""
+"""results.csv, black_box.csv and per_id.csv: what the rank stages say, one row a cell."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from benchbox.files import write_text
-from benchbox.runs.plan import Cell
+from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.store import Store
 
 COLUMNS = (
@@ -19,35 +19,66 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def write_results(folder: Path, cells: Sequence[Cell], store: Store) -> dict[str, dict[str, Any]]:
+SOURCE_COLUMNS = ("source_backbone", "source_defense")
+"""What black_box.csv says beside the columns of results.csv."""
+
+
+def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
     """Write results.csv and per_id.csv for the finished cells, in the plan's order.
+
+    A grid with sources has black_box.csv too.
 
     ``seconds`` is the wall time of the cell's attack (its share of the sweep over all budgets)
     or, for a clean cell, of embedding.
 
     Returns:
-        What run.json records per cell: counts that have no column.
+        What run.json records per cell of results.csv: counts that have no column, and the keys of
+        the stages that hold its artefacts.
     """
     rows: list[dict[str, Any]] = []
     per_id: list[dict[str, Any]] = []
     extra: dict[str, dict[str, Any]] = {}
-    for cell in cells:
-        manifest = store.manifest(cell.rank.kind, cell.rank.key)
-        if manifest is None:
+    for cell in plan.cells:
+        result = _result(cell, store)
+        if result is None:
             continue
-        artefact = store.folder(cell.rank.kind, cell.rank.key)
-        result = json.loads((artefact / "result.json").read_text())
-        rows.append({**_identity(cell), **result, "seconds": _seconds(cell, store)})
-        per_id += _per_id(cell, json.loads((artefact / "per_query.json").read_text()))
+        rows.append(_row(cell, result, store))
+        per_query = store.folder(cell.rank.kind, cell.rank.key) / "per_query.json"
+        per_id += _per_id(cell, json.loads(per_query.read_text()))
         extra[cell.id] = {
             "skipped_queries": result["skipped_queries"],
             "lone_queries": result["lone_queries"],
-            "train_stage": cell.rank.clean.train.key,
+            "stages": _stages(cell),
             "overrides": cell.overrides,
         }
     _write_csv(folder / "results.csv", COLUMNS, rows)
     _write_csv(folder / "per_id.csv", ("cell", "pid", "queries", "ap"), per_id)
+    if plan.black_box:
+        results = [(cell, _result(cell, store)) for cell in plan.black_box]
+        shown = [_row(cell, result, store) for cell, result in results if result is not None]
+        _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *COLUMNS), shown)
     return extra
+
+
+def _result(cell: Cell, store: Store) -> dict[str, Any] | None:
+    """Return what the rank stage of a cell says; None where it is not done."""
+    if store.manifest(cell.rank.kind, cell.rank.key) is None:
+        return None
+    file = store.folder(cell.rank.kind, cell.rank.key) / "result.json"
+    result: dict[str, Any] = json.loads(file.read_text())
+    return result
+
+
+def _row(cell: Cell, result: dict[str, Any], store: Store) -> dict[str, Any]:
+    sources = dict(zip(SOURCE_COLUMNS, cell.source or (), strict=False))
+    return {**sources, **_identity(cell), **result, "seconds": _seconds(cell, store)}
+
+
+def _stages(cell: Cell) -> dict[str, str]:
+    """Return kind → key of the stages whose artefacts show how a number came about."""
+    clean = cell.rank.clean
+    stages = (clean.train.prepared, clean.train, clean, cell.rank.attacked, cell.rank)
+    return {stage.kind: stage.key for stage in stages if stage is not None}
 
 
 def _identity(cell: Cell) -> dict[str, Any]:

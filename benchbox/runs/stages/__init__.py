@@ -1,4 +1,4 @@
-"""The stages of a run: prepare → train → embed → attack → rank.
+"""The stages of a run: prepare → train → embed → attack (→ replay) → rank.
 
 A stage is a frozen dataclass that holds the stages it needs, so it pickles whole and can be done
 by any process that can reach the store.
@@ -10,6 +10,7 @@ from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.stages.rank import RankStage
+from benchbox.runs.stages.replay import ReplayStage
 from benchbox.runs.stages.train import TrainStage
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "EmbedStage",
     "PrepareStage",
     "RankStage",
+    "ReplayStage",
     "Stage",
     "TrainStage",
     "of_255",

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
@@ -20,6 +21,21 @@ from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.workplace import Workplace
 from benchbox.training.seeding import seeded
 
+SAMPLES = 12
+"""How many adversarial queries every attack stage keeps: figures show a few of them."""
+
+
+def sample_rows(queries: int) -> list[int]:
+    """Return the rows of the queries whose adversarial images are always kept, evenly spread."""
+    return sorted(
+        set(np.linspace(0, queries - 1, min(SAMPLES, queries)).round().astype(int).tolist())
+    )
+
+
+def images_file(budget: Fraction) -> str:
+    """Return the name of the file that holds the adversarial queries of a budget."""
+    return f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
+
 
 @dataclass(frozen=True)
 class AttackStage(Stage):
@@ -31,7 +47,7 @@ class AttackStage(Stage):
         budgets: as fractions of the pixel range.
         seed: of random starts.
         precision: of the attack's gradients; embeddings are always taken in fp32.
-        keep: store the adversarial images too.
+        keep: store all adversarial images; without it only those of a few queries, for figures.
     """
 
     kind: ClassVar[str] = "attack"
@@ -99,7 +115,7 @@ class AttackStage(Stage):
             batch_size=place.batch_size,
             device=place.device,
             ascend_on=embed if fp32 else self.clean.embed(place, precision=self.precision),
-            keep_images=self.keep,
+            keep=range(len(records)) if self.keep else sample_rows(len(records)),
             progress=place.report,
         )
         features = {
@@ -108,15 +124,18 @@ class AttackStage(Stage):
         }
         write_bytes(folder / "features.safetensors", save(features))
         for budget, result in zip(self.budgets, results, strict=True):
-            if result.images is not None:
-                name = f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
-                write_bytes(folder / name, save({"images": result.images.contiguous()}))
+            write_bytes(folder / images_file(budget), save({"images": result.images}))
         write_json(folder / "counts.json", {"lone_queries": int(guides.lone.sum())})
 
     def features(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return the saved embeddings of the queries attacked at ``budget``."""
         folder = place.store.folder(self.kind, self.key)
         return load_file(folder / "features.safetensors")[str(budget)]
+
+    def images(self, place: Workplace, budget: Fraction) -> Tensor:
+        """Return the adversarial queries at ``budget``, all of them where ``keep`` was set."""
+        folder = place.store.folder(self.kind, self.key)
+        return load_file(folder / images_file(budget))["images"]
 
     def lone_queries(self, place: Workplace) -> int:
         """Return how many queries are the only one of their identity."""

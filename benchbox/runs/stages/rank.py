@@ -13,6 +13,7 @@ from benchbox.files import write_json
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage, of_255
 from benchbox.runs.stages.embed import EmbedStage
+from benchbox.runs.stages.replay import ReplayStage
 from benchbox.runs.workplace import Workplace
 
 
@@ -23,7 +24,7 @@ class RankStage(Stage):
     Attributes:
         clean: gives the gallery, and the queries if ``attacked`` is None.
         ap: the convention of average precision.
-        attacked: gives the attacked queries.
+        attacked: gives the attacked queries: an attack on this model, or another model's replayed.
         budget: which of its budgets.
     """
 
@@ -32,7 +33,7 @@ class RankStage(Stage):
 
     clean: EmbedStage
     ap: Literal["trapezoid", "step"]
-    attacked: AttackStage | None = None
+    attacked: AttackStage | ReplayStage | None = None
     budget: Fraction | None = None
 
     @property
