@@ -25,7 +25,7 @@ from benchbox.reports.figures import per_identity, robustness_bars
 from benchbox.reports.report import console_tables, run_tables, write_report, write_tables
 from benchbox.reports.run_folder import read_run
 from benchbox.reports.table import Cell, Header, Table
-from benchbox.reports.tables import best_run, white_box
+from benchbox.reports.tables import best_run, over_seeds
 from tests.made_runs import RESULT_COLUMNS, TITLES, make_run, write_csv
 
 ALL_DEFENSES = tuple(TITLES["defenses"])
@@ -99,7 +99,7 @@ def test_white_box_equals_a_recomputation_from_the_file(
 
 def test_rows_and_columns_stand_as_in_the_papers_table(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, defenses=("das", "origin", "bs_ms"), budgets=(10.0, 8.0)))
-    table = white_box(run.results, run.record.names)
+    table = over_seeds(run.results, run.record.names)
     assert table.headings() == [
         *("Model", "Dataset", "Defense", "Clean", "FNA 8/255-16", "FNA 10/255-16"),
         *("SMA 8/255-16", "SMA 10/255-16", "IFGSM 8/255-16", "IFGSM 10/255-16"),

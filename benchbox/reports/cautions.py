@@ -5,6 +5,7 @@ import statistics
 from itertools import groupby, pairwise
 from typing import Any
 
+from benchbox.reports.black_box import replayed, stronger_than_white_box
 from benchbox.reports.measurements import Measurements, measurements
 from benchbox.reports.run_folder import RunFolder
 
@@ -22,6 +23,7 @@ def cautions(run: RunFolder) -> list[str]:
         *_few_queries(run),
         *_disagreements(run),
         *_stronger_attacks_that_hurt_less(run),
+        *_black_box(run),
     ]
 
 
@@ -112,6 +114,19 @@ def _stronger_attacks_that_hurt_less(run: RunFolder) -> list[str]:
     return [
         "An attack that leaves a higher mAP than a smaller budget, or none at all, may be fooled "
         f"by a masked gradient: {'; '.join(found)}."
+    ]
+
+
+def _black_box(run: RunFolder) -> list[str]:
+    if run.black_box is None or run.black_box.empty:
+        return []
+    cells = replayed(run.black_box, run.results, run.record.names)
+    found = stronger_than_white_box(cells)
+    if not found:
+        return []
+    return [
+        "Another model's adversarial queries hurt more than those made with the model's own "
+        f"gradient, a sign that this gradient is masked: {'; '.join(found)}."
     ]
 
 

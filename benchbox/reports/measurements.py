@@ -1,6 +1,6 @@
 """A run's cells by place: which group, which defense, which condition, which seed."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -99,10 +99,22 @@ class Measurements:
         return condition.budget + step
 
 
-def measurements(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") -> Measurements:
+def measurements(
+    results: pd.DataFrame,
+    names: Names,
+    *,
+    pairs: Pairs = "same",
+    rows: Collection[str] | None = None,
+) -> Measurements:
     """Return the cells of a run that one kind of table shows.
 
     What the names plan has its place even where nothing was measured yet.
+
+    Args:
+        results: results.csv.
+        names: titles, order and plan.
+        pairs: which pairs of datasets.
+        rows: names of the defenses to show; None shows all.
 
     Raises:
         BenchboxError: two rows have the same place and seed.
@@ -110,6 +122,8 @@ def measurements(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") 
     wanted = (results["train_dataset"] == results["test_dataset"]) == (pairs == "same")
     scores: dict[Place, dict[int, Score]] = {}
     seeds = set(names.seeds)
+    if rows is not None:
+        wanted &= results["defense"].isin(list(rows))
     for row in results.loc[wanted].to_dict("records"):
         group = Group(row["backbone"], row["train_dataset"], row["test_dataset"])
         by_seed = scores.setdefault((group, row["defense"], condition_of(row)), {})
@@ -122,7 +136,8 @@ def measurements(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") 
             )
         by_seed[seed] = Score(float(row["mAP"]), float(row["rank1"]), str(row["cell"]))
     groups = {group for group, _, _ in scores} | _planned_groups(names, pairs)
-    defenses = {defense for _, defense, _ in scores} | set(names.planned("defenses"))
+    planned = [name for name in names.planned("defenses") if rows is None or name in rows]
+    defenses = {defense for _, defense, _ in scores} | set(planned)
     conditions = {condition for _, _, condition in scores} | {CLEAN, *names.conditions}
     return Measurements(
         names=names,

@@ -12,16 +12,16 @@ from rich.console import RenderableType
 from benchbox.errors import BenchboxError
 from benchbox.files import write_text
 from benchbox.reports.as_rich import FittedTable
+from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe
 from benchbox.reports.figures import per_identity, robustness_bars, save_figure
 from benchbox.reports.figures.identities import shown_conditions
-from benchbox.reports.measurements import Pairs, measurements
+from benchbox.reports.layouts import layouts_for
+from benchbox.reports.measurements import measurements
 from benchbox.reports.record import RunRecord
 from benchbox.reports.run_folder import RunFolder, read_run
 from benchbox.reports.table import Cell, Header, Table
-from benchbox.reports.tables import CONVENTION_TITLES, best_run, split_sizes, white_box
-
-_FILES: tuple[tuple[Pairs, str], ...] = (("same", "white_box"), ("transfer", "transfer"))
+from benchbox.reports.tables import CONVENTION_TITLES, best_run, over_seeds, split_sizes
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,15 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
     """Return the tables of a run by file name: over all seeds, and best of several seeds."""
     tables: dict[str, Table] = {}
     names = run.record.names
-    for pairs, name in _FILES:
-        cells = measurements(run.results, names, pairs=pairs)
+    for layout in layouts_for(set(run.results["defense"])):
+        cells = measurements(run.results, names, pairs=layout.pairs, rows=layout.rows)
         if not cells.groups:
             continue
-        tables[name] = white_box(run.results, names, pairs=pairs)
+        tables[layout.file] = over_seeds(run.results, names, layout)
         if len(cells.seeds) > 1:
-            tables[f"{name}_best"] = best_run(run.results, names, pairs=pairs)
+            tables[f"{layout.file}_best"] = best_run(run.results, names, layout)
+    if run.black_box is not None and not run.black_box.empty:
+        tables["black_box"] = black_box_table(run.black_box, run.results, names)
     return tables
 
 

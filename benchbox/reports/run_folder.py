@@ -11,6 +11,7 @@ import pandas as pd
 from benchbox.errors import BenchboxError
 from benchbox.reports.conditions import CLEAN, CLEAN_ATTACK, Condition
 from benchbox.reports.record import RunRecord, read_record
+from benchbox.runs.results import SOURCE_COLUMNS
 
 Check = Callable[[float], bool]
 
@@ -40,12 +41,15 @@ class RunFolder:
             clean rows eps_255, steps and step_size_255 are 0.
         per_id: ``cell, pid, queries, ap``; ap in 0–1.
         record: run.json.
+        black_box: black_box.csv, like the results but with the columns ``source_backbone`` and
+            ``source_defense``; None where the grid has no sources.
     """
 
     path: Path
     results: pd.DataFrame
     per_id: pd.DataFrame
     record: RunRecord
+    black_box: pd.DataFrame | None = None
 
 
 def read_run(path: Path) -> RunFolder:
@@ -59,21 +63,28 @@ def read_run(path: Path) -> RunFolder:
     record = read_record(path / "run.json")
     results = read_results(path / "results.csv")
     per_id = read_per_id(path / "per_id.csv", cells=set(results["cell"]))
-    return RunFolder(path, results, per_id, record)
+    sources = path / "black_box.csv"
+    black_box = read_results(sources, sources=True) if sources.is_file() else None
+    return RunFolder(path, results, per_id, record, black_box)
 
 
-def read_results(path: Path) -> pd.DataFrame:
+def read_results(path: Path, *, sources: bool = False) -> pd.DataFrame:
     """Return results.csv with checked types and ranges, in the order of the file.
+
+    Args:
+        path: of the file.
+        sources: expect black_box.csv, whose rows name the attacked model too.
 
     Raises:
         BenchboxError: a column is missing, a value is no number or out of its range, a cell
             stands there twice, or two AP conventions are mixed.
     """
-    expected = (*_TEXT, *_PERCENT, "eps_255", "steps", "step_size_255", "seed")
+    texts = (*SOURCE_COLUMNS, *_TEXT) if sources else _TEXT
+    expected = (*texts, *_PERCENT, "eps_255", "steps", "step_size_255", "seed")
     frame = _read_text(path, (*expected, "queries", "gallery", "seconds"))
     if frame.empty:
         raise BenchboxError(f"{path}: holds no cell yet. Run the grid first.")
-    for column in _TEXT:
+    for column in texts:
         _require(path, frame, column, [bool(text) for text in frame[column]], "a name")
     for column in _PERCENT:
         _numbers(path, frame, column, lambda x: 0 <= x <= 100, "a percentage from 0 to 100")
@@ -97,7 +108,7 @@ def read_results(path: Path) -> pd.DataFrame:
     same = [text == first for text in frame["ap_convention"]]
     _require(path, frame, "ap_convention", same, f"{first} as in row 1: a run has one")
     _require_unique(path, frame, ("cell",))
-    _require_unique(path, frame, _KEY)
+    _require_unique(path, frame, (*SOURCE_COLUMNS, *_KEY) if sources else _KEY)
     return frame
 
 

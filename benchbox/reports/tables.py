@@ -1,4 +1,4 @@
-"""The tables of a run, laid out as the paper's Table 2."""
+"""The tables of a run, laid out as the paper's Tables 2 to 5."""
 
 import statistics
 from collections.abc import Callable, Iterable
@@ -6,8 +6,9 @@ from itertools import groupby
 
 import pandas as pd
 
-from benchbox.reports.conditions import fraction_of_255
-from benchbox.reports.measurements import Group, Measurements, Pairs, Place, Score, measurements
+from benchbox.reports.conditions import Condition, fraction_of_255
+from benchbox.reports.layouts import WHITE_BOX, Layout
+from benchbox.reports.measurements import Group, Measurements, Place, Score, measurements
 from benchbox.reports.record import Names
 from benchbox.reports.table import Cell, Header, Table
 
@@ -16,13 +17,12 @@ CONVENTION_TITLES = {
     "trapezoid": "trapezoid form (official Market-1501 evaluation)",
     "step": "step form (torchreid, fast-reid)",
 }
-_TITLES = {"same": "White-box robustness", "transfer": "White-box robustness on unseen domains"}
 
 # A cell's text and the mAP that bold type is decided by; None where nothing was measured.
 _Shown = tuple[str, float | None]
 
 
-def white_box(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") -> Table:
+def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) -> Table:
     """Return mAP/Rank-1 of every defense, clean and attacked, over all seeds.
 
     With one seed a cell is that run's result; with more it is mean±std, the sample standard
@@ -31,12 +31,12 @@ def white_box(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") -> 
     Args:
         results: results.csv, as :func:`benchbox.reports.run_folder.read_results` returns it.
         names: titles, order and plan.
-        pairs: ``same`` for models tested where they were trained, ``transfer`` for the others.
+        layout: which of the paper's tables.
 
     Raises:
         BenchboxError: two rows have the same place in the table.
     """
-    cells = measurements(results, names, pairs=pairs)
+    cells = measurements(results, names, pairs=layout.pairs, rows=layout.rows)
     seeds = ", ".join(map(str, cells.seeds))
     if len(cells.seeds) == 1:
         how = f"One run per cell, seed {seeds}."
@@ -46,10 +46,10 @@ def white_box(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") -> 
     def show(place: Place) -> _Shown:
         return _over_seeds(list(cells.at(*place).values()), expected=len(cells.seeds))
 
-    return _layout(cells, show, title=_TITLES[pairs], caption=_caption(results, cells, how))
+    return _lay_out(cells, layout, show, title=layout.title, caption=_caption(results, cells, how))
 
 
-def best_run(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") -> Table:
+def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) -> Table:
     """Return mAP/Rank-1 of each defense's best run, the way the paper reports.
 
     Zhou et al. 2025 "run each experiment three times and report the best-performing result"
@@ -60,7 +60,7 @@ def best_run(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") -> T
     Raises:
         BenchboxError: two rows have the same place in the table.
     """
-    cells = measurements(results, names, pairs=pairs)
+    cells = measurements(results, names, pairs=layout.pairs, rows=layout.rows)
     chosen = {(g, d): best_seed(cells, g, d) for g in cells.groups for d in cells.defenses}
     how = (
         f"Each row is one run of {len(cells.seeds)} (seeds {', '.join(map(str, cells.seeds))}): "
@@ -80,9 +80,9 @@ def best_run(results: pd.DataFrame, names: Names, *, pairs: Pairs = "same") -> T
         seed = chosen[group, defense]
         return MISSING if seed is None else str(seed)
 
-    title = f"{_TITLES[pairs]}, best of {len(cells.seeds)} runs"
+    title = f"{layout.title}, best of {len(cells.seeds)} runs"
     caption = _caption(results, cells, how)
-    return _layout(cells, show, title=title, caption=caption, extra=("Seed", seed_of))
+    return _lay_out(cells, layout, show, title=title, caption=caption, extra=("Seed", seed_of))
 
 
 def best_seed(cells: Measurements, group: Group, defense: str) -> int | None:
@@ -101,40 +101,35 @@ def _over_seeds(scores: list[Score], *, expected: int) -> _Shown:
         return MISSING, None
     note = f" (n={len(scores)})" if len(scores) < expected else ""
     mean_map = statistics.fmean(score.mAP for score in scores)
-    texts = [_mean_and_std([s.mAP for s in scores]), _mean_and_std([s.rank1 for s in scores])]
+    texts = [mean_and_std([s.mAP for s in scores]), mean_and_std([s.rank1 for s in scores])]
     return "/".join(texts) + note, mean_map
 
 
-def _mean_and_std(values: list[float]) -> str:
+def mean_and_std(values: list[float]) -> str:
+    """Return ``41.96±0.31``, the sample standard deviation (n − 1), or the one value alone."""
     mean = f"{statistics.fmean(values):.2f}"
     return mean if len(values) == 1 else f"{mean}±{statistics.stdev(values):.2f}"
 
 
-def _layout(
+def _lay_out(
     cells: Measurements,
+    layout: Layout,
     show: Callable[[Place], _Shown],
     *,
     title: str,
     caption: str,
     extra: tuple[str, Callable[[Group, str], str]] | None = None,
 ) -> Table:
-    """Lay cells out as the paper's Table 2, with one more label column if asked for."""
-    labels = ["Model", "Dataset", "Defense", *([extra[0]] if extra else [])]
-    top, below = [Header(text) for text in labels], [Header("") for _ in labels]
-    for attack, same in groupby(cells.conditions, key=lambda condition: condition.attack):
-        conditions = list(same)
-        if conditions[0].is_clean:
-            top.append(Header("Clean"))
-            below.append(Header(""))
-        else:
-            top.append(Header(cells.names.title("attacks", attack), columns=len(conditions)))
-            below += [Header(cells.budget(condition)) for condition in conditions]
+    """Lay cells out as one of the paper's tables, with one more label column if asked for."""
+    labels = ["Model", "Dataset", layout.row_heading, *([extra[0]] if extra else [])]
+    conditions, top, below = _columns(cells, layout)
     rows: list[tuple[Cell, ...]] = []
     for group in cells.groups:
-        shown = [[show((group, d, c)) for c in cells.conditions] for d in cells.defenses]
+        shown = [[show((group, d, c)) for c in conditions] for d in cells.defenses]
         best = [_best(value for _, value in column) for column in zip(*shown, strict=True)]
         for defense, values in zip(cells.defenses, shown, strict=True):
-            texts = [*cells.group_titles(group), cells.names.title("defenses", defense)]
+            name = layout.row_titles.get(defense) or cells.names.title("defenses", defense)
+            texts = [*cells.group_titles(group), name]
             if extra:
                 texts.append(extra[1](group, defense))
             printed = [_printed(value) for _, value in values]
@@ -147,8 +142,33 @@ def _layout(
                     ),
                 )
             )
-    header = (tuple(top), tuple(below))
+    header = (
+        (*(Header(text) for text in labels), *top),
+        (*(Header("") for _ in labels), *below),
+    )
     return Table(title, caption, header, tuple(rows), group_columns=2, label_columns=len(labels))
+
+
+def _columns(
+    cells: Measurements, layout: Layout
+) -> tuple[list[Condition], list[Header], list[Header]]:
+    """Return the conditions in the layout's order, and the two header rows over them."""
+
+    def attack(condition: Condition) -> str:
+        return cells.names.title("attacks", condition.attack)
+
+    outer, inner = (attack, cells.budget) if layout.over == "attack" else (cells.budget, attack)
+    clean = [condition for condition in cells.conditions if condition.is_clean]
+    attacked = [condition for condition in cells.conditions if not condition.is_clean]
+    if layout.over == "budget":
+        # Stable, so that attacks keep their order within a budget.
+        attacked.sort(key=lambda c: (c.eps_255, c.steps, c.step_size_255))
+    top, below = [Header("Clean") for _ in clean], [Header("") for _ in clean]
+    for name, same in groupby(attacked, key=outer):
+        conditions = list(same)
+        top.append(Header(name, columns=len(conditions)))
+        below += [Header(inner(condition)) for condition in conditions]
+    return [*clean, *attacked], top, below
 
 
 def _printed(value: float | None) -> str | None:
