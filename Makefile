@@ -19,7 +19,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports --no-cache
 
 bench: $(VENV)/.installed
-	$(PIP) --editable '.[dev,bench,diffusion]'
+	$(PIP) --editable '.[dev,bench,diffusion,plots]'
 	$(BIN)/python -m pytest tests/benchmarks -s --override-ini addopts= --benchmark-sort=name
 
 setup: $(VENV)/.installed
@@ -30,11 +30,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 		{ echo "benchbox needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) torch
-	$(PIP) --editable '.[diffusion]'
+	$(PIP) --editable '.[diffusion,plots]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev,diffusion]'
+	$(PIP) --editable '.[dev,diffusion,plots]'
 	@touch $@
 
 clean:

@@ -5,6 +5,8 @@ Heavy modules are imported inside the commands, so that ``--help`` and typing er
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +27,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Make and check datasets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+study_app = typer.Typer(help="Questions that are no grid.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
 
 DataRoot = Annotated[
     Path | None,
@@ -105,15 +109,55 @@ def report(folder: Annotated[Path, typer.Argument(help="A run's folder.")]) -> N
     _write_report(folder, _console())
 
 
+@app.command("compare")
+def compare_run(
+    folder: Annotated[Path, typer.Argument(help="A run's folder.")],
+    published: Annotated[
+        Path | None,
+        typer.Option(help="Folder of published numbers [default: leaderboards/published]."),
+    ] = None,
+) -> None:
+    """Print measured, published and difference for every cell that a run and papers share."""
+    from benchbox.reports.as_rich import FittedTable
+    from benchbox.reports.compare import compare, compare_table, nothing_shared, write_compare
+    from benchbox.reports.published import read_published
+    from benchbox.reports.run_folder import read_run
+
+    console = _console()
+    run, papers = read_run(folder), read_published(published)
+    if not compare(run, papers):
+        console.print(nothing_shared(run, papers), highlight=False, markup=False, soft_wrap=True)
+        return
+    console.print(FittedTable(compare_table(run, papers)))
+    for path in write_compare(folder, published):
+        console.print(f"written: {path}", highlight=False, soft_wrap=True)
+
+
 def _write_report(folder: Path, console: Console) -> None:
     from benchbox.reports.report import console_tables, write_report, write_tables
-    from benchbox.reports.sheets import write_contact_sheets
 
     write_tables(folder)
-    page = write_report(folder, contact_sheets=write_contact_sheets(folder))
+    with _bar(console, "drawing") as progress:
+        report = write_report(folder, progress=progress)
     for part in console_tables(folder):
         console.print(part)
-    console.print(f"report: {page}", highlight=False, soft_wrap=True)
+    for figure in report.left_out:
+        text = f"left out: {figure.title}: {figure.reason}"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {report.path}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def _bar(console: Console, what: str) -> Iterator[Callable[[float, str], None]]:
+    """Show a progress bar with what is being done and an ETA; nothing without a terminal."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bars:
+        task = bars.add_task(what, total=1.0)
+        yield lambda share, text: bars.update(task, completed=share, description=text)
 
 
 @app.command("list")
@@ -132,6 +176,53 @@ def list_names(plugin: Plugins = None) -> None:
     for name, defense in registry.defenses.items():
         table.add_row("defense", name, defense.title, defense.source)
     _console().print(table)
+
+
+@study_app.command("classifier")
+def study_classifier(
+    cifar: Annotated[
+        Path | None,
+        typer.Option(help="Folder with cifar-10-batches-py [default: a rendered stand-in]."),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="small or a timm ResNet; repeatable [default: small, or resnet18]."),
+    ] = None,
+    epochs: Annotated[
+        int, typer.Option(min=0, help="Of adversarial training; 0: 10, or 30 on CIFAR-10.")
+    ] = 0,
+    dataset: Annotated[str, typer.Option(help="For identities, a ReID dataset.")] = "sidewalk-a",
+    sidewalk_size: Annotated[str, typer.Option(help="tiny, small or full.")] = "tiny",
+    seed: Annotated[
+        list[int] | None, typer.Option(help="One model each; repeatable [default: 0].")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The study's folder.")] = Path("runs/study-classifier"),
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    data_root: DataRoot = None,
+) -> None:
+    """Does robustness live in the classifier? Train, re-fit the classifier, measure (Table 1)."""
+    from benchbox.reports.as_rich import FittedTable
+    from benchbox.studies.classifier import study_classifier as study
+    from benchbox.studies.classifier_options import StudyOptions
+
+    options = StudyOptions(
+        cifar=cifar,
+        models=tuple(model or ()),
+        epochs=epochs,
+        dataset=dataset,
+        sidewalk_size=sidewalk_size,
+        seeds=tuple(seed or (0,)),
+        device=device,
+        data_root=data_root,
+    )
+    console = _console()
+    try:
+        table = study(out, options, console)
+    except KeyboardInterrupt:
+        _console(stderr=True).print("stopped; the same command goes on from here.")
+        raise typer.Exit(130) from None
+    console.print(FittedTable(table))
+    console.print(f"study: {out}", highlight=False, soft_wrap=True)
 
 
 @data_app.command("make")

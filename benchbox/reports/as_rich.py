@@ -1,5 +1,6 @@
 """A table for the terminal."""
 
+import re
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -72,7 +73,7 @@ def _folded(text: str, folds: tuple[str, ...]) -> str:
         is_heading = "-" in text
         if not is_heading or " · " in folds:
             text = text.replace("/", "/\n")
-        text = text.replace("-", "\n-")
+        text = re.sub(r"(?<=.)-", "\n-", text)
         text = text.replace(" (", "\n(")
     return text.replace("±", "\n±") if "±" in folds else text
 

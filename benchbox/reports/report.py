@@ -1,9 +1,9 @@
 """Writes what a run's folder shows its readers: tables, figures and the one-file report."""
 
-import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import jinja2
@@ -11,51 +11,47 @@ from rich.console import RenderableType
 
 from benchbox.errors import BenchboxError
 from benchbox.files import write_text
+from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.as_rich import FittedTable
 from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe
-from benchbox.reports.figures import per_identity, robustness_bars, save_figure
-from benchbox.reports.figures.identities import shown_conditions
+from benchbox.reports.compare import compare, compare_table, nothing_shared
+from benchbox.reports.drawings import drawings_of_results
+from benchbox.reports.drawings_of_data import drawings_of_data
+from benchbox.reports.drawings_of_models import drawings_of_models
+from benchbox.reports.fairness import fairness
 from benchbox.reports.layouts import layouts_for
 from benchbox.reports.measurements import measurements
+from benchbox.reports.picture import Drawing, LeftOut, Picture, save_drawing
+from benchbox.reports.published import published_folder, read_published
+from benchbox.reports.published_tables import published_tables
 from benchbox.reports.record import RunRecord
 from benchbox.reports.run_folder import RunFolder, read_run
 from benchbox.reports.table import Cell, Header, Table
-from benchbox.reports.tables import CONVENTION_TITLES, best_run, over_seeds, split_sizes
+from benchbox.reports.tables import best_run, over_seeds
+
+Progress = Callable[[float, str], None]
+"""Told a share in [0, 1] and what comes next."""
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A figure as the report embeds it.
+class Report:
+    """A written report.
 
     Attributes:
-        path: the PNG.
-        title: above it.
-        caption: below it: what was measured, on what, how.
+        path: of the page.
+        left_out: figures it does not have, with the reasons.
     """
 
     path: Path
-    title: str
-    caption: str
-
-    @property
-    def source(self) -> str:
-        """The image itself, as a data URL.
-
-        Raises:
-            BenchboxError: the file cannot be read.
-        """
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise BenchboxError(
-                f"{self.path}: cannot be read ({error.strerror}). Write the report again."
-            ) from error
-        return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+    left_out: list[LeftOut]
 
 
 def run_tables(run: RunFolder) -> dict[str, Table]:
-    """Return the tables of a run by file name: over all seeds, and best of several seeds."""
+    """Return the tables of a run by file name: the paper's, black-box robustness, fairness.
+
+    With several seeds the paper's stand there twice: over all seeds, and best of them.
+    """
     tables: dict[str, Table] = {}
     names = run.record.names
     for layout in layouts_for(set(run.results["defense"])):
@@ -67,13 +63,13 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
             tables[f"{layout.file}_best"] = best_run(run.results, names, layout)
     if run.black_box is not None and not run.black_box.empty:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
+    if measurements(run.results, names).scores:
+        tables["fairness"] = fairness(run.results, run.per_id, names)
     return tables
 
 
 def write_tables(run: Path) -> list[Path]:
-    """Write ``tables/white_box.{md,csv,tex}``, and ``_best`` where there are several seeds.
-
-    Models tested on another dataset than their own go into ``tables/transfer.*``.
+    """Write ``tables/*.{md,csv,tex}``, a table a name; see `run_tables`.
 
     Raises:
         BenchboxError: the run's folder is malformed or cannot be written to.
@@ -94,73 +90,55 @@ def console_tables(run: Path) -> list[RenderableType]:
     Raises:
         BenchboxError: the run's folder is malformed.
     """
-    return [FittedTable(table) for table in run_tables(read_run(run)).values()]
+    tables = run_tables(read_run(run))
+    # Sixteen columns of fairness are for files and the page.
+    return [FittedTable(table) for name, table in tables.items() if name != "fairness"]
 
 
-def write_figures(run: RunFolder) -> list[Picture]:
-    """Write ``figures/*.png`` and ``*.svg``; return them with captions.
+def drawings(run: RunFolder) -> Iterator[Drawing]:
+    """Yield every figure that a run may have, in the order of the report."""
+    store = Artefacts(run)
+    return chain(drawings_of_results(run), drawings_of_models(store), drawings_of_data(store))
 
-    A run without a model tested on its own dataset has none.
+
+def write_figures(
+    run: RunFolder, *, progress: Progress = lambda _share, _text: None
+) -> tuple[list[Picture], list[LeftOut]]:
+    """Write ``figures/*.png`` and ``*.svg``; return them with captions, and what was left out.
+
+    Args:
+        run: what to draw.
+        progress: told before each figure.
 
     Raises:
         BenchboxError: the folder cannot be written to.
     """
-    names = run.record.names
-    cells = measurements(run.results, names)
-    if not cells.scores:
-        return []
-    folder = run.path / "figures"
-    convention = CONVENTION_TITLES[str(run.results["ap_convention"].iloc[0])]
-    sizes = split_sizes(run.results, cells)
-    seeds = ", ".join(map(str, cells.seeds))
-    many = len(cells.seeds) > 1
-    bars = f"mean of seeds {seeds}, whiskers ±1 sample standard deviation" if many else ""
-    bars = bars or f"one run, seed {seeds}"
-    shown = " and ".join(cells.condition_title(condition) for condition in shown_conditions(cells))
-    bars_path, _ = save_figure(robustness_bars(run.results, names), folder / "robustness.png")
-    identities_path, _ = save_figure(
-        per_identity(run.results, run.per_id, names), folder / "per_identity.png"
-    )
-    return [
-        Picture(
-            bars_path,
-            "What the attacks leave of each defense",
-            f"mAP in %, average precision in {convention}; {bars}. Columns read attack, L∞ "
-            f"budget-steps. {sizes} Measured on this machine.",
-        ),
-        Picture(
-            identities_path,
-            "Each identity's share",
-            f"AP of every identity (the mean over its queries), {shown}, each curve sorted on its "
-            f"own; average precision in {convention}; seed {cells.seeds[0]}. An identity counts "
-            f"once, so the mean differs from mAP, which counts queries. A small spread "
-            "near zero says that all identities are lost alike, not that the model is fair. "
-            f"{sizes} Measured on this machine.",
-        ),
-    ]
+    planned = list(drawings(run))
+    pictures: list[Picture] = []
+    left_out: list[LeftOut] = []
+    for place, drawing in enumerate(planned):
+        progress(place / len(planned), drawing.title)
+        drawn = save_drawing(drawing, run.path / "figures")
+        if isinstance(drawn, Picture):
+            pictures.append(drawn)
+        else:
+            left_out.append(drawn)
+    return pictures, left_out
 
 
-def write_report(run: Path, *, contact_sheets: Mapping[str, Path] | None = None) -> Path:
-    """Write ``report.html``: one file that needs nothing else and asks no network.
+def write_report(run: Path, *, progress: Progress = lambda _share, _text: None) -> Report:
+    """Write ``figures/`` and ``report.html``: one file that needs nothing else, asks no network.
 
     Args:
         run: the run's folder.
-        contact_sheets: dataset name → a PNG that shows it.
+        progress: told before each figure.
 
     Raises:
-        BenchboxError: the run's folder or a contact sheet is malformed, or the report cannot be
-            written.
+        BenchboxError: the run's folder is malformed, or the report cannot be written.
     """
     folder = read_run(run)
     names = folder.record.names
-    sheets = [
-        Picture(
-            path,
-            names.title("datasets", name),
-            "Rows are identities, spread evenly over the dataset; columns their images, by camera.",
-        )
-        for name, path in (contact_sheets or {}).items()
-    ]
+    pictures, left_out = write_figures(folder, progress=progress)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchbox", "reports"),
         autoescape=True,
@@ -175,8 +153,10 @@ def write_report(run: Path, *, contact_sheets: Mapping[str, Path] | None = None)
         device=describe(record.device),
         cautions=cautions(folder),
         tables=run_tables(folder).values(),
-        figures=write_figures(folder),
-        sheets=sheets,
+        published=published_section(folder),
+        figures=[picture for picture in pictures if not picture.is_sheet],
+        sheets=[picture for picture in pictures if picture.is_sheet],
+        left_out=left_out,
         datasets=datasets_table(record),
         digests={names.title("datasets", n): d.digest for n, d in record.datasets.items()},
         overrides=_overrides(folder),
@@ -185,7 +165,43 @@ def write_report(run: Path, *, contact_sheets: Mapping[str, Path] | None = None)
     )
     path = run / "report.html"
     write_text(path, page)
-    return path
+    return Report(path, left_out)
+
+
+@dataclass(frozen=True)
+class PublishedSection:
+    """What papers printed, apart from what was measured.
+
+    Attributes:
+        compared: the cells that this run and the papers share, side by side; None for no such cell.
+        sentence: how the papers' numbers relate to the run.
+        tables: the papers' own tables; none in an installed package without them.
+    """
+
+    compared: Table | None = None
+    sentence: str = ""
+    tables: tuple[Table, ...] = ()
+
+
+def published_section(run: RunFolder) -> PublishedSection:
+    """Return the published numbers beside a run's.
+
+    Raises:
+        BenchboxError: the published numbers are there but malformed.
+    """
+    try:
+        folder = published_folder()
+    except BenchboxError:
+        return PublishedSection()
+    published = read_published(folder)
+    shared = bool(compare(run, published))
+    return PublishedSection(
+        compared=compare_table(run, published) if shared else None,
+        sentence="What this run shares with them stands above, under “Measured here and published”."
+        if shared
+        else nothing_shared(run, published),
+        tables=tuple(published_tables(published).values()),
+    )
 
 
 def datasets_table(record: RunRecord) -> Table:

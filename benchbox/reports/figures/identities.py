@@ -1,5 +1,6 @@
 """The figure of identities: whose AP an attack takes."""
 
+from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
@@ -11,13 +12,19 @@ from matplotlib.lines import Line2D
 
 from benchbox.errors import BenchboxError
 from benchbox.reports.conditions import Condition
+from benchbox.reports.figures.budgets import curve_places, shown_defenses
 from benchbox.reports.figures.drawing import TEXT_POINTS, literal, new_figure, plain_axes, style_of
 from benchbox.reports.measurements import Group, Measurements, measurements_at_home
 from benchbox.reports.record import Names
 
 
 def per_identity(
-    results: pd.DataFrame, per_id: pd.DataFrame, names: Names, *, attack: str | None = None
+    results: pd.DataFrame,
+    per_id: pd.DataFrame,
+    names: Names,
+    *,
+    attack: str | None = None,
+    defenses: Sequence[str] | None = None,
 ) -> Figure:
     """Return each identity's AP (%), sorted, per defense: clean and under one attack.
 
@@ -30,13 +37,17 @@ def per_identity(
         per_id: per_id.csv.
         names: titles and order.
         attack: the registry's name; by default the first of the table.
+        defenses: the registry names of the curves to draw; by default all.
 
     Raises:
-        BenchboxError: the run has no such attack, or none at all on its own datasets.
+        BenchboxError: the run has no such attack, none of the ``defenses``, or no result at all
+            on its own datasets.
     """
     cells = measurements_at_home(results, names)
     conditions = shown_conditions(cells, attack)
-    height = max(2.5, 0.5 + 0.27 * len(cells.defenses))
+    places = curve_places(cells.defenses, shown_defenses(cells, defenses))
+    lines = sum(2 + _wrapped_title(cells, defense).count("\n") for defense in places)
+    height = max(2.5, 0.5 + 0.15 * lines)
     figure = new_figure(2.6 * len(conditions) + 2.3, height * len(cells.groups))
     ratios = [2.6] * len(conditions) + [2.3]
     panels = figure.subplots(
@@ -47,7 +58,7 @@ def per_identity(
         for cell, rows in per_id.groupby("cell")
     }
     for row, group in zip(panels, cells.groups, strict=True):
-        _draw_row(list(row), cells, group, conditions, curves)
+        _draw_row(list(row), cells, group, conditions, curves, places)
     return figure
 
 
@@ -71,35 +82,40 @@ def _draw_row(
     group: Group,
     conditions: list[Condition],
     curves: dict[str, np.ndarray],
+    places: dict[str, int],
 ) -> None:
     """Draw a group: a panel per condition, the legend on the axes that are left over."""
-    handles = [Line2D([], [], color="none") for _ in cells.defenses]
-    titles = [cells.names.title("defenses", defense) for defense in cells.defenses]
-    texts = [[literal(fill(title, 28))] for title in titles]
+    handles = [Line2D([], [], color="none") for _ in places]
+    texts = [[literal(_wrapped_title(cells, defense))] for defense in places]
     for axes, condition in zip(row, conditions, strict=False):
-        for index, defense in enumerate(cells.defenses):
+        for index, (defense, place) in enumerate(places.items()):
             score = cells.at(group, defense, condition).get(cells.seeds[0])
             values = curves.get(score.cell) if score else None
             texts[index].append(_mean_and_std(values))
             if values is not None:
-                colour, dashes = style_of(index)
-                places = np.arange(1, len(values) + 1)
+                colour, dashes = style_of(place)
+                ranks = np.arange(1, len(values) + 1)
                 style: dict[str, Any] = {"color": colour, "linestyle": dashes}
-                (handles[index],) = axes.plot(places, values, linewidth=1.3, **style)
+                (handles[index],) = axes.plot(ranks, values, linewidth=1.3, **style)
         plain_axes(
             axes,
-            title=f"{cells.group_title(group)}\n{cells.condition_title(condition)}",
+            title="\n".join(
+                fill(text, 31, max_lines=2, placeholder="…")
+                for text in (cells.group_title(group), cells.condition_title(condition))
+            ),
             xlabel="Identities, sorted by AP",
             ylabel="AP of identity (%)",
         )
         axes.set_ylim(-2, 102)
-        axes.set_xlim(left=1)
+        if any(np.size(line.get_xdata()) > 1 for line in axes.lines):
+            axes.set_xlim(left=1)
     row[-1].axis("off")
+    columns = "  |  ".join(cells.condition_title(condition) for condition in conditions)
     legend = row[-1].legend(
         handles,
         [f"{name}\n{'  |  '.join(numbers)}" for name, *numbers in texts],
         title="Mean ± std over identities,\n"
-        + "  |  ".join(literal(cells.condition_title(c)) for c in conditions),
+        + literal(fill(columns, 36, max_lines=2, placeholder="…")),
         fontsize=TEXT_POINTS - 1,
         title_fontsize=TEXT_POINTS - 1,
         alignment="left",
@@ -109,6 +125,10 @@ def _draw_row(
         handlelength=2.4,
     )
     legend.set_in_layout(False)
+
+
+def _wrapped_title(cells: Measurements, defense: str) -> str:
+    return fill(cells.names.title("defenses", defense), 28, max_lines=2, placeholder="…")
 
 
 def _mean_and_std(values: np.ndarray | None) -> str:

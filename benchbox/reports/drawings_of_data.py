@@ -1,0 +1,116 @@
+"""The figures of a run's datasets: how many images identities have, and how alike they are."""
+
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache, partial
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from benchbox.data.contact_sheet import contact_sheet, pick_identities
+from benchbox.data.protocol import ImageRecord
+from benchbox.errors import BenchboxError
+from benchbox.reports.artefacts import Artefacts
+from benchbox.reports.drawings import how_measured
+from benchbox.reports.figures.identity_spread import (
+    identity_rows,
+    identity_spread,
+    identity_spread_caption,
+    main_defenses,
+)
+from benchbox.reports.figures.image_counts import count_images, images_per_identity
+from benchbox.reports.figures.redundancy import (
+    hash_images,
+    near_duplicates,
+    redundancy,
+    redundancy_montage,
+)
+from benchbox.reports.measurements import measurements
+from benchbox.reports.picture import Drawing
+
+_NEAR = (
+    "Near-duplicates are two images of one identity whose 64-bit perceptual hashes (pHash) differ "
+    "in at most 8 bits. Training images."
+)
+
+
+def drawings_of_data(store: Artefacts) -> Iterator[Drawing]:
+    """Yield the figures of the datasets that are on this machine."""
+
+    @cache
+    def hashes() -> pd.DataFrame:
+        return hash_images(_training_images(store))
+
+    yield Drawing(
+        "identity_spread",
+        "Spread between identities against their number of images",
+        lambda: _identity_spread(store),
+    )
+    yield Drawing(
+        "images_per_identity",
+        "Training images per identity",
+        lambda: (
+            images_per_identity(count_images(_training_images(store))),
+            "Junk and distractors are not counted.",
+        ),
+    )
+    yield Drawing(
+        "redundancy",
+        "How redundant an identity's images are",
+        lambda: (redundancy(near_duplicates(hashes())), _NEAR),
+    )
+    yield Drawing(
+        "redundancy_montage",
+        "The most redundant images",
+        lambda: (
+            redundancy_montage(hashes()),
+            f"An image and its near-duplicates with the number of bits that differ. {_NEAR}",
+        ),
+    )
+    for name in store.run.record.datasets:
+        yield Drawing(
+            f"contact_sheet_{file_name(name)}",
+            f"{store.run.record.names.title('datasets', name)}: what its images look like",
+            partial(_sheet, store, name),
+        )
+
+
+def file_name(name: str) -> str:
+    """Return a dataset's name as part of a file's name."""
+    return name.replace("/", "_").replace(":", "_")
+
+
+def _training_images(store: Artefacts) -> dict[str, tuple[ImageRecord, ...]]:
+    """Return dataset title → training images, for the datasets the run trained on."""
+    names = store.run.record.names
+    trained = names.sorted("datasets", store.run.results["train_dataset"])
+    return {names.title("datasets", name): store.dataset(name).train for name in trained}
+
+
+def _identity_spread(store: Artefacts) -> tuple[Figure, str]:
+    run = store.run
+    cells = measurements(run.results, run.record.names)
+    if not cells.scores:
+        raise BenchboxError("no model was tested on the dataset it was trained on.")
+    images = {
+        group.test: Counter(record.pid for record in store.dataset(group.test).gallery)
+        for group in cells.groups
+    }
+    frame = identity_rows(
+        run.results,
+        run.per_id,
+        run.record.names,
+        images,
+        defenses=main_defenses(cells.defenses),
+    )
+    caption = f"{identity_spread_caption(frame)} {how_measured(run, cells, seeds=False)}"
+    return identity_spread(frame), caption
+
+
+def _sheet(store: Artefacts, name: str) -> tuple[Path, str]:
+    picked = pick_identities(store.dataset(name).train)
+    path = store.run.path / "figures" / f"contact_sheet_{file_name(name)}.png"
+    return contact_sheet(picked, path), (
+        "Rows are identities, spread evenly over the dataset; columns their images, by camera."
+    )

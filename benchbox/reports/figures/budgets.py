@@ -1,0 +1,233 @@
+"""The figure of budgets: how mAP falls as an attack may change more."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from textwrap import fill
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+
+from benchbox.errors import BenchboxError
+from benchbox.reports.conditions import CLEAN, Condition, fraction_of_255
+from benchbox.reports.figures.drawing import (
+    OKABE_ITO,
+    TEXT_POINTS,
+    literal,
+    new_figure,
+    plain_axes,
+    style_of,
+)
+from benchbox.reports.figures.image_counts import TWO_COLUMNS
+from benchbox.reports.measurements import Group, Measurements, Score, measurements_at_home
+from benchbox.reports.record import Names
+
+MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "d")
+"""Shapes that are told apart without colour."""
+
+_LETTER = 0.062  # inches a letter takes at most of our small text, on average
+_LINE = 0.13  # inches from one line of it to the next
+_COLUMNS = 3  # of panels; more would leave no room for ticks
+
+
+def budget_curves(
+    results: pd.DataFrame, names: Names, *, defenses: Sequence[str] | None = None
+) -> Figure:
+    """Return mAP (%) over the L∞ budget, from 0 (clean) to the largest, a curve per defense.
+
+    A panel per group and attack; an attack run with several numbers of steps or step sizes has a
+    panel for each. With several seeds a point is their mean and its whisker one sample standard
+    deviation (n − 1). A budget without a result interrupts the curve.
+
+    Args:
+        results: results.csv.
+        names: titles and order.
+        defenses: the registry names to show; by default all.
+
+    Raises:
+        BenchboxError: no model was tested on the dataset it was trained on, none of the
+            ``defenses`` is in the run, or it holds no attack.
+    """
+    cells = measurements_at_home(results, names)
+    places = curve_places(cells.defenses, shown_defenses(cells, defenses))
+    ladders = attack_ladders(cells)
+    columns = min(_COLUMNS, len(ladders))
+    rows_per_group = -(-len(ladders) // columns)
+    rows = rows_per_group * len(cells.groups)
+    width = 2.8 if columns == 1 else TWO_COLUMNS
+    figure = new_figure(width, 1.95 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for number, group in enumerate(cells.groups):
+        panels = grid[number * rows_per_group : (number + 1) * rows_per_group].flatten()
+        for axes, ladder in zip(panels, ladders, strict=False):
+            _draw_ladder(axes, cells, group, ladder, places)
+        for left_over in panels[len(ladders) :]:
+            left_over.set_visible(False)
+    grid[0, 0].set_ylim(bottom=-1.5)  # whole markers at 0 too
+    # Curves without points: the legend names all defenses, measured or not.
+    handles = [grid[0, 0].errorbar([], [], yerr=[], **curve_style(p)) for p in places.values()]
+    defense_legend(figure, handles, [names.title("defenses", d) for d in places])
+    return figure
+
+
+def shown_defenses(cells: Measurements, defenses: Sequence[str] | None) -> list[str]:
+    """Return the chosen defenses in the order of the table; all where none are chosen.
+
+    Raises:
+        BenchboxError: none of them is in the run.
+    """
+    shown = [d for d in cells.defenses if defenses is None or d in defenses]
+    if not shown:
+        raise BenchboxError(
+            f"results.csv: no cell of {', '.join(map(repr, defenses or ()))}. "
+            f"It holds: {', '.join(cells.defenses)}."
+        )
+    return shown
+
+
+def attack_ladders(cells: Measurements) -> list[list[Condition]]:
+    """Return the conditions that differ by budget alone, each from clean to the largest budget.
+
+    Raises:
+        BenchboxError: the run holds no attack.
+    """
+
+    def kind(condition: Condition) -> tuple[int, int, float]:
+        return attacks.index(condition.attack), condition.steps, condition.step_size_255
+
+    attacked = [c for c in cells.conditions if not c.is_clean]
+    attacks = list(dict.fromkeys(c.attack for c in attacked))
+    ladders = [[CLEAN, *same] for _, same in groupby(sorted(attacked, key=kind), key=kind)]
+    if not ladders:
+        raise BenchboxError("results.csv: no cell under an attack, so there is no budget to show.")
+    return ladders
+
+
+def curve_places(every: Sequence[str], shown: Sequence[str]) -> dict[str, int]:
+    """Return which curve's looks each shown defense has.
+
+    A defense looks as in the figures that show them all, unless two of the shown would share a
+    colour: then they are numbered anew.
+
+    Args:
+        every: all defenses of the run, in order.
+        shown: those of them in the figure.
+    """
+    places = {name: every.index(name) for name in shown}
+    colours = {place % len(OKABE_ITO) for place in places.values()}
+    if len(colours) < min(len(shown), len(OKABE_ITO)):
+        return {name: place for place, name in enumerate(shown)}
+    return places
+
+
+def curve_style(index: int) -> dict[str, Any]:
+    """Return colour, dashes and marker of the ``index``-th curve; hollow from the 11th on."""
+    colour, dashes = style_of(index)
+    hollow = (index // len(MARKERS)) % 2
+    return {
+        "color": colour,
+        "linestyle": dashes,
+        "linewidth": 1.2,
+        "marker": MARKERS[index % len(MARKERS)],
+        "markersize": 4.5,
+        "markeredgewidth": 0.8 if hollow else 0.3,
+        "markerfacecolor": "white" if hollow else colour,
+        "markeredgecolor": colour if hollow else "white",
+    }
+
+
+def defense_legend(
+    figure: Figure, containers: Sequence[ErrorbarContainer], titles: Sequence[str]
+) -> None:
+    """Make a figure higher by a legend of the defenses under it, in as many columns as fit."""
+    # Matplotlib's types do not know that a legend takes containers.
+    handles: list[Any] = list(containers)
+    texts = [literal(fill(title, 26, max_lines=2, placeholder="…")) for title in titles]
+    longest = max(len(line) for text in texts for line in text.splitlines() or [""])
+    columns = int(figure.get_figwidth() / (0.5 + _LETTER * longest))
+    columns = max(1, min(columns, len(texts)))
+    # A column is as high as its entries, of one or two lines, are together.
+    lines = [1.25 + 0.85 * text.count("\n") for text in texts]
+    per_column = -(-len(texts) // columns)
+    high = max(sum(lines[i : i + per_column]) for i in range(0, len(lines), per_column))
+    figure.set_figheight(figure.get_figheight() + _LINE * high + 0.15)
+    figure.legend(
+        handles,
+        texts,
+        loc="outside lower center",
+        ncols=columns,
+        fontsize=TEXT_POINTS - 1,
+        frameon=False,
+        handlelength=2.6,
+        columnspacing=1.2,
+    )
+
+
+def over_seeds(scores: Sequence[Score]) -> tuple[float, float]:
+    """Return mean and sample standard deviation (n − 1) of mAP in %.
+
+    The mean is NaN where nothing was measured, the deviation 0 with fewer than two seeds: a
+    whisker without length.
+    """
+    values = [score.mAP for score in scores]
+    mean = statistics.fmean(values) if values else math.nan
+    return mean, statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def _draw_ladder(
+    axes: Axes,
+    cells: Measurements,
+    group: Group,
+    ladder: list[Condition],
+    places: Mapping[str, int],
+) -> None:
+    budgets = [condition.eps_255 for condition in ladder]
+    for defense, place in places.items():
+        points = [over_seeds([*cells.at(group, defense, c).values()]) for c in ladder]
+        if all(math.isnan(mean) for mean, _ in points):
+            continue
+        means, deviations = zip(*points, strict=True)
+        axes.errorbar(
+            budgets,
+            means,
+            yerr=deviations if any(deviations) else None,
+            elinewidth=0.7,
+            capsize=1.5,
+            **curve_style(place),
+        )
+    group_title = fill(cells.group_title(group), 27, max_lines=2, placeholder="…")
+    plain_axes(
+        axes,
+        title=f"{group_title}\n{_ladder_title(cells, ladder)}",
+        xlabel="L∞ budget ε (0: clean)",
+        ylabel="mAP (%)",
+    )
+    axes.label_outer(remove_inner_ticks=False)
+    axes.set_xlabel("L∞ budget ε (0: clean)")
+    axes.tick_params(labelbottom=True)
+    ticks = _ticks(budgets)
+    labels = [fraction_of_255(tick) if tick else "0" for tick in ticks]
+    axes.set_xticks(ticks, labels, fontsize=TEXT_POINTS - 1)
+
+
+def _ladder_title(cells: Measurements, ladder: list[Condition]) -> str:
+    """Return attack and steps, with the step size where that alone tells two panels apart."""
+    attack, steps, size = ladder[-1].attack, ladder[-1].steps, ladder[-1].step_size_255
+    sizes = {c.step_size_255 for c in cells.conditions if (c.attack, c.steps) == (attack, steps)}
+    by = f" of {fraction_of_255(size)}" if len(sizes) > 1 else ""
+    title = fill(cells.names.title("attacks", attack), 20, max_lines=1, placeholder="…")
+    return f"{title}, {steps} steps{by}"
+
+
+def _ticks(budgets: Sequence[float]) -> list[float]:
+    """Return 0, the largest budget, and of the others those whose labels have room."""
+    largest = max(budgets)
+    ticks = [largest, 0.0]
+    for budget in sorted(budgets, reverse=True):
+        if all(abs(budget - tick) >= 0.2 * largest for tick in ticks):
+            ticks.append(budget)
+    return sorted(ticks)

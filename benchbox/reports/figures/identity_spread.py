@@ -1,0 +1,271 @@
+"""The figure of bias: whether identities seen more often are found better, attacked or not."""
+
+import math
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from benchbox.errors import BenchboxError
+from benchbox.reports.figures.budgets import (
+    curve_places,
+    curve_style,
+    defense_legend,
+    shown_defenses,
+)
+from benchbox.reports.figures.drawing import new_figure, plain_axes
+from benchbox.reports.figures.identities import shown_conditions
+from benchbox.reports.figures.image_counts import ONE_COLUMN, TWO_COLUMNS
+from benchbox.reports.measurements import Group, measurements_at_home
+from benchbox.reports.record import Names
+
+COLUMNS = ("group", "defense", "condition", "pid", "ap", "images")
+
+OUR_DEFENSES = frozenset(
+    (
+        *("origin", "origin_equal_epochs", "bit_squeezing", "median_smoothing", "bs_ms", "amd"),
+        *("adv_train", "das", "at_pgd", "metric_at", "metric_at_diffusion"),
+        *("metric_at_adversarial", "metric_at_meta", "metric_at_fnes", "ddd"),
+    )
+)
+"""The names of :data:`defenses.DEFENSES`, kept here so that reports load no torch."""
+
+Key = TypeVar("Key", str, Group)
+
+_MOST_BINS = 6
+_LEAST_IDENTITIES = 8  # in a bin; fewer give no spread worth drawing
+
+
+def main_defenses(defenses: Sequence[str]) -> list[str]:
+    """Return the defenses a crowded figure shows: the references, DDD, and the user's own.
+
+    These are vanilla training (``origin``), one kind of adversarial training (``adv_train``, else
+    ``metric_at``, else ``at_pgd``), ``ddd``, and every defense that is not ours. Where none of
+    them is there, all are shown.
+
+    Args:
+        defenses: the registry names of the run, in order.
+    """
+    adversarial = [name for name in ("adv_train", "metric_at", "at_pgd") if name in defenses]
+    wanted = {"origin", "ddd", *adversarial[:1]}
+    chosen = [name for name in defenses if name in wanted or name not in OUR_DEFENSES]
+    return chosen or list(defenses)
+
+
+def identity_rows(
+    results: pd.DataFrame,
+    per_id: pd.DataFrame,
+    names: Names,
+    images: Mapping[str, Mapping[int, int]],
+    *,
+    defenses: Sequence[str] | None = None,
+    attack: str | None = None,
+) -> pd.DataFrame:
+    """Return the AP of every identity beside its number of gallery images, over all seeds.
+
+    Args:
+        results: results.csv.
+        per_id: per_id.csv.
+        names: titles and order.
+        images: dataset name → pid → how many gallery images it has. A dataset without counts,
+            because it is not on this machine, is left out.
+        defenses: the registry names to show; by default all.
+        attack: the attack shown beside clean, at its smallest budget; by default the first.
+
+    Returns:
+        ``group, defense, condition`` (titles), ``pid``, ``ap`` (0–1), ``images``; a row per
+        identity and seed. ``defense`` is categorical with all defenses of the run, so that a
+        curve keeps its colour when others are left out.
+
+    Raises:
+        BenchboxError: the run has no such attack or none of the defenses, or an identity of
+            per_id.csv is not among its dataset's counts.
+    """
+    cells = measurements_at_home(results, names)
+    values = {str(cell): rows for cell, rows in per_id.groupby("cell")}
+    titles = _told_apart({name: names.title("defenses", name) for name in cells.defenses})
+    group_titles = _told_apart({group: cells.group_title(group) for group in cells.groups})
+    parts = [pd.DataFrame(columns=list(COLUMNS))]
+    for group in cells.groups:
+        counts = images.get(group.test)
+        if counts is None:
+            continue
+        for defense in shown_defenses(cells, defenses):
+            for condition in shown_conditions(cells, attack):
+                for score in cells.at(group, defense, condition).values():
+                    rows = values.get(score.cell)
+                    if rows is None:
+                        continue
+                    part = rows.loc[:, ["pid", "ap"]].copy()
+                    part["images"] = [_images_of(counts, pid, group.test) for pid in rows["pid"]]
+                    part["group"] = group_titles[group]
+                    part["defense"] = titles[defense]
+                    part["condition"] = cells.condition_title(condition)
+                    parts.append(part.loc[:, list(COLUMNS)])
+    frame = pd.concat(parts[1:] or parts, ignore_index=True)
+    frame["defense"] = pd.Categorical(frame["defense"], categories=list(titles.values()))
+    return frame
+
+
+def identity_spread(frame: pd.DataFrame) -> Figure:
+    """Return mean AP (%) of identities over their number of images, a curve per defense.
+
+    After Zhou et al. 2025, Figs. 2 and 8. A row per group, a panel per condition. Identities are
+    binned by their number of images into bins of about equally many identities (quantiles;
+    identities with equally many images stay together); a point stands at the bin's mean number of
+    images, on a logarithmic axis, and at its mean AP; its whisker is the sample standard deviation
+    (n − 1) within the bin.
+
+    Args:
+        frame: ``group, defense, condition`` (titles), ``pid``, ``ap`` (0–1), ``images`` (gallery
+            images of the identity). The AP of an identity in several seeds is averaged first.
+
+    Raises:
+        BenchboxError: there is no row, or an identity without an image.
+    """
+    if frame.empty:
+        raise BenchboxError("no identities to draw a figure of: is the dataset on this machine?")
+    if (frame["images"] < 1).any():
+        raise BenchboxError("an identity has no gallery image; count the images of the run's own.")
+    groups = list(dict.fromkeys(frame["group"]))
+    conditions = list(dict.fromkeys(frame["condition"]))
+    present = set(frame["defense"])
+    every = _in_order(frame["defense"])
+    places = curve_places(every, [defense for defense in every if defense in present])
+    width = TWO_COLUMNS if len(conditions) > 1 else ONE_COLUMN
+    figure = new_figure(width, 2.1 * len(groups))
+    grid = figure.subplots(len(groups), len(conditions), squeeze=False, sharex="row", sharey=True)
+    for row, group in zip(grid, groups, strict=True):
+        own = frame.loc[frame["group"] == group]
+        edges = bin_edges(own.drop_duplicates("pid")["images"].to_numpy(dtype=np.float64))
+        for axes, condition in zip(row, conditions, strict=True):
+            _draw_panel(axes, own.loc[own["condition"] == condition], places, edges)
+            plain_axes(
+                axes,
+                title="\n".join(
+                    fill(text, 44, max_lines=2, placeholder="…") for text in (group, condition)
+                ),
+                xlabel="Gallery images of identity",
+                ylabel="" if axes is not row[0] else "AP of identity (%)",
+            )
+        _log_axis(row[0], [x for axes in row for line in axes.lines for x in line.get_xdata()])
+        for axes in row:
+            axes.tick_params(labelbottom=True)
+    bottom, top = grid[0, 0].get_ylim()
+    grid[0, 0].set_ylim(min(-3, bottom), max(103, top))
+    grid[0, 0].set_yticks(range(0, 101, 25))
+    handles = [_curve(grid[0, 0], [], [], [], place) for place in places.values()]
+    defense_legend(figure, handles, list(places))
+    return figure
+
+
+def identity_spread_caption(frame: pd.DataFrame) -> str:
+    """Return what one must know to read :func:`identity_spread`."""
+    parts = []
+    for group, rows in frame.groupby("group", sort=False):
+        images = rows.drop_duplicates("pid")["images"]
+        parts.append(f"{group}: {len(images)} identities with {images.min()} to {images.max()}")
+    return (
+        "AP of test identities against their number of gallery images (all cameras; junk images "
+        "not counted). Training and test identities are disjoint in the Market-1501 protocol, so "
+        "a test identity has no training images to count. Bins hold about equally many "
+        "identities; points are means over a bin's identities, each counted once, whiskers ±1 "
+        "sample standard deviation (n − 1) within the bin, set off sideways a little so that they "
+        "do not hide each other. An identity's AP is its mean over seeds. A small spread near "
+        f"zero is no fairness. Gallery images: {'; '.join(parts)}."
+    )
+
+
+def bin_edges(images: np.ndarray) -> np.ndarray:
+    """Return the upper ends of bins with about equally many identities each.
+
+    Args:
+        images: (N,) images of each identity.
+
+    Returns:
+        (B,) rising, the last one the largest count; a bin holds what is above the edge before
+        and not above its own.
+    """
+    bins = min(_MOST_BINS, max(1, len(images) // _LEAST_IDENTITIES))
+    # An edge is a count that occurs, so identities with equally many images stay together.
+    quantiles = np.quantile(images, np.arange(1, bins + 1) / bins, method="inverted_cdf")
+    return np.unique(quantiles)
+
+
+def _draw_panel(
+    axes: Axes, panel: pd.DataFrame, places: Mapping[str, int], edges: np.ndarray
+) -> None:
+    for rank, (defense, place) in enumerate(places.items()):
+        means = panel.loc[panel["defense"] == defense].groupby("pid")[["ap", "images"]].mean()
+        if means.empty:
+            continue
+        bins = means.groupby(np.searchsorted(edges, means["images"].to_numpy(dtype=np.float64)))
+        x = bins["images"].mean().to_numpy(dtype=np.float64)
+        ap = 100 * bins["ap"].mean().to_numpy(dtype=np.float64)
+        deviations = 100 * bins["ap"].std(ddof=1).fillna(0).to_numpy(dtype=np.float64)
+        # Whiskers of different defenses stand side by side, within their own bin.
+        room = float(np.diff(np.log(x)).min()) if len(x) > 1 else 0.4
+        aside = (rank / max(1, len(places) - 1) - 0.5) * min(0.6 * room, 0.05 * len(places))
+        _curve(axes, x * np.exp(aside), ap, deviations, place)
+
+
+def _log_axis(axes: Axes, drawn: Sequence[float]) -> None:
+    """Give the x axis, which a row shares, a logarithmic scale with whole numbers at its ticks.
+
+    Args:
+        axes: one of the row.
+        drawn: where its points stand.
+    """
+    # A few identities of one size would have no tick beside them.
+    low, high = min(drawn), max(drawn)
+    widen = max(1.15, 1.6 / math.sqrt(high / low))
+    axes.set_xscale("log")
+    axes.set_xlim(low / widen, high * widen)
+    steps = (1, 2, 5) if high / low > 12 else (1, 2, 3, 5, 7, 15)
+    axes.xaxis.set_major_locator(
+        FixedLocator([step * 10**power for power in range(7) for step in steps])
+    )
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _curve(
+    axes: Axes,
+    x: Sequence[float] | np.ndarray,
+    y: Sequence[float] | np.ndarray,
+    deviations: Sequence[float] | np.ndarray,
+    index: int,
+) -> ErrorbarContainer:
+    style = curve_style(index)
+    return axes.errorbar(x, y, yerr=deviations, elinewidth=0.7, capsize=1.5, **style)
+
+
+def _in_order(defenses: "pd.Series[str]") -> list[str]:
+    if isinstance(defenses.dtype, pd.CategoricalDtype):
+        return [str(title) for title in defenses.cat.categories]
+    return list(dict.fromkeys(defenses))
+
+
+def _told_apart(titles: Mapping[Key, str]) -> dict[Key, str]:
+    """Return the titles, each with its key behind it where an earlier one is the same."""
+    apart: dict[Key, str] = {}
+    for key, title in titles.items():
+        text = key if isinstance(key, str) else ", ".join(key)
+        apart[key] = f"{title} ({text})" if title in apart.values() else title
+    return apart
+
+
+def _images_of(counts: Mapping[int, int], pid: int, dataset: str) -> int:
+    try:
+        return counts[pid]
+    except KeyError:
+        raise BenchboxError(
+            f"per_id.csv: identity {pid} has no image in the gallery of {dataset}. "
+            "Is it the dataset the run was made on?"
+        ) from None

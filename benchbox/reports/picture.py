@@ -1,0 +1,88 @@
+"""A figure as the report embeds it, or why it is not there."""
+
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from benchbox.errors import BenchboxError
+from benchbox.reports.figures.drawing import save_figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the report embeds it.
+
+    Attributes:
+        path: the PNG.
+        title: above it.
+        caption: below it: what was measured, on what, how.
+        is_sheet: made of images; shown at its own size, not at the text's width.
+    """
+
+    path: Path
+    title: str
+    caption: str
+    is_sheet: bool = False
+
+    @property
+    def source(self) -> str:
+        """The image itself, as a data URL.
+
+        Raises:
+            BenchboxError: the file cannot be read.
+        """
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise BenchboxError(
+                f"{self.path}: cannot be read ({error.strerror}). Write the report again."
+            ) from error
+        return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A figure that could not be drawn.
+
+    Attributes:
+        title: of the figure.
+        reason: one sentence, with what to do.
+    """
+
+    title: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure that the report tries to draw.
+
+    Attributes:
+        file: name of the written files, without ending.
+        title: above it.
+        draw: returns the figure and its caption, or a PNG's path and its caption; raises a
+            `BenchboxError` where the run does not have what it takes.
+    """
+
+    file: str
+    title: str
+    draw: Callable[[], tuple[Figure | Path, str]]
+
+
+def save_drawing(drawing: Drawing, folder: Path) -> Picture | LeftOut:
+    """Draw one figure and write it as PNG and SVG into ``folder``.
+
+    Raises:
+        BenchboxError: the folder cannot be written to.
+    """
+    try:
+        drawn, caption = drawing.draw()
+    except BenchboxError as error:
+        return LeftOut(drawing.title, str(error))
+    if isinstance(drawn, Path):
+        return Picture(drawn, drawing.title, caption, is_sheet=True)
+    path, _ = save_figure(drawn, folder / f"{drawing.file}.png")
+    return Picture(path, drawing.title, caption)
