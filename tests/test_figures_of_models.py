@@ -34,7 +34,8 @@ from benchbox.reports.figures.embedding_map import (
     project,
 )
 from benchbox.reports.figures.generated import GENERATED, ORIGINAL, generated_samples
-from benchbox.reports.figures.heatmaps import Person, heat, heatmaps, last_feature_map, overlay
+from benchbox.reports.figures.grad_cam import heat, last_feature_map
+from benchbox.reports.figures.heatmaps import Person, heatmaps, overlay
 from benchbox.reports.figures.retrieval_strips import (
     CORRECT,
     WRONG,
