@@ -1,0 +1,1 @@
+"""Studies: questions of the paper that are not a grid of defenses and attacks."""

@@ -1,0 +1,137 @@
+"""Does robustness live in the classifier? The study behind Table 1 of Zhou et al. 2025.
+
+A model is trained adversarially; then "we freeze the feature encoder and fine-tune the classifier
+on clean samples". If robustness falls while clean accuracy does not, part of it was in the
+classifier, which ReID throws away at test time. The study does this twice: for classification,
+as the paper, and for the identities of a ReID dataset, which the paper argues about.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchbox.files import write_json, write_text
+from benchbox.models.registry import check_backbone
+from benchbox.reports.table import Table
+from benchbox.runs.provenance import device_name, git_state, now, versions
+from benchbox.runs.runner import resolve_device
+from benchbox.runs.store import Store
+from benchbox.studies import material
+from benchbox.studies.cells import Cell
+from benchbox.studies.classifier_options import StudyOptions
+from benchbox.studies.classifier_table import study_record, study_table
+from benchbox.studies.plain_classifier import check_classifier
+from benchbox.studies.results import KIND, Result, read_result
+from benchbox.studies.watching import Watching
+
+SCHEMA = 1
+
+
+def study_classifier(out: Path, options: StudyOptions, console: Console) -> Table:
+    """Do or resume the study in the folder ``out``, and return its table.
+
+    ``out`` holds ``study.json``, ``tables/classifier_study.{md,csv,tex}`` and the store of
+    finished cells. A cell is done again only if its settings, images or code changed; a killed
+    one goes on behind its last finished epoch.
+
+    Raises:
+        BenchboxError: anything the user can mend; finished cells stay in the folder.
+    """
+    device = resolve_device(options.device)
+    for name in options.plain_models:
+        check_classifier(name)
+    check_backbone(options.reid_model)
+    started = now()
+    cells = plan_cells(options, console)
+    store = Store(out / "store")
+    results = _do(cells, store, torch.device(device), options, console)
+    done = list(zip(cells, results, strict=True))
+    manifests = {cell.key: store.recorded(KIND, cell.key) for cell in cells}
+    seconds = {key: manifest.seconds for key, manifest in manifests.items() if manifest}
+    table = study_table(done, options.pgd)
+    head: dict[str, Any] = {
+        "schema": SCHEMA,
+        "study": "classifier",
+        "started": started,
+        "finished": now(),
+        "versions": versions(),
+        "git": git_state(),
+        "device": device_name(device),
+    }
+    write_json(out / "study.json", head | study_record(done, seconds))
+    for ending, text in (
+        ("md", table.to_markdown()),
+        ("csv", table.to_csv()),
+        ("tex", table.to_latex()),
+    ):
+        write_text(out / "tables" / f"classifier_study.{ending}", text)
+    return table
+
+
+def plan_cells(options: StudyOptions, console: Console) -> list[Cell]:
+    """Return the cells: models and seeds of classification, then seeds of identities.
+
+    Images are read or rendered here; a faulty CIFAR-10 folder is refused before any training.
+    """
+    with console.status("opening the images") as status:
+
+        def told(_share: float, text: str) -> None:
+            status.update(text)
+
+        if options.cifar is None:
+            pictures = material.stand_in(train_each=options.train_each, test_each=options.test_each)
+        else:
+            pictures = material.cifar10(options.cifar)
+        people = material.identities(
+            options.dataset,
+            data_root=options.data_root,
+            sidewalk_size=options.sidewalk_size,
+            image_size=options.image_size,
+            progress=told,
+        )
+    for one in (pictures, people):
+        console.print(f"{one.title}: {one.sizes}", highlight=False, markup=False, soft_wrap=True)
+    cells = []
+    for plain, images, models, (clean, adversarial) in (
+        (True, pictures, options.plain_models, options.classification()),
+        (False, people, (options.reid_model,), options.identities()),
+    ):
+        cells += [
+            Cell(
+                material=images,
+                backbone=model,
+                plain=plain,
+                clean=clean,
+                adversarial=adversarial,
+                pgd=options.pgd,
+                weight_decay=options.weight_decay,
+                seed=seed,
+            )
+            for model in models
+            for seed in options.seeds
+        ]
+    return cells
+
+
+def _do(
+    cells: list[Cell],
+    store: Store,
+    device: torch.device,
+    options: StudyOptions,
+    console: Console,
+) -> list[Result]:
+    """Do what is missing and return all results, in the order of the cells."""
+    todo = [cell for cell in cells if store.manifest(KIND, cell.key) is None]
+    console.print(
+        f"{len(cells)} models, {len(cells) - len(todo)} of them in the folder already.",
+        highlight=False,
+    )
+    batch_size = options.batch_size or (100 if device.type == "cpu" else 500)
+    with Watching(console, [sum(cell.costs) for cell in todo]) as watching:
+        for number, cell in enumerate(todo):
+            told: Callable[[float, str], None] = watching.cell(number, cell.title)
+            cell.do(store, device=device, batch_size=batch_size, progress=told)
+    return [read_result(store, cell.key, images=len(cell.material.test.images)) for cell in cells]
