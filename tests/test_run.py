@@ -78,6 +78,10 @@ def test_runs_may_share_a_store(grid, finished, tmp_path) -> None:
     assert f"{stages} of them in the store already" in done.stdout
     assert rows(tmp_path / "out") == rows(finished)
     assert not (tmp_path / "out" / "store").exists()
+    for run in (tmp_path / "out", finished):
+        assert (run / json.loads((run / "run.json").read_text())["store"]).samefile(
+            finished / "store"
+        )
 
 
 def test_per_id_averages_to_the_map_of_its_cell(finished: Path) -> None:

@@ -1,5 +1,6 @@
 """What a run's folder says: run.json with the provenance, results.csv with the numbers."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -107,9 +108,10 @@ class Recorder:
         return len(cells)
 
     def _store(self) -> str:
-        """Return where the store is, seen from the run's folder where it lies inside."""
+        """Return where the store is, seen from the run's folder where it lies in or beside it."""
         store, out = self.site.store.absolute(), self.out.absolute()
-        return str(store.relative_to(out)) if store.is_relative_to(out) else without_home(store)
+        near = store.is_relative_to(out) or store.parent == out.parent
+        return os.path.relpath(store, out) if near else without_home(store)
 
     def _backbones(self) -> list[str]:
         """Return the grid's backbones and those of its sources."""
