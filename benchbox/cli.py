@@ -4,11 +4,12 @@ Heavy modules are imported inside the commands, so that ``--help`` and typing er
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -17,6 +18,9 @@ from rich.table import Table
 from benchbox import __version__
 from benchbox.errors import BenchboxError
 from benchbox.shadowing import require_own_packages
+
+if TYPE_CHECKING:
+    from benchbox.reports.report import Depth
 
 app = typer.Typer(
     name="benchbox",
@@ -94,7 +98,9 @@ def run(
         _console(stderr=True).print("stopped; the same command goes on from here.")
         raise typer.Exit(130) from None
     if outcome.cells:
-        _write_report(folder, console)
+        _write_report(folder, console, depth="results")
+        hint = f"all figures: benchbox report {shlex.quote(str(folder))}"
+        console.print(hint, highlight=False, soft_wrap=True)
     if outcome.failures:
         listed = "\n".join(f"  {failure}" for failure in outcome.failures)
         raise BenchboxError(
@@ -105,8 +111,8 @@ def run(
 
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
-    """Write a run's tables, figures and report.html anew."""
-    _write_report(folder, _console())
+    """Write a run's tables, all its figures and report.html."""
+    _write_report(folder, _console(), depth="all")
 
 
 @app.command("compare")
@@ -133,12 +139,12 @@ def compare_run(
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
-def _write_report(folder: Path, console: Console) -> None:
+def _write_report(folder: Path, console: Console, *, depth: "Depth") -> None:
     from benchbox.reports.report import console_tables, write_report, write_tables
 
     write_tables(folder)
     with _bar(console, "drawing") as progress:
-        report = write_report(folder, progress=progress)
+        report = write_report(folder, depth=depth, progress=progress)
     for part in console_tables(folder):
         console.print(part)
     for figure in report.left_out:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import jinja2
 from rich.console import RenderableType
@@ -29,6 +30,10 @@ from benchbox.reports.record import RunRecord
 from benchbox.reports.run_folder import RunFolder, read_run
 from benchbox.reports.table import Cell, Header, Table
 from benchbox.reports.tables import best_run, over_seeds
+
+Depth = Literal["all", "results"]
+"""``results`` draws what results.csv and per_id.csv allow, in seconds; ``all`` takes the models,
+embeddings and images of the run's store too."""
 
 Progress = Callable[[float, str], None]
 """Told a share in [0, 1] and what comes next."""
@@ -95,25 +100,28 @@ def console_tables(run: Path) -> list[RenderableType]:
     return [FittedTable(table) for name, table in tables.items() if name != "fairness"]
 
 
-def drawings(run: RunFolder) -> Iterator[Drawing]:
-    """Yield every figure that a run may have, in the order of the report."""
+def drawings(run: RunFolder, depth: Depth = "all") -> Iterator[Drawing]:
+    """Yield the figures that a run may have, in the order of the report."""
+    if depth == "results":
+        return drawings_of_results(run)
     store = Artefacts(run)
     return chain(drawings_of_results(run), drawings_of_models(store), drawings_of_data(store))
 
 
 def write_figures(
-    run: RunFolder, *, progress: Progress = lambda _share, _text: None
+    run: RunFolder, *, depth: Depth = "all", progress: Progress = lambda _share, _text: None
 ) -> tuple[list[Picture], list[LeftOut]]:
     """Write ``figures/*.png`` and ``*.svg``; return them with captions, and what was left out.
 
     Args:
         run: what to draw.
+        depth: see `Depth`.
         progress: told before each figure.
 
     Raises:
         BenchboxError: the folder cannot be written to.
     """
-    planned = list(drawings(run))
+    planned = list(drawings(run, depth))
     pictures: list[Picture] = []
     left_out: list[LeftOut] = []
     for place, drawing in enumerate(planned):
@@ -126,11 +134,14 @@ def write_figures(
     return pictures, left_out
 
 
-def write_report(run: Path, *, progress: Progress = lambda _share, _text: None) -> Report:
+def write_report(
+    run: Path, *, depth: Depth = "all", progress: Progress = lambda _share, _text: None
+) -> Report:
     """Write ``figures/`` and ``report.html``: one file that needs nothing else, asks no network.
 
     Args:
         run: the run's folder.
+        depth: see `Depth`.
         progress: told before each figure.
 
     Raises:
@@ -138,7 +149,7 @@ def write_report(run: Path, *, progress: Progress = lambda _share, _text: None) 
     """
     folder = read_run(run)
     names = folder.record.names
-    pictures, left_out = write_figures(folder, progress=progress)
+    pictures, left_out = write_figures(folder, depth=depth, progress=progress)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchbox", "reports"),
         autoescape=True,
@@ -157,6 +168,7 @@ def write_report(run: Path, *, progress: Progress = lambda _share, _text: None) 
         figures=[picture for picture in pictures if not picture.is_sheet],
         sheets=[picture for picture in pictures if picture.is_sheet],
         left_out=left_out,
+        depth=depth,
         datasets=datasets_table(record),
         digests={names.title("datasets", n): d.digest for n, d in record.datasets.items()},
         overrides=_overrides(folder),
