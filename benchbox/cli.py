@@ -6,8 +6,6 @@ Heavy modules are imported inside the commands, so that ``--help`` and typing er
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,11 +14,12 @@ from rich.console import Console
 from rich.table import Table
 
 from benchbox import __version__
+from benchbox.console import make_console, progress_bar
 from benchbox.errors import BenchboxError
 from benchbox.shadowing import require_own_packages
 
 if TYPE_CHECKING:
-    from benchbox.reports.report import Depth
+    from benchbox.reports.drawing_all import Depth
 
 app = typer.Typer(
     name="benchbox",
@@ -42,14 +41,6 @@ Plugins = Annotated[
     list[Path] | None,
     typer.Option("--plugin", help="A Python file with your own defense or attack; repeatable."),
 ]
-
-
-def _console(*, stderr: bool = False) -> Console:
-    """Return a console; without a terminal lines are long enough for a table to stay whole."""
-    console = Console(stderr=stderr)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        return Console(stderr=stderr, width=140)
-    return console
 
 
 @app.command()
@@ -77,7 +68,7 @@ def run(
     from benchbox.runs.preview import plan_tables
     from benchbox.runs.runner import Options, preview, run_grid
 
-    console = _console()
+    console = make_console()
     options = Options(
         device=device,
         plugins=tuple(plugin or ()),
@@ -95,7 +86,7 @@ def run(
     try:
         outcome = run_grid(grid, folder, options, console)
     except KeyboardInterrupt:
-        _console(stderr=True).print("stopped; the same command goes on from here.")
+        make_console(stderr=True).print("stopped; the same command goes on from here.")
         raise typer.Exit(130) from None
     if outcome.cells:
         _write_report(folder, console, depth="results")
@@ -112,7 +103,7 @@ def run(
 @app.command()
 def report(folder: Annotated[Path, typer.Argument(help="A run's folder.")]) -> None:
     """Write a run's tables, all its figures and report.html."""
-    _write_report(folder, _console(), depth="all")
+    _write_report(folder, make_console(), depth="all")
 
 
 @app.command("compare")
@@ -129,7 +120,7 @@ def compare_run(
     from benchbox.reports.published import read_published
     from benchbox.reports.run_folder import read_run
 
-    console = _console()
+    console = make_console()
     run, papers = read_run(folder), read_published(published)
     if not compare(run, papers):
         console.print(nothing_shared(run, papers), highlight=False, markup=False, soft_wrap=True)
@@ -143,7 +134,7 @@ def _write_report(folder: Path, console: Console, *, depth: "Depth") -> None:
     from benchbox.reports.report import console_tables, write_report, write_tables
 
     write_tables(folder)
-    with _bar(console, "drawing") as progress:
+    with progress_bar(console, "drawing") as progress:
         report = write_report(folder, depth=depth, progress=progress)
     for part in console_tables(folder):
         console.print(part)
@@ -151,19 +142,6 @@ def _write_report(folder: Path, console: Console, *, depth: "Depth") -> None:
         text = f"left out: {figure.title}: {figure.reason}"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
     console.print(f"report: {report.path}", highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _bar(console: Console, what: str) -> Iterator[Callable[[float, str], None]]:
-    """Show a progress bar with what is being done and an ETA; nothing without a terminal."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as bars:
-        task = bars.add_task(what, total=1.0)
-        yield lambda share, text: bars.update(task, completed=share, description=text)
 
 
 @app.command("list")
@@ -181,7 +159,7 @@ def list_names(plugin: Plugins = None) -> None:
         table.add_row("attack", name, attack.title, summary)
     for name, defense in registry.defenses.items():
         table.add_row("defense", name, defense.title, defense.source)
-    _console().print(table)
+    make_console().print(table)
 
 
 @study_app.command("classifier")
@@ -221,11 +199,11 @@ def study_classifier(
         device=device,
         data_root=data_root,
     )
-    console = _console()
+    console = make_console()
     try:
         table = study(out, options, console)
     except KeyboardInterrupt:
-        _console(stderr=True).print("stopped; the same command goes on from here.")
+        make_console(stderr=True).print("stopped; the same command goes on from here.")
         raise typer.Exit(130) from None
     console.print(FittedTable(table))
     console.print(f"study: {out}", highlight=False, soft_wrap=True)
@@ -252,7 +230,7 @@ def data_make(
     if name not in sidewalk.DOMAINS:
         raise unknown_name("rendered dataset", name, sidewalk.DOMAINS)
     folder = out or sidewalk_folder(name, data_root=data_root, size=size)
-    console = _console()
+    console = make_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task(f"rendering {name} {size}", total=None)
         digest = sidewalk.make(
@@ -276,7 +254,7 @@ def data_check(
     from benchbox.data.checking import check_dataset
     from benchbox.errors import CheckFailed
 
-    console = _console()
+    console = make_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
         task = bars.add_task("decoding", total=1.0)
         found = check_dataset(

@@ -1,42 +1,30 @@
 """Writes what a run's folder shows its readers: tables, figures and the one-file report."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import jinja2
 from rich.console import RenderableType
 
 from benchbox.errors import BenchboxError
 from benchbox.files import write_text
-from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.as_rich import FittedTable
 from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe
 from benchbox.reports.compare import compare, compare_table, nothing_shared
-from benchbox.reports.drawings import drawings_of_results
-from benchbox.reports.drawings_of_data import drawings_of_data
-from benchbox.reports.drawings_of_models import drawings_of_models
+from benchbox.reports.drawing_all import Depth, Progress, draw_all
 from benchbox.reports.fairness import fairness
 from benchbox.reports.layouts import layouts_for
 from benchbox.reports.measurements import measurements
-from benchbox.reports.picture import Drawing, LeftOut, Picture, save_drawing
+from benchbox.reports.picture import LeftOut
 from benchbox.reports.published import published_folder, read_published
 from benchbox.reports.published_tables import published_tables
 from benchbox.reports.record import RunRecord
 from benchbox.reports.run_folder import RunFolder, read_run
 from benchbox.reports.table import Cell, Header, Table
 from benchbox.reports.tables import best_run, over_seeds
-
-Depth = Literal["all", "results"]
-"""``results`` draws what results.csv and per_id.csv allow, in seconds; ``all`` takes the models,
-embeddings and images of the run's store too."""
-
-Progress = Callable[[float, str], None]
-"""Told a share in [0, 1] and what comes next."""
 
 
 @dataclass(frozen=True)
@@ -100,40 +88,6 @@ def console_tables(run: Path) -> list[RenderableType]:
     return [FittedTable(table) for name, table in tables.items() if name != "fairness"]
 
 
-def drawings(run: RunFolder, depth: Depth = "all") -> Iterator[Drawing]:
-    """Yield the figures that a run may have, in the order of the report."""
-    if depth == "results":
-        return drawings_of_results(run)
-    store = Artefacts(run)
-    return chain(drawings_of_results(run), drawings_of_models(store), drawings_of_data(store))
-
-
-def write_figures(
-    run: RunFolder, *, depth: Depth = "all", progress: Progress = lambda _share, _text: None
-) -> tuple[list[Picture], list[LeftOut]]:
-    """Write ``figures/*.png`` and ``*.svg``; return them with captions, and what was left out.
-
-    Args:
-        run: what to draw.
-        depth: see `Depth`.
-        progress: told before each figure.
-
-    Raises:
-        BenchboxError: the folder cannot be written to.
-    """
-    planned = list(drawings(run, depth))
-    pictures: list[Picture] = []
-    left_out: list[LeftOut] = []
-    for place, drawing in enumerate(planned):
-        progress(place / len(planned), drawing.title)
-        drawn = save_drawing(drawing, run.path / "figures")
-        if isinstance(drawn, Picture):
-            pictures.append(drawn)
-        else:
-            left_out.append(drawn)
-    return pictures, left_out
-
-
 def write_report(
     run: Path, *, depth: Depth = "all", progress: Progress = lambda _share, _text: None
 ) -> Report:
@@ -142,14 +96,14 @@ def write_report(
     Args:
         run: the run's folder.
         depth: see `Depth`.
-        progress: told before each figure.
+        progress: told after each figure.
 
     Raises:
         BenchboxError: the run's folder is malformed, or the report cannot be written.
     """
     folder = read_run(run)
     names = folder.record.names
-    pictures, left_out = write_figures(folder, depth=depth, progress=progress)
+    pictures, left_out = draw_all(folder, depth=depth, progress=progress)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchbox", "reports"),
         autoescape=True,

@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 
+from benchbox.console import noted_bars, time_left
 from benchbox.runs.executor import Done, Event, Failed, LeftOut, Moved, Started
 from benchbox.runs.stages import Stage
 
@@ -30,16 +30,7 @@ class Display:
         self._ended = 0
         self._shares: dict[str, float] = {}
         self._started = time.monotonic()
-        self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bars = noted_bars(console)
         self._all: TaskID = self._bars.add_task("all stages", total=self._total, note="")
         self._tasks: dict[str, TaskID] = {}
 
@@ -94,10 +85,7 @@ class Display:
 
     def _eta(self) -> str:
         done = self._progress() / self._total
-        if done < 0.02:
-            return "estimating"
-        left = (time.monotonic() - self._started) * (1 - done) / done
-        return f"about {timedelta(seconds=round(left))} left" if left >= 1 else "nearly done"
+        return time_left(self._started, done)
 
     def _line(self, text: str) -> None:
         self._console.print(

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchbox.console import noted_bars, time_left
 
 _TENTHS = 10
 
@@ -24,16 +24,7 @@ class Watching:
         self._console = console
         self._costs = costs
         self._started = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            TextColumn("{task.percentage:>3.0f}%"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = noted_bars(console)
         self._task = self._bar.add_task("study", total=sum(costs) or 1.0, note="")
 
     def __enter__(self) -> Self:
@@ -77,7 +68,4 @@ class Watching:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def _eta(self, done: float) -> str:
-        if done < 0.02:
-            return "estimating"
-        left = (time.monotonic() - self._started) * (1 - done) / done
-        return f"about {timedelta(seconds=round(left))} left" if left >= 1 else "nearly done"
+        return time_left(self._started, done)

@@ -1,0 +1,96 @@
+"""Drawing all figures of a run, side by side in processes where they are many."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Literal
+
+from benchbox.errors import BenchboxError
+from benchbox.reports.artefacts import Artefacts
+from benchbox.reports.drawings import drawings_of_results
+from benchbox.reports.drawings_of_data import drawings_of_data
+from benchbox.reports.drawings_of_models import drawings_of_models
+from benchbox.reports.picture import Drawing, LeftOut, Picture, save_drawing
+from benchbox.reports.run_folder import RunFolder, read_run
+
+Depth = Literal["all", "results"]
+"""``results`` draws what results.csv and per_id.csv allow, in seconds; ``all`` takes the models,
+embeddings and images of the run's store too."""
+
+Progress = Callable[[float, str], None]
+"""Told a share in [0, 1] and what it is about."""
+
+_MOST_PROCESSES = 4
+
+
+def drawings(run: RunFolder, depth: Depth) -> Iterator[Drawing]:
+    """Yield the figures that a run may have, in the order of the report."""
+    if depth == "results":
+        return drawings_of_results(run)
+    store = Artefacts(run)
+    return chain(drawings_of_results(run), drawings_of_models(store), drawings_of_data(store))
+
+
+def draw_all(
+    run: RunFolder, *, depth: Depth, progress: Progress
+) -> tuple[list[Picture], list[LeftOut]]:
+    """Write ``figures/*.png`` and ``*.svg``; return them with captions, and what was left out.
+
+    Args:
+        run: what to draw.
+        depth: how much of it.
+        progress: told after each figure.
+
+    Raises:
+        BenchboxError: the folder cannot be written to, or a process was killed.
+    """
+    planned = list(drawings(run, depth))
+    if depth == "results":
+        drawn = [save_drawing(drawing, run.path / "figures") for drawing in planned]
+    else:
+        drawn = _in_processes(run.path, planned, progress)
+    pictures = [result for result in drawn if isinstance(result, Picture)]
+    return pictures, [result for result in drawn if isinstance(result, LeftOut)]
+
+
+def _in_processes(
+    path: Path, planned: list[Drawing], progress: Progress
+) -> list[Picture | LeftOut]:
+    """Draw in fresh processes: libraries of plots take a core for half a minute by themselves."""
+    processes = min(_MOST_PROCESSES, os.cpu_count() or 1)
+    context = multiprocessing.get_context("spawn")
+    found: dict[int, Picture | LeftOut] = {}
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
+        waiting = {pool.submit(_draw, path, place): place for place in range(len(planned))}
+        for future in as_completed(waiting):
+            place = waiting[future]
+            try:
+                found[place] = future.result()
+            except BrokenProcessPool as error:
+                raise BenchboxError(
+                    f"a process that drew {planned[place].title!r} was ended from outside, often "
+                    "for want of memory; write the report again with less beside it."
+                ) from error
+            progress(len(found) / len(planned), planned[place].title)
+    return [found[place] for place in range(len(planned))]
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _draw(path: Path, place: int) -> Picture | LeftOut:
+    """Draw one figure, in a process of its own; drawings hold functions, which do not travel."""
+    return save_drawing(_planned(path)[place], path / "figures")
+
+
+@cache
+def _planned(path: Path) -> list[Drawing]:
+    return list(drawings(read_run(path), "all"))
