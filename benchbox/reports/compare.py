@@ -50,8 +50,9 @@ def compare_table(run: RunFolder, published: Sequence[Published]) -> Table:
             *titles.group_titles(cell.group),
             names.title("defenses", cell.defense),
             titles.condition_title(cell.condition),
-            f"{about[cell.source].citation}, Table{'s' * (len(cell.tables) > 1)} "
-            f"{', '.join(cell.tables)}",
+            # One paper is named in the caption; a column wide enough for it hides the numbers.
+            (f"{about[cell.source].citation}, " if len(used) > 1 else "")
+            + f"Table{'s' * (len(cell.tables) > 1)} {', '.join(cell.tables)}",
         )
         texts = (*labels, str(len(cell.cells)), *_texts(cell.mAP), *_texts(cell.rank1))
         rows.append(tuple(Cell(text) for text in texts))
