@@ -9,8 +9,9 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 demo: $(VENV)/.installed
 	$(BIN)/benchbox run grids/demo.toml --out runs/demo
 
+# A process per core with one thread each; a file stays in one process, which keeps its fixtures.
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ from rich.table import Table
 from benchbox import __version__
 from benchbox.console import make_console, progress_bar
 from benchbox.errors import BenchboxError
+from benchbox.leaderboard import commands as leaderboard_commands
 from benchbox.shadowing import require_own_packages
 
 if TYPE_CHECKING:
@@ -265,6 +266,9 @@ def data_check(
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not found.ok:
         raise CheckFailed(f"{folder}: {len(found.problems)} problems, listed above.")
+
+
+leaderboard_commands.register(app)
 
 
 @app.callback(invoke_without_command=True)

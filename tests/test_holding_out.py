@@ -22,6 +22,8 @@ from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.retrieval import evaluate_retrieval
+from benchbox.reports.artefacts import Artefacts
+from benchbox.reports.run_folder import read_run
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.runner import Options, preview, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
@@ -298,8 +300,9 @@ def test_a_validation_run_says_so_wherever_its_numbers_stand(tuned, tested, data
     assert "on identities held out of training" in tuned.printed
     assert "Market (validation)" in tuned.printed
     assert "validation" not in tested.printed
-    for done in (tuned, tested):
-        assert (done.out / "figures" / f"contact_sheet_{NAME}.png").is_file()
+    # What figures are drawn from is the view too.
+    assert Artefacts(read_run(tuned.out)).dataset(NAME).query == view.query
+    assert Artefacts(read_run(tested.out)).dataset(NAME).query == whole.query
 
 
 def test_a_view_is_not_compared_with_official_sizes(tuned, tested) -> None:

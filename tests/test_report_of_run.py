@@ -1,9 +1,7 @@
 """The report of a real run: figures from its store, and the page in a browser."""
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -108,37 +106,10 @@ def test_artefacts_are_those_of_the_cell(run: Path) -> None:
     assert 0 < float((stored.images - clean).abs().max()) <= 8 / 255 + 1e-6
 
 
-def chromium() -> str | None:
-    """Return the browser, if this machine has one."""
-    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
-    return os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = chromium()
-    if path is None:
-        pytest.skip("no Chromium on this machine; name one in $CHROMIUM")
-    api = pytest.importorskip("playwright.sync_api")
-    quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-    with api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=quiet)
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def page(browser, report: Report) -> Iterator[Any]:
-    """The report, opened from disk; any message of the console, or request, fails the test."""
-    page = browser.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: said.append(request.url))
-    page.goto(report.path.as_uri())
-    yield page
-    page.close()
-    assert [line for line in said if not line.startswith(("data:", "file:"))] == []
+def page(open_page, report: Report) -> Any:
+    """The report, opened from disk."""
+    return open_page(report.path)
 
 
 def test_all_images_of_the_page_load(page, run: Path) -> None:

@@ -1,0 +1,200 @@
+"""Makes a baseline of a finished run, and reads and writes baselines."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchbox.errors import BenchboxError
+from benchbox.files import write_text
+from benchbox.leaderboard.baseline_record import Baseline
+from benchbox.leaderboard.strict_json import Limits, as_json, as_record, read_record
+from benchbox.reports.artefacts import Artefacts
+from benchbox.reports.run_folder import RunFolder, condition_of, read_run
+
+BASELINE = Limits(size=50_000_000, values=4_000_000)
+_WEIGHTS = "weights.safetensors"
+_KEY = ["train_dataset", "test_dataset", "backbone", "defense", "attack"]
+_KEY += ["eps_255", "steps", "step_size_255"]
+
+
+class _Query(BaseModel):
+    """A row of per_query.json."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    query: str
+    pid: int
+    ap: Annotated[float, Field(ge=0, le=1)] | None
+    first_hit: int
+
+
+def make_baseline(
+    run: Path, *, grid_file: str | None = None, seed_std: dict[str, float] | None = None
+) -> Baseline:
+    """Return what a finished run measured, with AP per query from its store.
+
+    Args:
+        run: the run's folder, with its store.
+        grid_file: the grid's path from the project's folder, for a later rerun.
+        seed_std: attack → declared standard deviation over retrainings, in points.
+
+    Raises:
+        BenchboxError: the folder is malformed or unfinished, its store is not here, or a stored
+            result disagrees with results.csv.
+    """
+    folder = read_run(run)
+    _require_finished(folder)
+    queries: dict[str, tuple[str, ...]] = {}
+    cells = [_cell(folder, rows, queries) for rows in _places(folder.results)]
+    record = folder.record
+    names = {name for cell in cells for name in (cell["train"], cell["test"])}
+    digests = {label(name): dataset.digest for name, dataset in record.datasets.items()}
+    if len(digests) < len(record.datasets):
+        raise BenchboxError(f"{run}: two datasets have the same folder name; rename one.")
+    content = {
+        "schema": 1,
+        "name": record.name,
+        "grid_file": grid_file,
+        "grid": _without_paths(record.grid),
+        "ap_convention": str(folder.results["ap_convention"].iloc[0]),
+        "benchbox": record.versions.get("benchbox-reid") or "",
+        "commit": record.git.commit if record.git else None,
+        "dirty": record.git.dirty if record.git else None,
+        "datasets": {name: digest for name, digest in digests.items() if name in names},
+        "seed_std": seed_std or {},
+        "queries": queries,
+        "cells": cells,
+    }
+    return as_record(content, Baseline, where=str(run))
+
+
+def read_baseline(path: Path) -> Baseline:
+    """Return a baseline, read strictly: it may come from a stranger's pull request.
+
+    Raises:
+        BenchboxError: it is missing, too large, no JSON, or a key does not fit.
+    """
+    return read_record(path, Baseline, limits=BASELINE)
+
+
+def write_baseline(path: Path, baseline: Baseline) -> None:
+    """Write a baseline atomically, a line per query key and per seed of a cell."""
+    write_text(path, _layout(as_json(baseline), 4) + "\n")
+
+
+def label(dataset: str) -> str:
+    """Return a dataset's name as a baseline has it: of ``path:/some/where/mine`` the last part.
+
+    Where a dataset lies differs between machines; its digest says whether it is the same.
+    """
+    if not dataset.startswith("path:"):
+        return dataset
+    last = Path(dataset.removeprefix("path:")).name
+    return f"path:{re.sub(r'[^A-Za-z0-9_.-]', '_', last)}"
+
+
+def _require_finished(folder: RunFolder) -> None:
+    if folder.record.finished is None or folder.record.failures:
+        raise BenchboxError(
+            f"{folder.path}: the run is not finished; run the same grid again to go on with it."
+        )
+
+
+def _places(results: pd.DataFrame) -> Iterable[pd.DataFrame]:
+    """Yield the rows of each place, its seeds in order, places in the order of the file."""
+    for _, rows in results.groupby(_KEY, sort=False):
+        yield rows.sort_values("seed")
+
+
+def _cell(
+    folder: RunFolder, rows: pd.DataFrame, queries: dict[str, tuple[str, ...]]
+) -> dict[str, Any]:
+    """Return a cell's record as JSON and enter its test dataset's query keys in ``queries``."""
+    first = rows.iloc[0].to_dict()
+    condition = condition_of(first)
+    test = label(str(first["test_dataset"]))
+    seeds = []
+    for row in rows.to_dict("records"):
+        keys, ap = _per_query(folder, row)
+        if queries.setdefault(test, keys) != keys:
+            raise BenchboxError(f"{folder.path}: cells on {test} have different queries.")
+        result = {"seed": int(row["seed"]), "weights": _weights(folder, str(row["cell"]))}
+        result |= {key: float(row[key]) for key in ("mAP", "rank1")}
+        seeds.append({**result, "ap": [round(value, 4) for value in ap]})
+    return {
+        "train": label(str(first["train_dataset"])),
+        "test": test,
+        "backbone": first["backbone"],
+        "defense": first["defense"],
+        "attack": condition.attack,
+        "eps_255": condition.eps_255,
+        "steps": condition.steps,
+        "step_size_255": condition.step_size_255,
+        "seeds": seeds,
+    }
+
+
+def _per_query(folder: RunFolder, row: dict[Any, Any]) -> tuple[tuple[str, ...], list[float]]:
+    """Return the keys and APs of the queries with a valid match.
+
+    Raises:
+        BenchboxError: the store lacks them, or their mean is not the mAP of results.csv.
+    """
+    cell = str(row["cell"])
+    file = Artefacts(folder).folder(cell, "rank") / "per_query.json"
+    found = [q for q in read_record(file, list[_Query], limits=BASELINE) if q.ap is not None]
+    ap = [q.ap for q in found if q.ap is not None]
+    if not ap or abs(100 * float(np.mean(ap)) - float(row["mAP"])) > 1e-6:
+        raise BenchboxError(
+            f"{folder.path}: results.csv and the store disagree on the mAP of cell {cell}. "
+            "Run the grid again."
+        )
+    return tuple(q.query for q in found), ap
+
+
+def _weights(folder: RunFolder, cell: str) -> str:
+    """Return the SHA-256 of the weights a cell was measured with."""
+    store = Artefacts(folder).store
+    record = folder.record.cells.get(cell)
+    key = record.stages.get("train") if record else None
+    # What was trained is told apart from its manifest alone: large weights take long to hash.
+    manifest = store.recorded("train", key) if key else None
+    entry = manifest.files.get(_WEIGHTS) if manifest else None
+    if entry is None:
+        raise BenchboxError(
+            f"{folder.path}: the store has no trained weights of cell {cell}; run the grid again."
+        )
+    return entry.sha256
+
+
+def _without_paths(value: Any) -> Any:
+    """Return a grid's settings with datasets' folders and files named by their last part."""
+    if isinstance(value, dict):
+        return {str(key): _without_paths(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_without_paths(inner) for inner in value]
+    if isinstance(value, str) and value.startswith("path:"):
+        return label(value)
+    if isinstance(value, str) and Path(value).is_absolute():
+        return Path(value).name
+    return value
+
+
+def _layout(value: Any, levels: int, indent: str = "") -> str:
+    """Return JSON with the outer ``levels`` on lines of their own, so that a diff is readable."""
+    inner = f"{indent} "
+    if levels and isinstance(value, dict) and value:
+        lines = [
+            f"{inner}{json.dumps(k)}: {_layout(v, levels - 1, inner)}" for k, v in value.items()
+        ]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if levels and isinstance(value, list) and value:
+        lines = [f"{inner}{_layout(v, levels - 1, inner)}" for v in value]
+        return "[\n" + ",\n".join(lines) + f"\n{indent}]"
+    return json.dumps(value, allow_nan=False)

@@ -1,0 +1,190 @@
+"""A baseline as a record: what a run measured, query by query, to hold a later run against."""
+
+from typing import Annotated, Literal, NamedTuple, Self
+
+import numpy as np
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StrictInt,
+    model_validator,
+)
+
+from benchbox.reports.conditions import CLEAN_ATTACK, Condition
+
+MAX_CELLS = 2_000
+MAX_SEEDS = 20
+MAX_QUERIES = 20_000
+_DECIMALS = 4
+_ROUNDING = 100 * 0.5 * 10**-_DECIMALS + 1e-6
+"""Points by which the mean of rounded APs may differ from the mAP."""
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("expected a number")
+    return float(value) if isinstance(value, int) else value
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", max_length=120)]
+QueryKey = Annotated[str, Field(pattern=r"^[ -~]+$", max_length=300)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+_Float = Annotated[float, BeforeValidator(_number)]
+Percent = Annotated[_Float, Field(ge=0, le=100)]
+Ap = Annotated[_Float, Field(ge=0, le=1)]
+Points = Annotated[_Float, Field(gt=0, le=50)]
+GridFile = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-]+\.toml$", max_length=200)
+]
+"""A grid's path from the project's folder; it cannot leave it."""
+
+
+class Place(NamedTuple):
+    """What a cell is of, its seeds aside."""
+
+    train: str
+    test: str
+    backbone: str
+    defense: str
+    condition: Condition
+
+    def __str__(self) -> str:
+        """Return the place in words, for messages."""
+        data = self.train if self.train == self.test else f"{self.train} → {self.test}"
+        attack = "clean"
+        if not self.condition.is_clean:
+            step_size = f"step size {self.condition.step_size_255:g}/255"
+            attack = f"{self.condition.attack} {self.condition.budget}, {step_size}"
+        return f"{data}, {self.backbone}, {self.defense}, {attack}"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class SeedResult(_Record):
+    """What one trained model scored in a cell.
+
+    Attributes:
+        seed: of the training and the attack.
+        weights: SHA-256 of the trained weights. Equal weights mean that nothing was retrained.
+        mAP: in percent, over the queries with a valid match.
+        rank1: in percent.
+        ap: 0 to 1 per query, in the order of the baseline's query keys, four decimals.
+    """
+
+    seed: StrictInt = Field(ge=-(2**53), le=2**53)
+    weights: Sha256
+    mAP: Percent  # noqa: N815  the field's own name
+    rank1: Percent
+    ap: tuple[Ap, ...] = Field(min_length=1, max_length=MAX_QUERIES)
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        if abs(100 * float(np.mean(self.ap)) - self.mAP) > _ROUNDING:
+            raise ValueError(f"mAP {self.mAP:.4f} is not the mean of the queries' ap")
+        return self
+
+
+class BaselineCell(_Record):
+    """A cell of the grid with what each seed scored; clean has budget and steps 0."""
+
+    train: Name
+    test: Name
+    backbone: Name
+    defense: Name
+    attack: Name
+    eps_255: Annotated[_Float, Field(ge=0, le=255)]
+    steps: StrictInt = Field(ge=0, le=10_000)
+    step_size_255: Annotated[_Float, Field(ge=0, le=255)]
+    seeds: tuple[SeedResult, ...] = Field(min_length=1, max_length=MAX_SEEDS)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        budget = (self.eps_255, self.steps, self.step_size_255)
+        clean = self.attack == CLEAN_ATTACK
+        if clean != (self.eps_255 == 0) or (clean and any(budget)):
+            raise ValueError("expected budget 0 for attack none and above 0 for the others")
+        if len({result.seed for result in self.seeds}) != len(self.seeds):
+            raise ValueError("a seed stands there twice")
+        if len({len(result.ap) for result in self.seeds}) != 1:
+            raise ValueError("its seeds have different numbers of queries")
+        return self
+
+    @property
+    def place(self) -> Place:
+        """What the cell is of."""
+        condition = Condition(self.attack, self.eps_255, self.steps, self.step_size_255)
+        return Place(self.train, self.test, self.backbone, self.defense, condition)
+
+    @property
+    def ap(self) -> np.ndarray:
+        """AP per query averaged over the seeds, (Q,) in [0, 1]."""
+        mean: np.ndarray = np.mean([result.ap for result in self.seeds], axis=0)
+        return mean
+
+    @property
+    def mAP(self) -> float:  # noqa: N802  the field's own name
+        """Mean over the seeds, in percent."""
+        return float(np.mean([result.mAP for result in self.seeds]))
+
+
+class Baseline(_Record):
+    """What a run measured, to hold a later run against.
+
+    Attributes:
+        schema_: of this record.
+        name: of the grid.
+        grid_file: the grid's path from the project's folder, if it is run from there.
+        grid: its resolved settings, without this machine's paths.
+        ap_convention: ``trapezoid`` or ``step``.
+        benchbox: version that measured.
+        commit: of benchbox; None outside a checkout.
+        dirty: whether there were uncommitted changes.
+        datasets: name → digest, of every dataset in the cells.
+        seed_std: attack → declared standard deviation of mAP over retrainings, in points at an
+            mAP of 50%; for an attack that is not named see `benchbox.leaderboard.seed_noise`.
+        queries: test dataset → keys of its queries with a valid match, in the order of ``ap``.
+        cells: in the order of the run.
+    """
+
+    schema_: Literal[1] = Field(default=1, alias="schema")
+    name: Name
+    grid_file: GridFile | None = None
+    grid: dict[str, JsonValue] = {}
+    ap_convention: Literal["trapezoid", "step"]
+    benchbox: Annotated[str, Field(pattern=r"^[A-Za-z0-9.+!-]*$", max_length=60)] = ""
+    commit: Annotated[str, Field(pattern=r"^[0-9a-f]{7,64}$")] | None = None
+    dirty: bool | None = None
+    datasets: dict[Name, Sha256] = Field(min_length=1, max_length=100)
+    seed_std: dict[Name, Points] = Field(default={}, max_length=100)
+    queries: dict[Name, tuple[QueryKey, ...]] = Field(min_length=1, max_length=100)
+    cells: tuple[BaselineCell, ...] = Field(min_length=1, max_length=MAX_CELLS)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, keys in self.queries.items():
+            if len(set(keys)) != len(keys) or not keys:
+                raise ValueError(f"queries of {name}: expected keys, each once")
+        places: set[Place] = set()
+        for cell in self.cells:
+            if cell.place in places:
+                raise ValueError(f"the cell {cell.place} stands there twice")
+            places.add(cell.place)
+            for name in (cell.train, cell.test):
+                if name not in self.datasets:
+                    raise ValueError(f"datasets has no digest of {name}")
+            expected = len(self.queries.get(cell.test, ()))
+            if len(cell.seeds[0].ap) != expected:
+                raise ValueError(
+                    f"the cell {cell.place} has {len(cell.seeds[0].ap)} APs for {expected} queries"
+                )
+        return self
+
+    @property
+    def by_place(self) -> dict[Place, BaselineCell]:
+        """The cells by what they are of."""
+        return {cell.place: cell for cell in self.cells}

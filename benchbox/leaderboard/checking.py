@@ -1,0 +1,45 @@
+"""The sanity checks of a submission, group by group."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.sanity.checks import Progress
+from benchbox.leaderboard.sanity.examining import examine
+from benchbox.leaderboard.submission import read_untrusted_run
+from benchbox.reports.artefacts import Artefacts
+from benchbox.reports.measurements import Group
+from benchbox.runs.registry import load_registry
+from benchbox.runs.runner import resolve_device
+
+
+def check_groups(
+    run: Path,
+    groups: Sequence[Group],
+    defense: str,
+    *,
+    plugins: tuple[Path, ...] = (),
+    device: str = "auto",
+    progress: Progress = lambda _share, _text: None,
+) -> dict[Group, list[CheckResult]]:
+    """Return what the sanity checks say of a defense, for each group of cells.
+
+    No code of the run is imported: a defense that is not benchbox's own has to be in ``plugins``.
+
+    Raises:
+        BenchboxError: the run lacks its store or datasets, or the defense is unknown here.
+    """
+    store = Artefacts(read_untrusted_run(run))
+    registry = load_registry(plugins)
+    where = torch.device(resolve_device(device))
+    found = {}
+    for place, group in enumerate(groups):
+
+        def told(share: float, name: str, *, place: int = place, group: Group = group) -> None:
+            what = f"{defense}, {group.train} → {group.test}: check {name}"
+            progress((place + share) / len(groups), what)
+
+        found[group] = examine(store, registry, group, defense, device=where, progress=told)
+    return found

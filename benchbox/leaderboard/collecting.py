@@ -1,0 +1,224 @@
+"""Collects one group's numbers from a run's store, checking every artefact on the way."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from benchbox.data.naming import printable
+from benchbox.errors import BenchboxError
+from benchbox.leaderboard.aggregation import identities_of, interval_of, mean_of, worst_case
+from benchbox.leaderboard.artefact_checks import Stages, setting_deviations
+from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.entry import SCHEMA, About, status_of
+from benchbox.leaderboard.on_protocol import cells_of
+from benchbox.leaderboard.per_query import PerQuery, disagreements, read_per_query
+from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.strict_json import as_json
+from benchbox.leaderboard.weights_files import checked_digest
+from benchbox.reports.artefacts import Artefacts
+from benchbox.reports.cautions import describe
+from benchbox.reports.conditions import Condition
+from benchbox.reports.measurements import Group
+from benchbox.reports.run_folder import RunFolder
+
+_PERCENT = ("mAP", "rank1", "rank5", "rank10")
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a run has of one group, checked.
+
+    Attributes:
+        run: whose.
+        group: backbone and datasets.
+        rows: (condition, seed) → row of results.csv.
+        found: (condition, seed) → what its queries say.
+        weights: seed → SHA-256.
+        training_seconds: one per seed.
+        problems: what is wrong; the rest is not to be used then.
+    """
+
+    run: RunFolder
+    group: Group
+    rows: dict[tuple[Condition, int], dict[str, Any]] = field(default_factory=dict)
+    found: dict[tuple[Condition, int], PerQuery] = field(default_factory=dict)
+    weights: dict[int, str] = field(default_factory=dict)
+    training_seconds: list[float] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def ap(self, condition: Condition, seeds: Sequence[int]) -> NDArray[np.float64]:
+        """Return (S, Q) average precision in 0–1."""
+        return np.stack([self.found[condition, seed].ap for seed in seeds])
+
+    def content(
+        self, protocol: Protocol, *, about: About, checks: Sequence[CheckResult], submitted: date
+    ) -> dict[str, Any]:
+        """Return the entry's content, all but its digest."""
+        record, group = self.run.record, self.group
+        checks_there = TypeAdapter(list[CheckResult]).dump_python(list(checks), mode="json")
+        return {
+            "schema": SCHEMA,
+            "board": protocol.board,
+            "version": protocol.version,
+            "status": status_of(tuple(checks)),
+            "submitted": submitted.isoformat(),
+            "train": self._dataset(group.train),
+            "test": self._dataset(group.test),
+            "backbone": group.backbone,
+            "defense": as_json(about),
+            "counts": self._counts(),
+            "results": [self._result(c, protocol.seeds) for c in protocol.conditions],
+            "worst_case": self._worst_cases(protocol),
+            "identities": self._identities(protocol),
+            "weights": [{"seed": s, "sha256": self.weights[s]} for s in protocol.seeds],
+            "checks": checks_there,
+            "provenance": {
+                "grid": record.grid,
+                "defense": record.defenses[about.name],
+                "versions": record.versions,
+                "commit": record.git.commit if record.git else None,
+                "dirty": record.git.dirty if record.git else None,
+                "device": None if record.device is None else describe(record.device),
+                "started": record.started,
+                "finished": record.finished,
+                "training_seconds": _sum_or_none(self.training_seconds),
+                "measuring_seconds": _sum_or_none(
+                    [row["seconds"] for row in self.rows.values()],
+                ),
+            },
+        }
+
+    def _dataset(self, name: str) -> dict[str, Any]:
+        found = self.run.record.datasets[name]
+        return {"name": name, "digest": found.digest, "size": found.size}
+
+    def _counts(self) -> dict[str, int]:
+        first = next(iter(self.found.values()))
+        cells = [self.run.record.cells[row["cell"]] for row in self.rows.values()]
+        return {
+            "queries": len(first.ap),
+            "skipped": first.skipped,
+            "gallery": next(iter(self.rows.values()))["gallery"],
+            "lone": max(cell.lone_queries for cell in cells),
+        }
+
+    def _result(self, condition: Condition, seeds: Sequence[int]) -> dict[str, Any]:
+        rows = [self.rows[condition, seed] for seed in seeds]
+        return {
+            "attack": condition.attack,
+            "eps_255": condition.eps_255,
+            "steps": condition.steps,
+            "step_size_255": condition.step_size_255,
+            "seeds": [
+                {"seed": seed, "cell": row["cell"], **self.found[condition, seed].percent()}
+                for seed, row in zip(seeds, rows, strict=True)
+            ],
+            "mAP": as_json(interval_of(self.ap(condition, seeds))),
+            **{
+                key: as_json(mean_of([self.found[condition, s].percent()[key] for s in seeds]))
+                for key in _PERCENT[1:]
+            },
+        }
+
+    def _worst_cases(self, protocol: Protocol) -> list[dict[str, Any]]:
+        seeds = protocol.seeds
+        attacked = [c for c in protocol.conditions if not c.is_clean]
+        return [
+            as_json(
+                worst_case(
+                    [self.ap(c, seeds) for c in attacked if c.eps_255 == eps], seeds, eps_255=eps
+                )
+            )
+            for eps in protocol.budgets_255
+        ]
+
+    def _identities(self, protocol: Protocol) -> dict[str, Any]:
+        pids = next(iter(self.found.values())).pids
+        ap = {c: self.ap(c, protocol.seeds) for c in protocol.conditions}
+        return as_json(identities_of(pids, ap, kept=protocol.conditions[:2]))
+
+
+def collect(run: RunFolder, protocol: Protocol, group: Group, defense: str) -> Collected:
+    """Return a group's numbers from the run's store; whatever is wrong stands in ``problems``."""
+    collected = Collected(run, group)
+    described = run.record.defenses.get(defense)
+    if not isinstance(described, dict) or not isinstance(described.get("recipe"), dict):
+        collected.problems.append(f"run.json does not describe the recipe of {defense}")
+        return collected
+    stages = Stages(Artefacts(run))
+    rows = cells_of(run, defense)
+    for condition in protocol.conditions:
+        for seed in protocol.seeds:
+            row = rows[group, condition, seed]
+            try:
+                _add_cell(collected, stages, protocol, defense, condition, seed, row)
+            except BenchboxError as error:
+                problem = str(error).rstrip(".")
+                # One missing store is one problem, not one per cell.
+                if problem not in collected.problems:
+                    collected.problems.append(problem)
+    if not collected.problems:
+        collected.problems.extend(_differences(collected))
+    return collected
+
+
+def _add_cell(
+    collected: Collected,
+    stages: Stages,
+    protocol: Protocol,
+    defense: str,
+    condition: Condition,
+    seed: int,
+    row: dict[str, Any],
+) -> None:
+    cell = str(row["cell"])
+    group = collected.group
+    collected.problems.extend(
+        setting_deviations(stages, protocol, group, defense, condition, seed, cell)
+    )
+    found = read_per_query(stages.file(cell, "rank", "per_query.json"))
+    collected.problems.extend(f"cell {cell}: {says}" for says in disagreements(row, found))
+    if seed not in collected.weights:
+        file = stages.file(cell, "train", "weights.safetensors")
+        collected.weights[seed] = checked_digest(
+            file, backbone=group.backbone, image_size=protocol.image_size
+        )
+        collected.training_seconds.append(stages.manifest(cell, "train").seconds)
+    collected.rows[condition, seed] = row
+    collected.found[condition, seed] = found
+
+
+def _differences(collected: Collected) -> list[str]:
+    """Return where the cells are not of the same queries, gallery or model of a seed."""
+    first, *others = collected.found.items()
+    problems = [
+        f"cell {collected.rows[place]['cell']}: its queries are not those of the other cells"
+        for place, found in others
+        if found.queries != first[1].queries
+        or found.skipped != first[1].skipped
+        or not np.array_equal(found.pids, first[1].pids)
+    ]
+    if len({row["gallery"] for row in collected.rows.values()}) > 1:
+        problems.append("the cells do not have the same gallery")
+    keys: dict[int, set[str]] = {}
+    for (_, seed), row in collected.rows.items():
+        stages = collected.run.record.cells[row["cell"]].stages
+        keys.setdefault(seed, set()).add(stages["train"])
+    problems += [
+        f"seed {seed}: its cells are not all of one trained model"
+        for seed, of_seed in keys.items()
+        if len(of_seed) > 1
+    ]
+    return [printable(problem) for problem in problems]
+
+
+def _sum_or_none(values: Sequence[float]) -> float | None:
+    """Return a sum of seconds, None where one of them was lost."""
+    total = math.fsum(values)
+    return total if math.isfinite(total) and total >= 0 else None

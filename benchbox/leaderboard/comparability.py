@@ -1,0 +1,67 @@
+"""May a run be held against a baseline at all, and what must a reader know when it is?"""
+
+from benchbox.leaderboard.baseline_record import Baseline
+from benchbox.leaderboard.seed_noise import UNMEASURED, SeedNoise
+
+PROTOCOL_KEYS = ("ap", "guides", "distance", "precision", "validation", "image_size")
+"""Settings of a grid that say how robustness is measured; the others are what is judged."""
+
+_NOT_TRAINING = frozenset(
+    (
+        *("name", "title", "seeds", "sources", "keep_adversarial", "sidewalk_size"),
+        *("datasets", "transfers", "backbones", "defenses", "attacks", "budgets", "steps"),
+        *("step_size", *PROTOCOL_KEYS),
+    )
+)
+"""Settings that stand in the cells and digests themselves, or determine no number."""
+
+_FEW_QUERIES = 100
+
+
+def obstacles(baseline: Baseline, run: Baseline) -> list[str]:
+    """Return why a run cannot be held against a baseline, a line each; none if it can."""
+    lines = []
+    if baseline.ap_convention != run.ap_convention:
+        lines.append(f"average precision is {run.ap_convention}, not {baseline.ap_convention}")
+    for key in PROTOCOL_KEYS:
+        old, new = baseline.grid.get(key), run.grid.get(key)
+        if old != new and key != "ap":
+            lines.append(f"the grid's {key} is {new!r}, not {old!r}")
+    for name, digest in baseline.datasets.items():
+        if name in run.datasets and run.datasets[name] != digest:
+            lines.append(f"{name} is another dataset: its digest differs")
+    for name, keys in baseline.queries.items():
+        if name in run.queries and run.queries[name] != keys:
+            lines.append(f"{name} has other queries")
+    found = run.by_place
+    missing = [str(cell.place) for cell in baseline.cells if cell.place not in found]
+    lines += [f"the run lacks the cell {place}" for place in missing]
+    return lines
+
+
+def remarks(baseline: Baseline, run: Baseline, noise: SeedNoise) -> list[str]:
+    """Return what a reader of the comparison must know besides the numbers, a sentence each."""
+    lines = []
+    if not noise.degrees_measured and not baseline.seed_std:
+        lines.append(
+            "The baseline has one model per cell and declares no seed_std: for the spread of "
+            f"retraining, {UNMEASURED:g} times that of other trainings stands in. With two or more "
+            "seeds it is measured, and smaller falls are seen."
+        )
+    known = baseline.by_place
+    added = sum(cell.place not in known for cell in run.cells)
+    if added:
+        lines.append(f"{added} cells of the run are not in the baseline and were not compared.")
+    changed = [
+        key
+        for key in sorted({*baseline.grid, *run.grid})
+        if key not in _NOT_TRAINING and baseline.grid.get(key) != run.grid.get(key)
+    ]
+    if changed:
+        lines.append(f"The grid's settings differ in: {', '.join(changed)}.")
+    for name, keys in baseline.queries.items():
+        if len(keys) < _FEW_QUERIES:
+            lines.append(f"{name} has {len(keys)} queries: the bounds are rough.")
+    if run.dirty:
+        lines.append("The run's code had uncommitted changes.")
+    return lines

@@ -1,0 +1,172 @@
+"""An entry: what one defense measured on one pair of datasets, as a board shows it."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, AwareDatetime, Field
+
+from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.entry_numbers import (
+    Counts,
+    Identities,
+    Record,
+    Result,
+    Seed,
+    WorstCase,
+)
+from benchbox.leaderboard.plain_text import Backbone, Line, Name, Title, WebAddress
+from benchbox.reports.conditions import Condition
+from benchbox.reports.measurements import Group
+from benchbox.reports.record import Digest
+
+SCHEMA = 1
+
+Status = Literal["ok", "suspect", "unchecked"]
+"""``suspect``: a sanity check failed; ``unchecked``: none failed, but one was not run."""
+
+_EARLIEST = date(2015, 1, 1)
+"""Before it nobody attacked ReID: a date that old is a mistake."""
+
+
+def _sensible_date(day: date) -> date:
+    # A day of slack, because it is tomorrow already somewhere.
+    if not _EARLIEST <= day <= datetime.now(UTC).date() + timedelta(days=1):
+        raise ValueError(f"expected a date from {_EARLIEST} to today")
+    return day
+
+
+def _sensible_time(time: datetime) -> datetime:
+    _sensible_date(time.astimezone(UTC).date())
+    return time
+
+
+Seconds = Annotated[float, Field(ge=0, le=1e9)]
+Day = Annotated[date, AfterValidator(_sensible_date)]
+Time = Annotated[AwareDatetime, AfterValidator(_sensible_time)]
+
+
+class About(Record):
+    """Whose defense it is, in its author's words.
+
+    Attributes:
+        name: in the registry.
+        title: as tables print it.
+        authors: who made it.
+        note: what a reader should know.
+        paper: where it is described.
+        code: where its code is.
+        weights: where its weights are.
+    """
+
+    name: Name
+    title: Title
+    authors: Line | None = None
+    note: Line | None = None
+    paper: WebAddress | None = None
+    code: WebAddress | None = None
+    weights: WebAddress | None = None
+
+
+class Dataset(Record):
+    """A dataset as the run found it."""
+
+    name: Name
+    digest: Digest
+    size: Literal["tiny", "small", "full"] | None
+
+
+class Weights(Record):
+    """The trained weights of one seed, by their content."""
+
+    seed: Seed
+    sha256: Digest
+
+
+class Provenance(Record):
+    """Where the numbers come from.
+
+    Attributes:
+        grid: of the run, resolved.
+        defense: its recipe and guard with all parameters.
+        versions: of what determines numbers.
+        commit: of benchbox; None outside a checkout.
+        dirty: whether its tree had uncommitted changes.
+        device: in words.
+        training_seconds: of the models, their own trainings alone; None where not recorded.
+        measuring_seconds: of embedding and attacks.
+    """
+
+    grid: dict[str, Any]
+    defense: dict[str, Any]
+    versions: dict[Annotated[str, Field(max_length=100)], Line | None] = Field(max_length=100)
+    commit: str | None = Field(default=None, pattern=r"^[0-9a-f]{40,64}$")
+    dirty: bool | None
+    device: Line | None
+    started: Time
+    finished: Time
+    training_seconds: Seconds | None
+    measuring_seconds: Seconds | None
+
+
+class Entry(Record):
+    """One JSON file of a board; its fields in the order of the file.
+
+    Attributes:
+        schema_: of this record.
+        board: the board's name.
+        version: of the board's protocol.
+        status: ok, suspect or unchecked, as the checks have it.
+        submitted: the day.
+        train: trained on.
+        test: its queries were attacked.
+        backbone: name.
+        defense: whose it is.
+        counts: what is averaged.
+        results: clean first, then in the protocol's order.
+        worst_case: one per budget.
+        identities: AP by identity.
+        weights: one per seed.
+        checks: outcomes of the sanity checks.
+        provenance: where it comes from.
+        digest: SHA-256 of all the rest, which shows an edit by hand.
+    """
+
+    schema_: Literal[1] = Field(alias="schema")
+    board: Name
+    version: int = Field(ge=1, le=1_000)
+    status: Status
+    submitted: Day
+    train: Dataset
+    test: Dataset
+    backbone: Backbone
+    defense: About
+    counts: Counts
+    results: tuple[Result, ...] = Field(min_length=1, max_length=500)
+    worst_case: tuple[WorstCase, ...] = Field(min_length=1, max_length=20)
+    identities: Identities
+    weights: tuple[Weights, ...] = Field(min_length=1, max_length=50)
+    checks: tuple[CheckResult, ...] = Field(max_length=100)
+    provenance: Provenance
+    digest: Digest
+
+    @property
+    def group(self) -> Group:
+        """What it is compared within."""
+        return Group(self.backbone, self.train.name, self.test.name)
+
+    @property
+    def clean(self) -> Result:
+        """The result without an attack."""
+        return next(result for result in self.results if result.is_clean)
+
+    def result(self, condition: Condition) -> Result | None:
+        """Return what a condition left, None where it was not measured."""
+        return next((result for result in self.results if result.condition == condition), None)
+
+
+def status_of(checks: tuple[CheckResult, ...]) -> Status:
+    """Return what the outcomes of the checks make of an entry."""
+    outcomes = {check.outcome for check in checks}
+    if "fail" in outcomes:
+        return "suspect"
+    return "unchecked" if "not run" in outcomes else "ok"

@@ -1,0 +1,158 @@
+"""The numbers of an entry: what was measured, over which seeds and queries, and how sure it is."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchbox.leaderboard.plain_text import Name
+from benchbox.reports.conditions import CLEAN_ATTACK, Condition
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
+CellId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+class Record(BaseModel):
+    """What all parts of an entry have in common: nothing unknown, nothing infinite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Measured(Record):
+    """What was found with one seed, in percent.
+
+    Attributes:
+        seed: of the model.
+        cell: of the run that has the number.
+    """
+
+    seed: Seed
+    cell: CellId
+    mAP: Percent  # noqa: N815  the field's own name
+    rank1: Percent
+    rank5: Percent
+    rank10: Percent
+
+
+class Mean(Record):
+    """A number over seeds, in percent.
+
+    Attributes:
+        mean: over the seeds.
+        std: sample standard deviation (n − 1); None with one seed.
+    """
+
+    mean: Percent
+    std: Percent | None
+
+
+class Interval(Mean):
+    """A mean with its uncertainty over queries.
+
+    Attributes:
+        low: of the 95% percentile bootstrap interval over queries, averaged over seeds first.
+        high: likewise.
+    """
+
+    low: Percent
+    high: Percent
+
+
+class Result(Record):
+    """What one condition left of the retrieval.
+
+    Attributes:
+        attack: ``none`` for clean.
+        eps_255: budget in units of 1/255; 0 for clean.
+        steps: 0 for clean.
+        step_size_255: in units of 1/255; 0 for clean.
+        seeds: in the protocol's order.
+    """
+
+    attack: Name
+    eps_255: float = Field(ge=0, le=255)
+    steps: int = Field(ge=0, le=10_000)
+    step_size_255: float = Field(ge=0, le=255)
+    seeds: tuple[Measured, ...] = Field(min_length=1, max_length=50)
+    mAP: Interval  # noqa: N815
+    rank1: Mean
+    rank5: Mean
+    rank10: Mean
+
+    @property
+    def condition(self) -> Condition:
+        """What the queries went through."""
+        return Condition(self.attack, self.eps_255, self.steps, self.step_size_255)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the queries were left as they are."""
+        return self.attack == CLEAN_ATTACK
+
+
+class WorstSeed(Record):
+    """The worst case of one seed's model, in percent."""
+
+    seed: Seed
+    mAP: Percent  # noqa: N815
+
+
+class WorstCase(Record):
+    """Each query under the attack that hurts it most at one budget, then the mean over queries."""
+
+    eps_255: float = Field(gt=0, le=255)
+    seeds: tuple[WorstSeed, ...] = Field(min_length=1, max_length=50)
+    mAP: Interval  # noqa: N815
+
+
+class Spread(Record):
+    """How evenly identities are served under one condition; see `benchbox.reports.fairness`.
+
+    Each identity's AP is averaged over its queries and over the seeds first.
+
+    Attributes:
+        mean: over identities, in percent; an identity counts once, so it differs from mAP.
+        std: sample standard deviation in percent; None with one identity.
+        worst_decile: mean of the worst tenth, in percent.
+        gini: 0 (all alike) towards 1; None where every AP is 0.
+        ap: (I,) the identities' AP in 0–1, where it is kept for a plot.
+    """
+
+    attack: Name
+    eps_255: float = Field(ge=0, le=255)
+    mean: Percent
+    std: Percent | None
+    worst_decile: Percent
+    gini: Share | None
+    ap: tuple[Share, ...] | None = Field(default=None, max_length=10_000)
+
+
+class Identities(Record):
+    """AP by identity.
+
+    Attributes:
+        pids: (I,) the identities with a valid match, ascending.
+        queries: (I,) how many queries with a valid match each has.
+        spreads: one per result, in their order; clean and the first attack keep their AP.
+    """
+
+    pids: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1, max_length=10_000)
+    queries: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1, max_length=10_000)
+    spreads: tuple[Spread, ...] = Field(min_length=1, max_length=500)
+
+
+class Counts(Record):
+    """What mAP is a mean over.
+
+    Attributes:
+        queries: with a valid match; they are what is averaged.
+        skipped: queries without one, left out.
+        gallery: images searched in.
+        lone: queries that are the only one of their identity.
+    """
+
+    queries: int = Field(ge=1)
+    skipped: int = Field(ge=0)
+    gallery: int = Field(ge=1)
+    lone: int = Field(ge=0)

@@ -1,0 +1,164 @@
+"""What a run lacks of a board's protocol, or does otherwise: all of it, not the first."""
+
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+
+from benchbox.data.naming import printable
+from benchbox.data.official import Counts
+from benchbox.errors import BenchboxError
+from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.strict_json import as_record
+from benchbox.reports.cautions import describe
+from benchbox.reports.conditions import Condition
+from benchbox.reports.measurements import Group
+from benchbox.reports.record import DatasetRecord
+from benchbox.reports.run_folder import RunFolder, condition_of
+from benchbox.runs.grid import Grid, parse_fraction
+from benchbox.runs.stages.base import of_255
+
+
+def grid_deviations(grid: Grid, protocol: Protocol) -> list[str]:
+    """Return how a grid differs from what a protocol asks for; more than it asks for is fine."""
+    found = []
+    if grid.validation:
+        found.append("validation: the run was made on held-out training identities")
+    wanted = {
+        "image_size": protocol.image_size,
+        "steps": protocol.steps,
+        "step_size": parse_fraction(protocol.step_size),
+        "guides": protocol.guides,
+        "distance": protocol.distance,
+        "ap": protocol.ap,
+        "precision": protocol.precision,
+    }
+    if protocol.sidewalk_size is not None:
+        wanted["sidewalk_size"] = protocol.sidewalk_size
+    for key, value in wanted.items():
+        given = getattr(grid, key)
+        if given != value:
+            found.append(f"{key}: the run has {_shown(given)}, the protocol {_shown(value)}")
+    own = {(name, name) for name in grid.datasets}
+    for kind, needed, there in (
+        ("attack", protocol.attacks, grid.attacks),
+        ("budget", protocol.fractions, grid.budgets),
+        ("seed", protocol.seeds, grid.seeds),
+        ("dataset", [train for train, _ in protocol.required_pairs], [name for name, _ in own]),
+    ):
+        missing = [value for value in needed if value not in there]
+        found += [f"{kind} {_shown(value)} is missing" for value in missing]
+    if protocol.backbones and not set(protocol.backbones) & set(grid.backbones):
+        found.append(f"backbone {' or '.join(protocol.backbones)} is missing")
+    return found
+
+
+def run_grid_of(run: RunFolder) -> Grid:
+    """Return the grid a run's record holds, as strictly as a grid file is read.
+
+    Raises:
+        BenchboxError: a key is unknown or has a wrong value.
+    """
+    return as_record(run.record.grid, Grid, where=f"{printable(run.path / 'run.json')}: grid")
+
+
+def groups_of(grid: Grid, protocol: Protocol) -> tuple[Group, ...]:
+    """Return the groups of a run that a board takes: same dataset first, then transfers."""
+    names = {dataset.name for dataset in protocol.datasets}
+    pairs = [*((name, name) for name in grid.datasets), *grid.transfers]
+    return tuple(
+        Group(backbone, train, test)
+        for backbone in grid.backbones
+        if not protocol.backbones or backbone in protocol.backbones
+        for train, test in dict.fromkeys(pairs)
+        if {train, test} <= names
+    )
+
+
+def run_deviations(run: RunFolder, protocol: Protocol, groups: Sequence[Group]) -> list[str]:
+    """Return what else a run's record has against it: unfinished, failed, other datasets."""
+    found = []
+    if run.record.finished is None:
+        found.append("the run has not finished")
+    found += [f"failed: {describe(failure)[:300]}" for failure in run.record.failures]
+    for name in dict.fromkeys(name for group in groups for name in (group.train, group.test)):
+        found += _dataset_deviations(name, run.record.datasets.get(name), protocol)
+    return found
+
+
+def missing_cells(
+    run: RunFolder, defense: str, protocol: Protocol, groups: Sequence[Group]
+) -> list[str]:
+    """Return one line for each number of the protocol that results.csv does not have."""
+    there = set(cells_of(run, defense))
+    return [
+        f"no result: {group.backbone}, {group.train} → {group.test}, {_condition(condition)}, "
+        f"seed {seed}"
+        for group in groups
+        for condition in protocol.conditions
+        for seed in protocol.seeds
+        if (group, condition, seed) not in there
+    ]
+
+
+def cells_of(run: RunFolder, defense: str) -> dict[tuple[Group, Condition, int], dict[str, object]]:
+    """Return a defense's rows of results.csv by group, condition and seed."""
+    found = {}
+    for row in run.results[run.results["defense"] == defense].to_dict("records"):
+        group = Group(row["backbone"], row["train_dataset"], row["test_dataset"])
+        plain = {str(key): value for key, value in row.items()}
+        found[group, condition_of(row), int(row["seed"])] = plain
+    return found
+
+
+def require_defense(run: RunFolder, defense: str) -> None:
+    """Check that a run has a defense.
+
+    Raises:
+        BenchboxError: it has not; the message names those it has.
+    """
+    there = sorted(set(run.results["defense"]))
+    if defense not in there or defense not in run.record.defenses:
+        raise BenchboxError(
+            f"{printable(run.path)}: has no results of defense {defense!r}. "
+            f"It has: {printable(', '.join(there))}."
+        )
+
+
+def _dataset_deviations(
+    name: str, found: DatasetRecord | None, protocol: Protocol
+) -> Iterator[str]:
+    wanted = protocol.dataset(name)
+    if wanted is None or found is None:
+        yield f"dataset {name}: run.json does not describe it"
+        return
+    if found.digest is None:
+        yield f"dataset {name}: run.json has no digest of it"
+    elif wanted.digest is not None and found.digest != wanted.digest:
+        yield f"dataset {name}: digest {found.digest[:12]}…, the protocol has {wanted.digest[:12]}…"
+    if found.size != wanted.size:
+        yield f"dataset {name}: size {found.size}, the protocol has {wanted.size}"
+    if wanted.counts is not None:
+        yield from _count_deviations(name, found, wanted.counts)
+
+
+def _count_deviations(name: str, found: DatasetRecord, wanted: Counts) -> Iterator[str]:
+    for what, given, official in (
+        ("training images", found.train.images, wanted.train_images),
+        ("training identities", found.train.ids, wanted.train_ids),
+        ("query images", found.query.images, wanted.query_images),
+        ("query identities", found.query.ids, wanted.query_ids),
+        ("gallery images", found.gallery.images, wanted.gallery_images),
+    ):
+        if given != official:
+            yield f"dataset {name}: {given} {what}, officially {official}"
+
+
+def _condition(condition: Condition) -> str:
+    return "clean" if condition.is_clean else f"{condition.attack} {condition.budget}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " × ".join(map(str, value))
+    if isinstance(value, Fraction):
+        return of_255(value)
+    return printable(str(value))

@@ -1,0 +1,152 @@
+"""Recomputes an entry's numbers from given weights, by the stages of a run."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbox.data.protocol import ReidDataset
+from benchbox.errors import BenchboxError
+from benchbox.leaderboard.entry import Entry
+from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.strict_json import as_record, read_json
+from benchbox.reports.conditions import Condition
+from benchbox.runs.grid import Grid
+from benchbox.runs.plan import Plan, make_plan
+from benchbox.runs.registry import Registry
+from benchbox.runs.stages import Stage, TrainStage, parameters, with_needs
+from benchbox.runs.store import Store
+from benchbox.runs.worker import do_stage
+from benchbox.runs.workplace import Workplace
+
+Progress = Callable[[float, str], None]
+"""Told a share in [0, 1] and what comes next."""
+
+
+@dataclass(frozen=True)
+class Recomputed:
+    """One number, as the entry has it and as it came out, mAP in percent."""
+
+    condition: Condition
+    seed: int
+    entered: float
+    found: float
+
+    @property
+    def difference(self) -> float:
+        """How far the entry is off, in points."""
+        return self.found - self.entered
+
+
+def plan_of(
+    entry: Entry,
+    protocol: Protocol,
+    registry: Registry,
+    datasets: Mapping[str, ReidDataset],
+    *,
+    where: str,
+) -> Plan:
+    """Return the plan of the entry's cells alone, set as the protocol says.
+
+    Raises:
+        BenchboxError: the defense is not known here, or its guard is not the one recorded.
+    """
+    name = entry.defense.name
+    if name not in registry.defenses:
+        raise BenchboxError(
+            f"{where}: defense {name!r} is not known here; name its file with --plugin."
+        )
+    recorded = as_record(entry.provenance.grid, Grid, where=f"{where}: provenance.grid")
+    same = entry.train.name == entry.test.name
+    grid = recorded.model_copy(
+        update={
+            "datasets": [entry.train.name],
+            "transfers": [] if same else [(entry.train.name, entry.test.name)],
+            "backbones": [entry.backbone],
+            "defenses": [name],
+            # The trained weights are given, so that nothing of the training is asked for.
+            "pretrained": False,
+            "training": {},
+            "defended": {},
+            "recipe": {},
+            "guard": {key: value for key, value in recorded.guard.items() if key == name},
+            "sources": [],
+            "attacks": list(protocol.attacks),
+            "budgets": list(protocol.fractions),
+            "seeds": list(protocol.seeds),
+            "keep_adversarial": False,
+        }
+    )
+    digests = {dataset: found.digest for dataset, found in datasets.items()}
+    plan = make_plan(grid, registry, digests, where=where)
+    guard = plan.defenses[name].guard
+    here = parameters(guard) if guard else None
+    there = entry.provenance.defense.get("guard")
+    if here != there:
+        raise BenchboxError(
+            f"{where}: provenance.defense.guard: {str(there)[:200]}, but {name} here has "
+            f"{str(here)[:200]}. Use the code and plugin it was measured with."
+        )
+    return plan
+
+
+def recompute(
+    entry: Entry,
+    plan: Plan,
+    place: Workplace,
+    weights: Mapping[int, Path],
+    progress: Progress,
+) -> list[Recomputed]:
+    """Return the entry's numbers as they come out of given weights.
+
+    Args:
+        entry: whose.
+        plan: see `plan_of`.
+        place: with an empty store.
+        weights: seed → weights file, checked.
+        progress: told a share and what is done.
+    """
+    cells = [cell for cell in plan.cells if cell.test_dataset == entry.test.name]
+    cells = [cell for cell in cells if cell.train_dataset == entry.train.name]
+    results = {
+        (result.attack, result.eps_255, measured.seed): (result.condition, measured.mAP)
+        for result in entry.results
+        for measured in result.seeds
+    }
+    for train in {cell.rank.clean.train.key: cell.rank.clean.train for cell in cells}.values():
+        _put_weights(place.store, train, weights[train.seed])
+    stages = _behind_training([cell.rank for cell in cells])
+    for done, stage in enumerate(stages):
+        progress(done / len(stages), stage.title)
+        do_stage(stage, place)
+    found = []
+    for cell in cells:
+        eps_255 = float(f"{float(cell.budget * 255):.12g}")
+        condition, entered = results[cell.attack, eps_255, cell.seed]
+        file = place.store.folder(cell.rank.kind, cell.rank.key) / "result.json"
+        mean_ap = float(read_json(file)["mAP"])
+        found.append(Recomputed(condition, cell.seed, entered, mean_ap))
+    return found
+
+
+def _put_weights(store: Store, train: TrainStage, file: Path) -> None:
+    """Put given weights where the runner looks for those of a training."""
+    with store.claim(train.kind, train.key), store.building(train.kind, train.key) as folder:
+        shutil.copyfile(file, folder / "weights.safetensors")
+        store.finish(
+            folder,
+            manifest={
+                "key": train.key,
+                "kind": train.kind,
+                "title": train.title,
+                "settings": {},
+                "seconds": 0.0,
+                "device": "given weights",
+            },
+        )
+
+
+def _behind_training(ranks: Sequence[Stage]) -> list[Stage]:
+    """Return what is done with trained weights, each stage behind those it needs."""
+    wanted = with_needs(ranks)
+    return [stage for stage in wanted if stage.kind in ("embed", "attack", "rank")]

@@ -1,0 +1,129 @@
+"""``benchbox regress``: hold a run against a baseline; red when robustness regressed."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+
+from benchbox.errors import BenchboxError
+from benchbox.files import write_bytes, write_text
+from benchbox.leaderboard.baseline import make_baseline, read_baseline, write_baseline
+from benchbox.leaderboard.baseline_record import Baseline
+from benchbox.leaderboard.regression import Criteria, compare
+from benchbox.leaderboard.regression_report import (
+    comparison_table,
+    in_words,
+    to_junit,
+    to_markdown,
+    update_table,
+    verdict_line,
+)
+from benchbox.reports.as_rich import FittedTable
+from benchbox.runs.runner import Options, run_grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressOptions:
+    """What to compare and what to write.
+
+    Attributes:
+        baseline: the baseline's file.
+        run: a finished run's folder; None runs a grid first.
+        grid: the grid to run; None takes the one the baseline names.
+        out: the folder of that run; None means ``runs/regress-<name of the grid>``.
+        running: how the grid is run.
+        criteria: when a difference is called one.
+        junit: where to write JUnit XML, if anywhere.
+        markdown: where to write a pull-request comment, if anywhere.
+        update: write the baseline anew instead of comparing.
+    """
+
+    baseline: Path
+    run: Path | None = None
+    grid: Path | None = None
+    out: Path | None = None
+    running: Options = field(default_factory=Options)
+    criteria: Criteria = field(default_factory=Criteria)
+    junit: Path | None = None
+    markdown: Path | None = None
+    update: bool = False
+
+
+def regress(options: RegressOptions, console: Console) -> int:
+    """Compare a run with a baseline, print the table of differences and write what is asked for.
+
+    Returns:
+        0 if nothing regressed or the baseline was updated, 1 if a cell regressed.
+
+    Raises:
+        BenchboxError: run and baseline cannot be compared, or one of them is malformed.
+    """
+    if options.run is not None and options.grid is not None:
+        raise BenchboxError(
+            "--run and --grid exclude each other: a finished run, or a grid to run."
+        )
+    old = _old_baseline(options)
+    grid = None if options.run is not None else _grid(options, old)
+    run = options.run if options.run is not None else _run(options, grid, console)
+    new = make_baseline(
+        run,
+        grid_file=_portable(grid) or (old.grid_file if old else None),
+        seed_std=dict(old.seed_std) if old else None,
+    )
+    if options.update:
+        console.print(FittedTable(update_table(old, new)))
+        write_baseline(options.baseline, new)
+        _say(console, f"baseline: {options.baseline}")
+        return 0
+    if old is None:
+        raise BenchboxError(f"{options.baseline}: no such baseline; --update makes it of the run.")
+    comparison = compare(old, new, options.criteria)
+    console.print(FittedTable(comparison_table(comparison)))
+    if options.junit is not None:
+        write_bytes(options.junit, to_junit(comparison))
+    if options.markdown is not None:
+        write_text(options.markdown, to_markdown(comparison))
+    for cell in (*comparison.having("regressed"), *comparison.having("improved")):
+        _say(console, in_words(cell))
+    _say(console, verdict_line(comparison))
+    return 0 if comparison.ok else 1
+
+
+def _old_baseline(options: RegressOptions) -> Baseline | None:
+    """Return the baseline; None where there is none yet and it is about to be made."""
+    if options.update and not options.baseline.exists():
+        return None
+    return read_baseline(options.baseline)
+
+
+def _grid(options: RegressOptions, old: Baseline | None) -> Path:
+    if options.grid is not None:
+        return options.grid
+    if old is None or old.grid_file is None:
+        raise BenchboxError(
+            f"{options.baseline}: names no grid to run; give --grid FILE, or --run DIR of a "
+            "finished run."
+        )
+    return Path(old.grid_file)
+
+
+def _run(options: RegressOptions, grid: Path | None, console: Console) -> Path:
+    if grid is None:
+        raise BenchboxError("expected a grid to run.")
+    out = options.out or Path("runs") / f"regress-{grid.stem}"
+    outcome = run_grid(grid, out, options.running, console)
+    if outcome.failures:
+        listed = "\n".join(f"  {failure}" for failure in outcome.failures)
+        raise BenchboxError(f"{len(outcome.failures)} stages of {grid} failed:\n{listed}")
+    return out
+
+
+def _portable(grid: Path | None) -> str | None:
+    """Return a grid's path from the working folder; None where it lies outside."""
+    if grid is None or not grid.resolve().is_relative_to(Path.cwd()):
+        return None
+    return grid.resolve().relative_to(Path.cwd()).as_posix()
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,194 @@
+"""What a comparison with a baseline says: a table, a pull-request comment, JUnit XML."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+from benchbox.leaderboard.baseline_record import Baseline, BaselineCell, Place
+from benchbox.leaderboard.regression import ComparedCell, Comparison
+from benchbox.reports.as_text import escape_markdown
+from benchbox.reports.table import Cell, Header, Table
+from benchbox.reports.tables import CONVENTION_TITLES, MISSING
+
+_MOST_MARKDOWN = 60_000
+"""GitHub takes 65,536 characters in a comment."""
+
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def verdict_line(comparison: Comparison) -> str:
+    """Return one sentence: is it red, and why."""
+    count = len(comparison.cells)
+    regressed, improved = (len(comparison.having(v)) for v in ("regressed", "improved"))
+    gained = f"; {improved} improved" if improved else ""
+    if regressed:
+        return f"Robustness regressed in {regressed} of {count} cells{gained}."
+    if all(cell.verdict == "same" for cell in comparison.cells):
+        return f"No regression: all {count} cells are as they were."
+    return f"No regression in {count} cells{gained}."
+
+
+def comparison_table(
+    comparison: Comparison, cells: Sequence[ComparedCell] | None = None, *, title: str = ""
+) -> Table:
+    """Return the differences, a row a cell.
+
+    Args:
+        comparison: the run beside its baseline.
+        cells: which; by default all.
+        title: of the table.
+    """
+    rows = [_row(cell) for cell in (comparison.cells if cells is None else cells)]
+    labels = ("Model", "Dataset", "Defense", "Attack", "Seeds")
+    headings = (*labels, "Old", "New", "Difference", "At most", "Verdict")
+    return Table(
+        title or f"{comparison.baseline.name}: the run beside its baseline",
+        caption(comparison),
+        (tuple(map(Header, headings)),),
+        tuple(tuple(Cell(text, bold=bold) for text in texts) for texts, bold in rows),
+        group_columns=2,
+        label_columns=5,
+    )
+
+
+def caption(comparison: Comparison) -> str:
+    """Return what one must know to read the differences."""
+    criteria, noise = comparison.criteria, comparison.noise
+    convention = CONVENTION_TITLES[comparison.baseline.ap_convention]
+    retrained = sum(cell.retrained for cell in comparison.cells)
+    trust = " (models of the same seed taken for the same)" if criteria.trust_seeds else ""
+    own = noise.degrees_measured
+    spread = "declared" if not own else f"declared, and measured with {own} degrees of freedom"
+    return " ".join(
+        [
+            f"mAP in %, mean over the seeds; average precision in {convention}. At most: the upper "
+            f"confidence bound of the difference, for all {len(comparison.cells)} cells together "
+            f"at {100 * (1 - criteria.level):g}% (Bonferroni; paired bootstrap over queries, and "
+            "the spread of retraining where the weights differ). Regressed: this bound is below 0 "
+            f"and the difference below −{criteria.minimum_effect:g}. The median cell is seen to "
+            f"regress from {comparison.reach:.1f} points on.",
+            f"{retrained} cells have other weights than the baseline{trust}; the spread of "
+            f"retraining is {spread}.",
+            *comparison.remarks,
+        ]
+    )
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """Return a comment for a pull request: the verdict, what changed, the rest folded away."""
+    mark = "🟢" if comparison.ok else "🔴"
+    changed = [*comparison.having("regressed"), *comparison.having("improved")]
+    parts = [f"{mark} **{escape_markdown(verdict_line(comparison))}**", ""]
+    if changed:
+        parts += [*_rows_only(comparison_table(comparison, changed)), ""]
+    else:
+        parts += [escape_markdown(caption(comparison)), ""]
+    table = comparison_table(comparison).to_markdown()
+    room = _MOST_MARKDOWN - sum(map(len, parts))
+    if len(table) > room:
+        parts.append("The table of all cells is too long for a comment; see the JUnit file.")
+    else:
+        parts += [
+            f"<details><summary>All {len(comparison.cells)} cells</summary>",
+            *("", table, "</details>"),
+        ]
+    return "\n".join(parts) + "\n"
+
+
+def to_junit(comparison: Comparison) -> bytes:
+    """Return JUnit XML: a test case a cell, a failure where it regressed."""
+    failed = len(comparison.having("regressed"))
+    count = len(comparison.cells)
+    counts = {"tests": str(count), "failures": str(failed), "errors": "0", "skipped": "0"}
+    name = _xml_text(f"benchbox regress {comparison.baseline.name}")
+    root = ET.Element("testsuites", {"name": name, **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": name, **counts})
+    for cell in comparison.cells:
+        place = cell.place
+        group = f"{place.backbone}.{_dataset(place)}.{place.defense}"
+        attack = {"classname": _xml_text(group), "name": _xml_text(_attack(place)), "time": "0"}
+        case = ET.SubElement(suite, "testcase", attack)
+        if cell.verdict == "regressed":
+            message = {"message": _xml_text(in_words(cell)), "type": "regression"}
+            ET.SubElement(case, "failure", message).text = _xml_text(caption(comparison))
+        else:
+            ET.SubElement(case, "system-out").text = _xml_text(in_words(cell))
+    ET.indent(root)
+    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return content + b"\n"
+
+
+def in_words(cell: ComparedCell) -> str:
+    """Return a compared cell as one line."""
+    return (
+        f"{cell.place}: mAP {cell.old:.2f} → {cell.new:.2f} ({_signed(cell.difference)}, at most "
+        f"{_signed(cell.upper)}): {cell.verdict}"
+    )
+
+
+def update_table(old: Baseline | None, new: Baseline) -> Table:
+    """Return what an update of a baseline changes, to review: a row a cell that is in either."""
+    before, after = old.by_place if old else {}, new.by_place
+    rows = []
+    for place in dict.fromkeys([*before, *after]):
+        was, now = before.get(place), after.get(place)
+        difference = _signed(now.mAP - was.mAP) if was and now else MISSING
+        what = "changed" if was and now else ("added" if now else "removed")
+        if was and now and was.seeds == now.seeds:
+            what = "same"
+        texts = (*_labels(place), *map(_level, (was, now)), difference, what)
+        rows.append(tuple(Cell(text, bold=what in ("added", "removed")) for text in texts))
+    headings = ("Model", "Dataset", "Defense", "Attack", "Old", "New", "Difference", "What")
+    return Table(
+        f"{new.name}: what the update changes",
+        "mAP in %, mean over the seeds. The new baseline is what later runs are held against: "
+        "review every fall.",
+        (tuple(map(Header, headings)),),
+        tuple(rows),
+        group_columns=2,
+        label_columns=4,
+    )
+
+
+def _row(cell: ComparedCell) -> tuple[tuple[str, ...], bool]:
+    old, new = (", ".join(map(str, seeds)) for seeds in cell.seeds)
+    seeds = old if old == new else f"{old} → {new}"
+    values = (f"{cell.old:.2f}", f"{cell.new:.2f}", _signed(cell.difference), _signed(cell.upper))
+    labels = (*_labels(cell.place), seeds)
+    return (*labels, *values, cell.verdict), cell.verdict in ("regressed", "improved")
+
+
+def _labels(place: Place) -> tuple[str, str, str, str]:
+    return place.backbone, _dataset(place), place.defense, _attack(place)
+
+
+def _dataset(place: Place) -> str:
+    return place.train if place.train == place.test else f"{place.train} → {place.test}"
+
+
+def _attack(place: Place) -> str:
+    condition = place.condition
+    if condition.is_clean:
+        return "clean"
+    step_size = condition.step_size_255
+    suffix = "" if step_size == 1 else f" (step size {step_size:g}/255)"
+    return f"{condition.attack} {condition.budget}{suffix}"
+
+
+def _level(cell: BaselineCell | None) -> str:
+    return MISSING if cell is None else f"{cell.mAP:.2f}"
+
+
+def _signed(points: float) -> str:
+    # Adding 0.0 makes a rounded minus zero plain zero.
+    return f"{round(points, 2) + 0.0:+.2f}"
+
+
+def _rows_only(table: Table) -> list[str]:
+    """Return a table's Markdown without its title; the caption is kept."""
+    return table.to_markdown().splitlines()[2:]
+
+
+def _xml_text(text: str) -> str:
+    """Return the text without the characters XML 1.0 has no way to write."""
+    return _NOT_XML.sub("�", text)

@@ -1,0 +1,143 @@
+"""``benchbox leaderboard verify --rerun``: an entry's numbers once more, from its weights."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchbox.data.finding import open_dataset
+from benchbox.data.naming import printable
+from benchbox.data.protocol import ReidDataset
+from benchbox.errors import BenchboxError
+from benchbox.files import digest_of_file
+from benchbox.leaderboard.entry import Entry
+from benchbox.leaderboard.entry_files import read_entry
+from benchbox.leaderboard.protocol import Protocol, read_protocol
+from benchbox.leaderboard.recomputing import Progress, Recomputed, plan_of, recompute
+from benchbox.leaderboard.weights_files import checked_digest
+from benchbox.runs.registry import load_registry
+from benchbox.runs.runner import resolve_device
+from benchbox.runs.workplace import Site, Workplace
+
+
+@dataclass(frozen=True, kw_only=True)
+class RerunOptions:
+    """Where to recompute; nothing here should change a number beyond the tolerance.
+
+    Attributes:
+        weights: seed → weights file; every seed of the entry.
+        plugins: files that define the entry's defense, where benchbox does not.
+        device: as for a run.
+        batch_size: of embedding and attacking.
+        data_root: where datasets are.
+        scratch: folder to work in, removed afterwards; None for the system's temporary one.
+    """
+
+    weights: Mapping[int, Path]
+    plugins: tuple[Path, ...] = ()
+    device: str = "auto"
+    batch_size: int = 64
+    data_root: Path | None = None
+    scratch: Path | None = None
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """What a recomputation found.
+
+    Attributes:
+        path: of the entry.
+        tolerance: points of mAP that a number may differ by.
+        numbers: one per condition and seed.
+    """
+
+    path: Path
+    tolerance: float
+    numbers: tuple[Recomputed, ...] = field(default=())
+
+    @property
+    def problems(self) -> list[str]:
+        """One line for each number that differs by more than the tolerance."""
+        return [
+            printable(
+                f"{self.path}: {'clean' if n.condition.is_clean else n.condition.attack} "
+                f"{n.condition.budget if not n.condition.is_clean else ''} seed {n.seed}: entered "
+                f"{n.entered:.2f} mAP, recomputed {n.found:.2f} ({n.difference:+.2f}; tolerance "
+                f"{self.tolerance:g})".replace("  ", " ")
+            )
+            for n in self.numbers
+            if not abs(n.difference) <= self.tolerance
+        ]
+
+
+def rerun(
+    path: Path,
+    options: RerunOptions,
+    *,
+    progress: Progress = lambda _share, _text: None,
+) -> Rerun:
+    """Recompute clean and attacked mAP of an entry from its weights, by the runner's own stages.
+
+    The weights take the place of the training; everything behind it is done anew. No code comes
+    from the entry: the guard is that of the defense of this name, and has to be the one recorded.
+
+    Raises:
+        BenchboxError: the entry or a weights file is not what it says, its defense is unknown
+            here, or its dataset is not here.
+    """
+    entry = read_entry(path)
+    protocol = read_protocol(path.absolute().parent, version=entry.version)
+    where = printable(path)
+    require_weights(entry, options.weights, protocol, where=where)
+    registry = load_registry(options.plugins)
+    datasets = _open(entry, options, where=where)
+    plan = plan_of(entry, protocol, registry, datasets, where=where)
+    with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
+        site = Site(
+            store=Path(folder),
+            datasets=datasets,
+            device=resolve_device(options.device),
+            batch_size=options.batch_size,
+        )
+        found = recompute(entry, plan, Workplace(site), options.weights, progress)
+    return Rerun(path, protocol.rerun_tolerance, tuple(found))
+
+
+def require_weights(
+    entry: Entry, weights: Mapping[int, Path], protocol: Protocol, *, where: str
+) -> None:
+    """Check that there are weights of every seed and that they are those of the entry.
+
+    Raises:
+        BenchboxError: one is missing, is another file, or is no weights file.
+    """
+    for recorded in entry.weights:
+        file = weights.get(recorded.seed)
+        if file is None:
+            raise BenchboxError(f"{where}: weights: no file given for seed {recorded.seed}.")
+        if not file.is_file():
+            raise BenchboxError(f"{printable(file)}: no such weights file.")
+        # Before anything is read from it: what is not the entry's file need not be looked into.
+        digest = digest_of_file(file)
+        if digest != recorded.sha256:
+            raise BenchboxError(
+                f"{printable(file)}: SHA-256 is {digest[:12]}…, the entry has "
+                f"{recorded.sha256[:12]}… for seed {recorded.seed}. Expected the weights it was "
+                "measured with."
+            )
+        checked_digest(file, backbone=entry.backbone, image_size=protocol.image_size)
+
+
+def _open(entry: Entry, options: RerunOptions, *, where: str) -> dict[str, ReidDataset]:
+    opened = {}
+    for dataset in (entry.train, entry.test):
+        found = open_dataset(
+            dataset.name, data_root=options.data_root, sidewalk_size=dataset.size or "tiny"
+        )
+        if found.digest != dataset.digest:
+            raise BenchboxError(
+                f"{where}: {dataset.name} here has the digest {found.digest[:12]}…, the entry was "
+                f"measured on {dataset.digest[:12]}…: numbers would not be comparable."
+            )
+        opened[dataset.name] = found
+    return opened

@@ -1,0 +1,113 @@
+"""What the sanity checks look at: one defended model on some queries, and ways to attack it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from attacks import Attack, Guides
+from benchbox.data.images import to_unit
+from benchbox.evaluation.attacking import attack_queries
+from benchbox.evaluation.embedding import Embed, embed_images
+from benchbox.evaluation.retrieval import evaluate_retrieval
+from benchbox.training.seeding import seeded
+from defenses import Guard
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A defended model under examination.
+
+    Attributes:
+        model: images (B, 3, H, W) in [0, 1] → (B, D), differentiable, in evaluation mode.
+        guard: what stands before it; None for nothing.
+        attack: of the protocol, with its steps and step size.
+        budgets: of the protocol in [0, 1], the smallest first.
+        queries: (Q, 3, H, W) uint8.
+        guides: of these queries, from the clean embeddings of the whole query set.
+        query_pids: (Q,).
+        query_camids: (Q,).
+        keys: (Q,) names of the query images, which seed random starts.
+        gallery: (G, D) clean embeddings behind the guard.
+        gallery_pids: (G,).
+        gallery_camids: (G,).
+        seed: of random starts.
+        batch_size: queries at a time.
+        device: where the model lives.
+    """
+
+    model: Embed
+    guard: Guard | None
+    attack: Attack
+    budgets: tuple[float, ...]
+    queries: Tensor
+    guides: Guides
+    query_pids: Sequence[int]
+    query_camids: Sequence[int]
+    keys: Sequence[str]
+    gallery: Tensor
+    gallery_pids: Sequence[int]
+    gallery_camids: Sequence[int]
+    device: torch.device
+    seed: int = 0
+    batch_size: int = 64
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the embeddings of images (B, 3, H, W) in [0, 1], behind the guard."""
+        return self.model(images if self.guard is None else self.guard(images))
+
+    def attacked(
+        self,
+        *,
+        budgets: Sequence[float] | None = None,
+        through: Embed | None = None,
+        **changes: Any,
+    ) -> list[Tensor]:
+        """Return adversarial queries, (Q, 3, H, W) in [0, 1], one tensor a budget.
+
+        Args:
+            budgets: by default the smallest of the protocol alone.
+            through: whose gradient the attack follows; by default the defended model's own.
+            changes: of the attack's parameters, such as ``steps=64``.
+        """
+        results = attack_queries(
+            self.embed,
+            replace(self.attack, **changes),
+            self.queries,
+            self.guides,
+            budgets=self.budgets[:1] if budgets is None else budgets,
+            generators=[seeded(self.seed, self.attack.name, key) for key in self.keys],
+            batch_size=self.batch_size,
+            device=self.device,
+            ascend_on=through,
+            keep=range(len(self.queries)),
+        )
+        return [result.images for result in results]
+
+    def average_precision(self, images: Tensor) -> Floats:
+        """Return the AP (%) of every query that has a match, as these images retrieve."""
+        features = embed_images(self.embed, images, batch_size=self.batch_size, device=self.device)
+        return self.ranked(features)
+
+    def ranked(self, features: Tensor) -> Floats:
+        """Return the AP (%) of every query that has a match, as these embeddings retrieve."""
+        found = evaluate_retrieval(
+            features,
+            self.gallery,
+            list(self.query_pids),
+            list(self.gallery_pids),
+            list(self.query_camids),
+            list(self.gallery_camids),
+        )
+        return 100 * found.ap[~np.isnan(found.ap)]
+
+    @property
+    def clean(self) -> Tensor:
+        """The clean queries in [0, 1]."""
+        return to_unit(self.queries)

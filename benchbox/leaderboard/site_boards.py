@@ -1,0 +1,151 @@
+"""What a site shows of its boards: verified entries in blocks, ranked, published rows apart."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchbox.data.naming import printable
+from benchbox.errors import BenchboxError, CheckFailed
+from benchbox.leaderboard.entry import Entry
+from benchbox.leaderboard.entry_files import entry_paths, file_name, read_entry
+from benchbox.leaderboard.protocol import PROTOCOL_FILE, Protocol, read_protocol
+from benchbox.leaderboard.site_published import PublishedRow, published_groups, published_rows
+from benchbox.leaderboard.verification import verify
+from benchbox.reports.measurements import Group
+from benchbox.reports.published_record import Published
+
+
+@dataclass(frozen=True)
+class Row:
+    """An entry on its board.
+
+    Attributes:
+        entry: verified.
+        rank: within its block, from 1; None for a suspect entry, which is shown but not ranked.
+    """
+
+    entry: Entry
+    rank: int | None
+
+    @property
+    def stem(self) -> str:
+        """The name of its files on the site, without their endings."""
+        return file_name(self.entry).removesuffix(".json")
+
+    @property
+    def worst(self) -> float:
+        """The mAP that ranks it: the worst case at the smallest budget, in percent."""
+        return self.entry.worst_case[0].mAP.mean
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The names of the sanity checks that failed."""
+        return tuple(check.name for check in self.entry.checks if check.outcome == "fail")
+
+    @property
+    def not_run(self) -> tuple[str, ...]:
+        """The names of the sanity checks that were not run."""
+        return tuple(check.name for check in self.entry.checks if check.outcome == "not run")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Entries that may be compared: one backbone, one pair of datasets, one protocol version.
+
+    Attributes:
+        group: backbone, train and test dataset.
+        protocol: what all were measured by.
+        rows: ranked ones first, then suspect ones.
+        published: what papers printed for this group under these conditions.
+    """
+
+    group: Group
+    protocol: Protocol
+    rows: tuple[Row, ...]
+    published: tuple[PublishedRow, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board with all its blocks.
+
+    Attributes:
+        protocol: the current one.
+        blocks: of the current version first.
+    """
+
+    protocol: Protocol
+    blocks: tuple[Block, ...]
+
+    @property
+    def name(self) -> str:
+        """The board's name, which is a folder of the site."""
+        return self.protocol.board
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The entries of all blocks."""
+        return tuple(row for block in self.blocks for row in block.rows)
+
+
+def read_boards(boards: Path, published: Sequence[Published]) -> tuple[Board, ...]:
+    """Return every board of a folder, after verifying all entries.
+
+    Args:
+        boards: the folder that holds all boards, or that of one board.
+        published: sources of published numbers.
+
+    Raises:
+        CheckFailed: an entry is not what its board's protocol asks for; one line each.
+        BenchboxError: the folder holds no board, or a protocol is malformed.
+    """
+    if boards.is_file():
+        raise BenchboxError(f"{printable(boards)}: is a file; expected a folder with boards.")
+    paths = entry_paths(boards)
+    found = verify([boards])
+    if found.problems:
+        lines = [f"{problem}." for problem in found.problems]
+        what = "1 problem" if len(lines) == 1 else f"{len(lines)} problems"
+        raise CheckFailed("\n".join([*lines, f"No site was built: {what} in the entries."]))
+    folders = [boards] if (boards / PROTOCOL_FILE).exists() else sorted(boards.iterdir())
+    return tuple(
+        _board(folder, [path for path in paths if path.parent == folder], published)
+        for folder in folders
+        if (folder / PROTOCOL_FILE).exists()
+    )
+
+
+def ranked(entries: Iterable[Entry]) -> tuple[Row, ...]:
+    """Return entries by their worst-case mAP at the smallest budget, the most robust first.
+
+    A suspect entry takes no place: its number may be the attack's failure. Equal numbers share
+    a place, and the next place is as many further down.
+    """
+    ordered = sorted(entries, key=lambda e: (-e.worst_case[0].mAP.mean, file_name(e)))
+    trusted = [entry for entry in ordered if entry.status != "suspect"]
+    values = [entry.worst_case[0].mAP.mean for entry in trusted]
+    rows = [Row(entry, 1 + values.index(entry.worst_case[0].mAP.mean)) for entry in trusted]
+    return (*rows, *(Row(entry, None) for entry in ordered if entry.status == "suspect"))
+
+
+def _board(folder: Path, paths: Sequence[Path], published: Sequence[Published]) -> Board:
+    current = read_protocol(folder)
+    by_place: dict[tuple[int, Group], list[Entry]] = {
+        (current.version, group): [] for group in published_groups(published, current)
+    }
+    for path in paths:
+        entry = read_entry(path)
+        by_place.setdefault((entry.version, entry.group), []).append(entry)
+
+    def order(place: tuple[int, Group]) -> tuple[object, ...]:
+        version, group = place
+        names = [dataset.name for dataset in current.datasets]
+        known = [names.index(n) if n in names else len(names) for n in (group.train, group.test)]
+        return (-version, group.train != group.test, *known, not by_place[place], group)
+
+    blocks = []
+    for version, group in sorted(by_place, key=order):
+        protocol = read_protocol(folder, version=version)
+        rows = ranked(by_place[version, group])
+        blocks.append(Block(group, protocol, rows, published_rows(published, protocol, group)))
+    return Board(current, tuple(blocks))

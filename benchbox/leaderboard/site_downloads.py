@@ -1,0 +1,138 @@
+"""The files a reader takes away: a board as CSV and JSON, an entry's grid as TOML."""
+
+import csv
+import io
+import json
+from typing import Any
+
+from benchbox.leaderboard.entry_files import file_name
+from benchbox.leaderboard.entry_numbers import Mean
+from benchbox.leaderboard.grid_toml import as_toml
+from benchbox.leaderboard.site_boards import Board, Row
+from benchbox.leaderboard.site_published import PublishedRow
+from benchbox.leaderboard.strict_json import as_json
+from benchbox.reports.conditions import CLEAN_ATTACK, Condition
+
+WORST_CASE = "worst_case"
+"""Stands for the attack where a row of the CSV is the worst case at a budget."""
+
+COLUMNS = (
+    *("board", "version", "train", "test", "backbone", "defense", "status", "rank"),
+    *("attack", "eps_255", "steps", "step_size_255", "seeds"),
+    *("mAP", "mAP_std", "mAP_low", "mAP_high"),
+    *("rank1", "rank1_std", "rank5", "rank5_std", "rank10", "rank10_std", "digest"),
+)
+
+
+def board_csv(board: Board) -> str:
+    """Return the measured numbers of a board, one row per entry and condition, in percent.
+
+    Only registry names and numbers stand in it: a title might be a formula to a spreadsheet.
+    """
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    for row in board.rows:
+        writer.writerows(_csv_rows(row))
+    return stream.getvalue()
+
+
+def board_json(board: Board) -> str:
+    """Return a board with its protocol, its entries in full and the published rows apart."""
+    content = {
+        "schema": 1,
+        "board": board.name,
+        "protocol": as_json(board.protocol),
+        "entries": [
+            {"file": f"{row.stem}.json", "rank": row.rank, "entry": as_json(row.entry)}
+            for row in board.rows
+        ],
+        "published": [
+            {"backbone": block.group.backbone, "train": block.group.train}
+            | {"test": block.group.test, **_published(row, block.protocol.conditions)}
+            for block in board.blocks
+            for row in block.published
+        ],
+    }
+    return json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def entry_toml(row: Row) -> str:
+    """Return the grid of an entry's run as a file that ``benchbox run`` takes.
+
+    Raises:
+        BenchboxError: the grid holds null.
+    """
+    head = (
+        f"# The resolved grid behind {row.stem}.\n"
+        "# It may have more rows than this one: shorten `defenses` to run less.\n"
+    )
+    where = f"{file_name(row.entry)}: provenance.grid"
+    return head + as_toml(row.entry.provenance.grid, where=where)
+
+
+def _csv_rows(row: Row) -> list[dict[str, Any]]:
+    entry = row.entry
+    same = {
+        "board": entry.board,
+        "version": entry.version,
+        "train": entry.train.name,
+        "test": entry.test.name,
+        "backbone": entry.backbone,
+        "defense": entry.defense.name,
+        "status": entry.status,
+        "rank": "" if row.rank is None else row.rank,
+        "seeds": len(entry.weights),
+        "digest": entry.digest,
+    }
+    measured = [
+        {
+            "attack": result.attack,
+            "eps_255": result.eps_255,
+            "steps": result.steps,
+            "step_size_255": result.step_size_255,
+            **_mean("mAP", result.mAP),
+            "mAP_low": result.mAP.low,
+            "mAP_high": result.mAP.high,
+            **_mean("rank1", result.rank1),
+            **_mean("rank5", result.rank5),
+            **_mean("rank10", result.rank10),
+        }
+        for result in entry.results
+    ]
+    worst = [
+        {
+            "attack": WORST_CASE,
+            "eps_255": worst.eps_255,
+            **_mean("mAP", worst.mAP),
+            "mAP_low": worst.mAP.low,
+            "mAP_high": worst.mAP.high,
+        }
+        for worst in entry.worst_case
+    ]
+    return [same | values for values in (*measured, *worst)]
+
+
+def _mean(key: str, mean: Mean) -> dict[str, Any]:
+    return {key: mean.mean, f"{key}_std": "" if mean.std is None else mean.std}
+
+
+def _published(row: PublishedRow, conditions: tuple[Condition, ...]) -> dict[str, Any]:
+    there = [c for c in conditions if (c.attack, c.eps_255) in row.values]
+    return {
+        "source": row.about.reference,
+        "tables": list(row.tables),
+        "reported": row.about.reported,
+        "defense": row.defense,
+        "label": row.label,
+        "results": [
+            {
+                "attack": c.attack,
+                "eps_255": c.eps_255,
+                "steps": c.steps if c.attack != CLEAN_ATTACK else 0,
+                "mAP": float(row.values[c.attack, c.eps_255][0]),
+                "rank1": float(row.values[c.attack, c.eps_255][1]),
+            }
+            for c in there
+        ],
+    }

@@ -1,0 +1,144 @@
+"""A board in words: what its protocol asks for, what attacks and checks are called."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from attacks import ATTACKS
+from benchbox.leaderboard.entry import Dataset, Status
+from benchbox.leaderboard.protocol import Protocol, ProtocolDataset
+from benchbox.reports.conditions import Condition, fraction_of_255
+from benchbox.reports.measurements import Group
+
+STATUS: Mapping[Status, str] = {
+    "ok": "every sanity check that applies passed",
+    "suspect": "a sanity check failed: the attack may have been blind, so it is not ranked",
+    "unchecked": "no sanity check failed, but one was not run",
+}
+
+CHECKS: Mapping[str, str] = {
+    "gradients": "Gradients are finite and not zero",
+    "more_steps": "More steps do not help the defender, nor find what a guard hid",
+    "larger_budget": "A larger budget does not help the defender",
+    "huge_budget": "A budget of 64/255 brings mAP near chance",
+    "random_noise": "Random noise hurts less than the attack",
+    "transfer": "Queries attacked on another model hurt less than its own",
+    "bpda": "Taking the identity for the guard's gradient finds no more",
+    "eot": "A guard that draws random numbers is attacked through their mean",
+    "rank_filter": "Taking average pooling for the guard's gradient finds no more",
+}
+"""What each check asks, by its name; another check is called by its name."""
+
+_NUMBERS: Mapping[str, str] = {
+    "map": "the protocol's attack",
+    "map_longer": "the same, more steps",
+    "map_huge": "at 64/255",
+    "chance": "chance",
+    "allowed": "allowed",
+    "map_noise": "random noise",
+    "map_bpda": "identity as backward pass",
+    "map_eot": "following the mean of draws",
+    "map_rank_filter": "average pooling as backward pass",
+    "queries": "queries",
+    "zero": "gradient of zero",
+    "not_finite": "gradient not finite",
+}
+
+
+def attack_title(name: str) -> str:
+    """Return what an attack is called; a board may have one that is not part of benchbox."""
+    return ATTACKS[name].title if name in ATTACKS else name
+
+
+def condition_title(condition: Condition) -> str:
+    """Return ``Clean`` or ``FNA 8/255-16``."""
+    if condition.is_clean:
+        return "Clean"
+    return f"{attack_title(condition.attack)} {condition.budget}"
+
+
+def pair_title(group: Group) -> str:
+    """Return the dataset, or ``A → B`` for a model trained on A and tested on B."""
+    return group.train if group.train == group.test else f"{group.train} → {group.test}"
+
+
+def dataset_title(dataset: Dataset | ProtocolDataset) -> str:
+    """Return a dataset's name with its size."""
+    return f"{dataset.name} ({dataset.size})" if dataset.size else dataset.name
+
+
+def number_words(numbers: Mapping[str, float]) -> dict[str, str]:
+    """Return what the numbers of a check are called, as far as they are known."""
+    words = {}
+    for key in numbers:
+        rest = key.removeprefix("map_")
+        if key == "map_longer" and "steps_longer" in numbers:
+            words[key] = f"the same, {numbers['steps_longer']:g} steps"
+        elif key in _NUMBERS:
+            words[key] = _NUMBERS[key]
+        elif key.startswith("map_source_") and rest.removeprefix("source_").isdecimal():
+            words[key] = f"attacked on other model {int(rest.removeprefix('source_')) + 1}"
+        elif key.startswith("map_") and rest.replace(".", "", 1).isdecimal():
+            words[key] = f"at {rest}/255"
+    return words
+
+
+def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
+    """Return a protocol as headings with a sentence each."""
+    attacks = _listed([attack_title(name) for name in protocol.attacks])
+    budgets = _listed([fraction_of_255(budget) for budget in protocol.budgets_255])
+    required = _listed([dataset_title(d) for d in protocol.datasets if d.required])
+    optional = _listed([dataset_title(d) for d in protocol.datasets if not d.required])
+    seeds = len(protocol.seeds)
+    height, width = protocol.image_size
+    guides = (
+        "as in the reference code"
+        if protocol.guides == "reference"
+        else "a query's own embedding is left out"
+    )
+    return [
+        ("Datasets", required + (f"; optional: {optional}" if optional else "")),
+        (
+            "Network",
+            f"{_listed(list(protocol.backbones)) or 'any backbone'}, {height} × {width} pixels",
+        ),
+        (
+            "Attacks",
+            f"{attacks} on the queries, inside an L∞ ball of {budgets}, {protocol.steps} steps "
+            f"of {protocol.step_size}, {protocol.distance} distance, guides {guides}, "
+            f"{protocol.precision}",
+        ),
+        (
+            "Numbers",
+            f"mAP ({protocol.ap} average precision) and Rank-1 in %, mean over "
+            + (f"{seeds} models, seeds " if seeds > 1 else "one model, seed ")
+            + f"{_listed([str(seed) for seed in protocol.seeds])}; the interval is a 95% "
+            "bootstrap over queries",
+        ),
+        (
+            "Ranking",
+            "by the worst case at the smallest budget: each query under the attack that hurts it "
+            "most, then the mean over queries",
+        ),
+        ("Sanity checks", _listed(list(protocol.required_checks)) or "none"),
+        ("Rerun tolerance", f"{protocol.rerun_tolerance:g} mAP"),
+    ]
+
+
+def duration(seconds: float | None) -> str:
+    """Return a time span as a reader says it."""
+    if seconds is None:
+        return "not recorded"
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    if seconds < 7_200:
+        return f"{seconds / 60:.1f} min"
+    return f"{seconds / 3_600:.1f} h"
+
+
+def moment(time: datetime) -> str:
+    """Return a time to the minute, with its zone."""
+    return time.strftime("%Y-%m-%d %H:%M %Z").strip()
+
+
+def _listed(items: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(items[:-1]), items[-1]))) if items else ""

@@ -1,0 +1,237 @@
+"""``benchbox submit``: from a finished run to entries of a board, all of them or none."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from benchbox.data.naming import printable
+from benchbox.errors import BenchboxError
+from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.collecting import collect
+from benchbox.leaderboard.entry import About, Entry
+from benchbox.leaderboard.entry_files import entry_text, file_name, sealed, write_entry
+from benchbox.leaderboard.on_protocol import (
+    grid_deviations,
+    groups_of,
+    missing_cells,
+    require_defense,
+    run_deviations,
+    run_grid_of,
+)
+from benchbox.leaderboard.plausibility import implausibilities
+from benchbox.leaderboard.protocol import Protocol, read_protocol
+from benchbox.leaderboard.strict_json import RUN, as_record, parse_json, read_bounded, read_json
+from benchbox.reports.measurements import Group
+from benchbox.reports.run_folder import RunFolder, read_run
+
+Checks = Mapping[Group, Sequence[CheckResult]]
+"""What the sanity checks found, by group of cells."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubmitOptions:
+    """What to submit, and what its author says of it.
+
+    Attributes:
+        run: the run's folder.
+        defense: its registry name.
+        board: the board's folder, which holds its protocol.toml.
+        paper: web address (http or https), likewise ``code`` and ``weights``.
+        authors: as they want to be named.
+        note: what a reader should know.
+        allow_unchecked: accept sanity checks that were not run, and mark the entry unchecked.
+        replace: overwrite an entry that is on the board already.
+        today: the day of submission; None for the day it is.
+    """
+
+    run: Path
+    defense: str
+    board: Path
+    paper: str | None = None
+    code: str | None = None
+    weights: str | None = None
+    authors: str | None = None
+    note: str | None = None
+    allow_unchecked: bool = False
+    replace: bool = False
+    today: date | None = field(default=None)
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What was written.
+
+    Attributes:
+        paths: of the entries.
+        entries: in the same order.
+    """
+
+    paths: tuple[Path, ...]
+    entries: tuple[Entry, ...]
+
+
+def submit(options: SubmitOptions, *, checks: Checks) -> Submission:
+    """Write a defense's entries, one per group of cells that the board takes.
+
+    A group is a backbone with a train and a test dataset. All required pairs of the board have to
+    be in the run; transfers are entered where it has them.
+
+    Raises:
+        BenchboxError: the run is incomplete or off protocol (the message lists everything, one
+            line each), an artefact is missing or damaged, or a text is refused. Nothing is
+            written then.
+    """
+    protocol = read_protocol(options.board)
+    run = read_untrusted_run(options.run)
+    about = _about(run, options)
+    groups, problems = submittable_groups(run, options.defense, protocol)
+    problems += check_problems(groups, checks, protocol, allow_unchecked=options.allow_unchecked)
+    entries: list[Entry] = []
+    if not problems:
+        entries, problems = _entries(run, protocol, groups, about, checks, options)
+    problems += [
+        f"{file_name(entry)} is on the board already; say so if it is to be replaced"
+        for entry in entries
+        if not options.replace and (options.board / file_name(entry)).exists()
+    ]
+    if problems:
+        raise refused(options.run, protocol, problems)
+    paths = tuple(write_entry(options.board, entry) for entry in entries)
+    return Submission(paths, tuple(entries))
+
+
+def groups_to_check(options: SubmitOptions) -> tuple[Group, ...]:
+    """Return the groups that sanity checks are to be run on, after all that needs no checks.
+
+    Raises:
+        BenchboxError: the run is not what the board asks for; the message lists everything.
+    """
+    protocol = read_protocol(options.board)
+    run = read_untrusted_run(options.run)
+    _about(run, options)
+    groups, problems = submittable_groups(run, options.defense, protocol)
+    if problems:
+        raise refused(options.run, protocol, problems)
+    return groups
+
+
+def read_untrusted_run(path: Path) -> RunFolder:
+    """Return a run's folder whose files are bounded and whose record is strict JSON.
+
+    Raises:
+        BenchboxError: a file is missing, is a link, is too large or malformed.
+    """
+    if not path.is_dir():
+        raise BenchboxError(f"{printable(path)}: no such folder. Expected that of a finished run.")
+    read_json(path / "run.json", limits=RUN)
+    for name in ("results.csv", "per_id.csv", "black_box.csv"):
+        if name != "black_box.csv" or (path / name).exists():
+            read_bounded(path / name, size=RUN.size)
+    return read_run(path)
+
+
+def submittable_groups(
+    run: RunFolder, defense: str, protocol: Protocol
+) -> tuple[tuple[Group, ...], list[str]]:
+    """Return the groups of a run that a board takes, and all that the run lacks for it.
+
+    Raises:
+        BenchboxError: the run does not have this defense, or its grid is malformed.
+    """
+    require_defense(run, defense)
+    grid = run_grid_of(run)
+    groups = groups_of(grid, protocol)
+    problems = grid_deviations(grid, protocol) + run_deviations(run, protocol, groups)
+    if not groups and not problems:
+        problems.append("the run has no dataset and backbone of this board")
+    if not any(text.startswith(("attack ", "budget ", "seed ")) for text in problems):
+        problems += missing_cells(run, defense, protocol, groups)
+    return groups, problems
+
+
+def check_problems(
+    groups: Sequence[Group], checks: Checks, protocol: Protocol, *, allow_unchecked: bool
+) -> list[str]:
+    """Return which required sanity checks were not run, and what is wrong with those that were."""
+    problems = []
+    for group in groups:
+        outcomes: dict[str, str] = {}
+        for check in checks.get(group, ()):
+            if check.name in outcomes:
+                problems.append(f"{_title(group)}: check {check.name} stands there twice")
+            outcomes[check.name] = check.outcome
+        problems += [
+            f"{_title(group)}: required check {name} was not run"
+            for name in protocol.required_checks
+            if outcomes.get(name, "not run") == "not run" and not allow_unchecked
+        ]
+    return problems
+
+
+def refused(run: Path, protocol: Protocol, problems: Sequence[str]) -> BenchboxError:
+    """Return the error that lists everything a submission was refused for."""
+    what = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    lines = [f"{printable(run)}: {printable(problem)}." for problem in problems]
+    return BenchboxError(
+        "\n".join([*lines, f"Not submitted to {protocol.board}: {what}; nothing was written."])
+    )
+
+
+def _entries(
+    run: RunFolder,
+    protocol: Protocol,
+    groups: Sequence[Group],
+    about: About,
+    checks: Checks,
+    options: SubmitOptions,
+) -> tuple[list[Entry], list[str]]:
+    entries, problems = [], []
+    for group in groups:
+        collected = collect(run, protocol, group, about.name)
+        problems += collected.problems
+        if collected.problems:
+            continue
+        outcomes = _with_those_not_run(checks.get(group, ()), protocol)
+        where = f"{printable(run.path)}: {_title(group)}"
+        entry = sealed(
+            collected.content(
+                protocol,
+                about=about,
+                checks=outcomes,
+                submitted=options.today or datetime.now(UTC).date(),
+            ),
+            where=where,
+        )
+        # The same questions that verify asks, so that what is written passes them.
+        parse_json(entry_text(entry).encode(), where=where)
+        problems += [f"{_title(group)}: {says}" for says in implausibilities(entry, protocol)]
+        entries.append(entry)
+    return entries, problems
+
+
+def _with_those_not_run(
+    given: Sequence[CheckResult], protocol: Protocol
+) -> tuple[CheckResult, ...]:
+    there = {check.name for check in given}
+    missing = (name for name in protocol.required_checks if name not in there)
+    unknown = (
+        CheckResult(name=name, outcome="not run", says="The submission came without this check.")
+        for name in missing
+    )
+    return (*given, *unknown)
+
+
+def _about(run: RunFolder, options: SubmitOptions) -> About:
+    said = {
+        key: getattr(options, key)
+        for key in ("authors", "note", "paper", "code", "weights")
+        if getattr(options, key) is not None
+    }
+    title = run.record.titles.get("defenses", {}).get(options.defense) or options.defense
+    content = {"name": options.defense, "title": title, **said}
+    return as_record(content, About, where="submission: defense")
+
+
+def _title(group: Group) -> str:
+    return f"{group.backbone}, {group.train} → {group.test}"

@@ -1,0 +1,102 @@
+"""Speed beside a baseline: ratios to a reference of the same run."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchbox.errors import BenchboxError
+from benchbox.leaderboard.speed_regression import compare_speed, speed_table
+
+
+def benchmarks(file: Path, **times: float) -> Path:
+    """Write pytest-benchmark's JSON; the median is half as long again as the minimum."""
+    content = {
+        "machine_info": {"node": "somewhere"},
+        "benchmarks": [
+            {
+                "name": name,
+                "fullname": f"tests/bench.py::{name}",
+                "params": None,
+                "stats": {"min": time, "median": 1.5 * time, "rounds": 5, "max": 9.0},
+            }
+            for name, time in times.items()
+        ],
+        "version": "5.1.0",
+    }
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_a_slower_machine_is_not_slower_code(tmp_path: Path) -> None:
+    old = benchmarks(tmp_path / "old.json", reference=1.0, attack=0.5, ranking=0.1)
+    new = benchmarks(tmp_path / "new.json", reference=3.0, attack=1.5, ranking=0.3)
+    found = compare_speed(old, new, reference="reference")
+    assert found.ok
+    assert [round(cell.times, 9) for cell in found.cells] == [1.0, 1.0]
+    assert found.verdict_line == "No benchmark of 2 became slower."
+
+
+def test_slower_code_is_red_at_the_threshold(tmp_path: Path) -> None:
+    old = benchmarks(tmp_path / "old.json", reference=1.0, a=0.5, b=0.5, c=0.5, d=0.5)
+    new = benchmarks(tmp_path / "new.json", reference=2.0, a=1.29, b=1.31, c=0.5, d=1.0)
+    found = compare_speed(old, new, reference="tests/bench.py::reference")
+    assert [cell.verdict for cell in found.cells] == [
+        *("within noise", "slower", "faster", "within noise")
+    ]
+    assert not found.ok
+    assert found.verdict_line == "1 of 4 benchmarks became slower."
+    assert compare_speed(old, new, reference="reference", threshold=1.4).ok
+    table = speed_table(found)
+    assert [row[3].text for row in table.rows] == ["1.29", "1.31", "0.50", "1.00"]
+    assert "shortest round" in table.caption
+
+
+def test_min_or_median_is_as_asked(tmp_path: Path) -> None:
+    old = benchmarks(tmp_path / "old.json", reference=1.0, a=1.0)
+    new = json.loads(old.read_text())
+    new["benchmarks"][1]["stats"]["median"] = 30.0
+    (tmp_path / "new.json").write_text(json.dumps(new))
+    pair = (old, tmp_path / "new.json")
+    assert compare_speed(*pair, reference="reference").ok
+    found = compare_speed(*pair, reference="reference", statistic="median")
+    assert found.cells[0].times == pytest.approx(20)
+    assert "median of the rounds" in speed_table(found).caption
+
+
+def test_what_is_missing_is_refused_with_a_list(tmp_path: Path) -> None:
+    old = benchmarks(tmp_path / "old.json", reference=1.0, a=1.0, b=1.0)
+    new = benchmarks(tmp_path / "new.json", reference=1.0, c=1.0)
+    with pytest.raises(BenchboxError, match=r"(?s)lacks 2 benchmarks.*::a\n.*::b"):
+        compare_speed(old, new, reference="reference")
+    with pytest.raises(BenchboxError, match="unknown reference"):
+        compare_speed(old, new, reference="c")
+    with pytest.raises(BenchboxError, match="above 1"):
+        compare_speed(old, old, reference="a", threshold=1.0)
+    alone = benchmarks(tmp_path / "alone.json", reference=1.0)
+    with pytest.raises(BenchboxError, match="reference alone"):
+        compare_speed(alone, alone, reference="reference")
+
+
+@pytest.mark.parametrize("value", [0, -1.0, "1", True, None, 1e12])
+def test_times_that_are_none_are_refused(tmp_path: Path, value: Any) -> None:
+    file = benchmarks(tmp_path / "bad.json", reference=1.0, a=1.0)
+    content = json.loads(file.read_text())
+    content["benchmarks"][1]["stats"]["min"] = value
+    file.write_text(json.dumps(content))
+    with pytest.raises(BenchboxError, match=r"bad\.json: benchmarks\[1\]\.stats\.min"):
+        compare_speed(file, file, reference="reference")
+
+
+def test_an_ambiguous_reference_is_refused(tmp_path: Path) -> None:
+    file = benchmarks(tmp_path / "old.json", reference=1.0, a=1.0, b=1.0)
+    content = json.loads(file.read_text())
+    content["benchmarks"][1]["name"] = "reference"
+    file.write_text(json.dumps(content))
+    with pytest.raises(BenchboxError, match="several benchmarks are called"):
+        compare_speed(file, file, reference="reference")
+    content["benchmarks"][1]["fullname"] = content["benchmarks"][0]["fullname"]
+    file.write_text(json.dumps(content))
+    with pytest.raises(BenchboxError, match="stands there twice"):
+        compare_speed(file, file, reference="reference")

@@ -1,0 +1,181 @@
+"""The commands of docs/tutorial.md and docs/ci.md work as they stand there, on a micro dataset.
+
+It takes the place of `sidewalk-a`: rendered images need minutes, and these seconds.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from benchbox.data.finding import open_dataset
+from benchbox.leaderboard.on_protocol import grid_deviations
+from benchbox.leaderboard.protocol import read_protocol
+from benchbox.leaderboard.sanity.checks import CHECKS
+from benchbox.leaderboard.submission import refused
+from benchbox.runs.grid import Grid
+from tests.micro import make_micro_dataset
+
+ROOT = Path(__file__).parents[1]
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
+CI = (ROOT / "docs" / "ci.md").read_text()
+BOARD = Path("leaderboards/sidewalk-tiny")
+ENTRY = BOARD / "market1501--market1501--small--steady--v1.json"
+STAND_IN = {
+    "sidewalk-a": "market1501",
+    "[64, 32]": "[32, 16]",
+    "epochs = 25\n": "epochs = 2\nbatch_identities = 4\n",
+    "epochs = 5,": "epochs = 1,",
+    "pad = 3": "pad = 1",
+}
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands(text: str) -> list[str]:
+    return [line for block in blocks(text, "bash") for line in block.splitlines() if line]
+
+
+def shown(text: str, language: str, name: str) -> str:
+    """Return the file that a page shows under its name."""
+    (content,) = [block for block in blocks(text, language) if block.startswith(f"# {name}\n")]
+    return content
+
+
+def on_micro(text: str) -> str:
+    for full, small in STAND_IN.items():
+        text = text.replace(full, small)
+    return text
+
+
+def grid_of(text: str) -> Grid:
+    return Grid.model_validate_json(json.dumps(tomllib.loads(text)))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A checkout's folder: the micro dataset, and the tutorial's board with it for a dataset."""
+    micro = make_micro_dataset(tmp_path / "data" / "Market-1501-v15.09.15", test=12)
+    monkeypatch.setenv("BENCHBOX_DATA", str(micro.parent))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    digest = open_dataset("market1501", data_root=micro.parent).digest
+    text = on_micro((ROOT / BOARD / "protocol.toml").read_text())
+    text, count = re.subn(
+        r'(?<=name = "market1501"\n)size = "tiny"\ndigest = "\w+"', f'digest = "{digest}"', text
+    )
+    assert count == 1
+    (tmp_path / BOARD).mkdir(parents=True)
+    (tmp_path / BOARD / "protocol.toml").write_text(text)
+    return tmp_path
+
+
+def call(command: str, place: Path, *more: str) -> str:
+    """Run a command of a page, with this Python, and return what it printed."""
+    words = shlex.split(on_micro(command), comments=True)
+    runs = {".venv/bin/python": [], ".venv/bin/benchbox": ["-m", "benchbox"]}
+    start = runs.get(words[0], ["-m", "benchbox"])
+    done = subprocess.run(
+        [sys.executable, *start, *words[1:], *more],
+        capture_output=True,
+        text=True,
+        cwd=place,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, (command, done.stdout, done.stderr)
+    return done.stdout
+
+
+def in_shell(command: str, place: Path) -> str:
+    done = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, cwd=place, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_every_command_of_the_tutorial_runs(place: Path) -> None:
+    (place / "steady.toml").write_text(on_micro(shown(TUTORIAL, "toml", "steady.toml")))
+    said: dict[str, str] = {}
+    digests = ""
+    for command in commands(TUTORIAL):
+        if command.startswith(("git ", "make ")) or " pip install " in command:
+            continue
+        if command.startswith("sha256sum "):
+            digests = in_shell(command, place)
+        elif command.startswith("cp "):
+            entry = json.loads((place / ENTRY).read_text())
+            (key,) = re.findall(rf"^{entry['weights'][0]['sha256']} .*/train-(\w+)/", digests, re.M)
+            assert digests.count("\n") == 2  # Origin's and the author's
+            in_shell(command.replace("<key>", key), place)
+        else:
+            said[command] = call(command, place)
+
+    def output(words: str) -> str:
+        (found,) = [text for command, text in said.items() if words in command]
+        return found
+
+    assert output("new-defense") == "written: steady.py\nwritten: test_steady.py\n"
+    assert "9 passed" in output("pytest")
+    assert "Steady" in (place / "runs" / "mine" / "tables" / "white_box.md").read_text()
+    assert (place / "runs" / "mine" / "report.html").stat().st_size > 10_000
+    entry = json.loads((place / ENTRY).read_text())
+    assert f"{entry['status']}: {ENTRY}" in output(" submit ")
+    assert entry["defense"]["code"] == "https://example.org/code"
+    assert {check["name"] for check in entry["checks"]} == set(CHECKS)
+    assert "1 entries, 0 problems" in output("verify leaderboards/")
+    assert "7 numbers recomputed, tolerance 1 mAP: all agree" in output("--rerun")
+    assert "Steady" in "".join(page.read_text() for page in (place / "site").rglob("*.html"))
+
+
+def test_the_grid_of_the_tutorial_is_what_its_board_asks_for() -> None:
+    grid = grid_of(shown(TUTORIAL, "toml", "steady.toml"))
+    protocol = read_protocol(ROOT / BOARD)
+    assert grid_deviations(grid, protocol) == []
+    # The refusal it shows is what a budget left out brings.
+    less = grid.model_copy(update={"budgets": grid.budgets[:1]})
+    error = refused(Path("runs/mine"), protocol, grid_deviations(less, protocol))
+    assert grid.budgets[1:] == [Fraction(10, 255)]
+    (told,) = re.findall(r"^ +error: (.*\n.*written\.)\n", TUTORIAL, re.M)
+    assert [line.strip() for line in told.splitlines()] == str(error).splitlines()
+
+
+def test_the_tutorial_names_every_check_and_entry() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", TUTORIAL, re.M) == list(CHECKS)
+    real = str(ENTRY).replace("market1501", "sidewalk-a")
+    assert TUTORIAL.count(real) == TUTORIAL.count("--steady--") == 3
+
+
+@pytest.mark.slow
+def test_every_command_of_the_ci_page_runs(place: Path) -> None:
+    (place / "grids").mkdir()
+    (place / "grids" / "ci.toml").write_text(on_micro(shown(CI, "toml", "grids/ci.toml")))
+    told = [call(command, place) for command in commands(CI)]
+    assert len(told) == 5
+    assert "what the update changes" in told[1]
+    assert "No regression: all 4 cells are as they were." in told[2]
+    assert "No regression: all 4 cells are as they were." in told[3]
+    assert (place / "robustness.xml").read_text().count("<testcase ") == 4
+    assert "🟢" in (place / "robustness.md").read_text()
+
+    (place / "test_robustness.py").write_text(shown(CI, "python", "test_robustness.py"))
+    # Where benchbox is installed with its entry point the plugin is there already.
+    loaded = ("-p", "benchbox.leaderboard.pytest_plugin", "-p", "no:cacheprovider")
+    command = ".venv/bin/python -m pytest test_robustness.py"
+    assert "1 passed" in call(command, place, *loaded)
+
+
+def test_the_workflow_runs_what_the_ci_page_says() -> None:
+    workflow = (ROOT / "docs" / "github-workflow.yml").read_text()
+    joined = re.sub(r"\s+", " ", workflow)
+    joined = joined.replace('"$BASELINE"', "baselines/ci.json").replace('"$GRID"', "grids/ci.toml")
+    (command,) = [command for command in commands(CI) if "--junit" in command]
+    assert command in joined
