@@ -6,7 +6,8 @@ classifier, which ReID throws away at test time. The study does this twice: for 
 as the paper, and for the identities of a ReID dataset, which the paper argues about.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ def study_classifier(out: Path, options: StudyOptions, console: Console) -> Tabl
     started = now()
     cells = plan_cells(options, console)
     store = Store(out / "store")
-    results = _do(cells, store, torch.device(device), options, console)
+    with _one_thread():
+        results = _do(cells, store, torch.device(device), options, console)
     done = list(zip(cells, results, strict=True))
     manifests = {cell.key: store.recorded(KIND, cell.key) for cell in cells}
     seconds = {key: manifest.seconds for key, manifest in manifests.items() if manifest}
@@ -69,6 +71,17 @@ def study_classifier(out: Path, options: StudyOptions, console: Console) -> Tabl
     ):
         write_text(out / "tables" / f"classifier_study.{ending}", text)
     return table
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one core, as a run's workers do: sums then do not depend on how many there are."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def plan_cells(options: StudyOptions, console: Console) -> list[Cell]:
