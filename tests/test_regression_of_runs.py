@@ -174,10 +174,8 @@ def test_unusable(robustness):
     robustness.require_no_regression({str(baseline)!r}, run="nowhere")
 """
     )
-    # Where benchbox is installed with its entry point the plugin is there already.
-    loaded = "benchbox.leaderboard.pytest_plugin"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", loaded, "-p", "no:cacheprovider", "-q", tmp_path],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", tmp_path],
         capture_output=True,
         text=True,
         cwd=tmp_path,
