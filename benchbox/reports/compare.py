@@ -5,7 +5,6 @@ from pathlib import Path
 
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.errors import BenchboxError
-from benchbox.files import write_text
 from benchbox.reports.conditions import fraction_of_255
 from benchbox.reports.published import read_published
 from benchbox.reports.published_record import Published
@@ -18,6 +17,7 @@ from benchbox.reports.shared_cells import (
     nothing_shared,
 )
 from benchbox.reports.table import Cell, Header, Table
+from benchbox.reports.table_files import write_table
 from benchbox.reports.tables import CONVENTION_TITLES
 
 __all__ = [
@@ -83,12 +83,7 @@ def write_compare(run: Path, folder: Path | None = None) -> list[Path]:
     content, published = read_run(run), read_published(folder)
     if not compare(content, published):
         return []
-    table = compare_table(content, published)
-    forms = {"md": table.to_markdown(), "csv": table.to_csv(), "tex": table.to_latex()}
-    paths = {run / "tables" / f"compare.{ending}": text for ending, text in forms.items()}
-    for path, text in paths.items():
-        write_text(path, text)
-    return list(paths)
+    return write_table(compare_table(content, published), run / "tables", "compare")
 
 
 def _texts(value: Difference) -> tuple[str, str, str, str]:

@@ -27,7 +27,7 @@ from benchbox.reports.figures.redundancy import (
     redundancy_montage,
 )
 from benchbox.reports.measurements import measurements
-from benchbox.reports.picture import Drawing
+from benchbox.reports.picture import Drawing, file_name
 
 _NEAR = (
     "Near-duplicates are two images of one identity whose 64-bit perceptual hashes (pHash) differ "
@@ -74,11 +74,6 @@ def drawings_of_data(store: Artefacts) -> Iterator[Drawing]:
             f"{store.run.record.names.title('datasets', name)}: what its images look like",
             partial(_sheet, store, name),
         )
-
-
-def file_name(name: str) -> str:
-    """Return a dataset's name as part of a file's name."""
-    return name.replace("/", "_").replace(":", "_")
 
 
 def _training_images(store: Artefacts) -> dict[str, tuple[ImageRecord, ...]]:

@@ -24,7 +24,7 @@ from benchbox.reports.figures.heatmaps import Person, heatmaps, heatmaps_caption
 from benchbox.reports.figures.identity_spread import main_defenses
 from benchbox.reports.figures.retrieval_strips import Hit, Strip, retrieval_strips, retrieve
 from benchbox.reports.measurements import Group, Measurements, measurements
-from benchbox.reports.picture import Drawing
+from benchbox.reports.picture import Drawing, file_name
 
 PEOPLE = 3
 """Rows of the heatmaps."""
@@ -90,7 +90,7 @@ def drawings_of_models(store: Artefacts) -> Iterator[Drawing]:
     attacks = [condition for condition in cells.conditions if not condition.is_clean]
     for group in cells.groups:
         title = cells.group_title(group)
-        name = "_".join((group.test, group.backbone)).replace("/", "_").replace(":", "_")
+        name = file_name(f"{group.test}_{group.backbone}")
         defenses = tuple(main_defenses(cells.defenses)[:MOST_MODELS])
         if attacks:
             scene = Scene(store, cells, group, attacks[0], defenses)

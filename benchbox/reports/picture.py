@@ -88,6 +88,11 @@ class Drawing:
     draw: Callable[[], tuple[Figure | Path, str]]
 
 
+def file_name(name: str) -> str:
+    """Return a registry name, such as ``path:/some/folder``, as part of a figure's file name."""
+    return name.replace("/", "_").replace(":", "_")
+
+
 def save_drawing(drawing: Drawing, folder: Path) -> Picture | LeftOut:
     """Draw one figure and write it as PNG and SVG into ``folder``.
 

@@ -1,6 +1,7 @@
 """What a paper printed, as records: its tables, their cells, and how they were reported."""
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Literal
@@ -90,7 +91,7 @@ class About(_Record):
         return f"{self.citation}, “{self.title}”{where}"
 
 
-class Printed(_Record):
+class Printed(_Record, ABC):
     """A cell of a paper's table, found by what the paper prints beside and above it.
 
     Attributes:
@@ -115,14 +116,14 @@ class Printed(_Record):
         return upper, lower
 
     @property
+    @abstractmethod
     def place(self) -> tuple[object, ...]:
         """What the number is of: no two cells of a table have the same."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def text(self) -> str:
         """What stands in the cell, with the paper's decimals."""
-        raise NotImplementedError
 
 
 class PublishedCell(Printed):

@@ -24,6 +24,7 @@ from benchbox.reports.published_tables import published_tables
 from benchbox.reports.record import RunRecord
 from benchbox.reports.run_folder import RunFolder, read_run
 from benchbox.reports.table import Cell, Header, Table
+from benchbox.reports.table_files import write_table
 from benchbox.reports.tables import best_run, over_seeds
 
 
@@ -67,14 +68,9 @@ def write_tables(run: Path) -> list[Path]:
     Raises:
         BenchboxError: the run's folder is malformed or cannot be written to.
     """
-    written = []
-    for name, table in run_tables(read_run(run)).items():
-        forms = {"md": table.to_markdown(), "csv": table.to_csv(), "tex": table.to_latex()}
-        for ending, text in forms.items():
-            path = run / "tables" / f"{name}.{ending}"
-            write_text(path, text)
-            written.append(path)
-    return written
+    tables = run_tables(read_run(run))
+    written = (write_table(table, run / "tables", name) for name, table in tables.items())
+    return [path for paths in written for path in paths]
 
 
 def console_tables(run: Path) -> list[RenderableType]:

@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchbox.files import write_json, write_text
+from benchbox.files import write_json
 from benchbox.models.registry import check_backbone
 from benchbox.reports.table import Table
+from benchbox.reports.table_files import write_table
 from benchbox.runs.provenance import device_name, git_state, now, versions
 from benchbox.runs.runner import resolve_device
 from benchbox.runs.store import Store
@@ -64,12 +65,7 @@ def study_classifier(out: Path, options: StudyOptions, console: Console) -> Tabl
         "device": device_name(device),
     }
     write_json(out / "study.json", head | study_record(done, seconds))
-    for ending, text in (
-        ("md", table.to_markdown()),
-        ("csv", table.to_csv()),
-        ("tex", table.to_latex()),
-    ):
-        write_text(out / "tables" / f"classifier_study.{ending}", text)
+    write_table(table, out / "tables", "classifier_study")
     return table
 
 

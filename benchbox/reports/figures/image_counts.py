@@ -84,24 +84,32 @@ def dataset_panels(titles: Sequence[str], *, height: float) -> tuple[Figure, dic
     return figure, dict(zip(titles, grid, strict=False))
 
 
-def _draw_counts(axes: Axes, images: np.ndarray) -> None:
-    """Draw counts that fall, and say what they amount to above them."""
-    n, mean = len(images), images.mean()
-    axes.stairs(images, np.arange(n + 1) + 0.5, fill=True, color=OKABE_ITO[5], linewidth=0)
-    axes.axhline(mean, color="0.1", linewidth=1.1, linestyle=(0, (5, 1.5)))
-    variation = f"{images.std(ddof=1) / mean:.2f}" if n > 1 else "–"
+def note_in_corner(axes: Axes, text: str) -> None:
+    """Write what bars amount to into the panel's upper right corner, legible over a grid."""
     axes.text(
         0.98,
         0.98,
-        f"{n:,} identities, {int(images.sum()):,} images\n"
-        f"mean {mean:.1f} (dashed), min {images.min():.0f}, max {images.max():.0f}\n"
-        f"Gini {gini(images):.2f}, CV {variation}",
+        text,
         transform=axes.transAxes,
         ha="right",
         va="top",
         fontsize=TEXT_POINTS - 1,
         linespacing=1.3,
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+    )
+
+
+def _draw_counts(axes: Axes, images: np.ndarray) -> None:
+    """Draw counts that fall, and say what they amount to above them."""
+    n, mean = len(images), images.mean()
+    axes.stairs(images, np.arange(n + 1) + 0.5, fill=True, color=OKABE_ITO[5], linewidth=0)
+    axes.axhline(mean, color="0.1", linewidth=1.1, linestyle=(0, (5, 1.5)))
+    variation = f"{images.std(ddof=1) / mean:.2f}" if n > 1 else "–"
+    note_in_corner(
+        axes,
+        f"{n:,} identities, {int(images.sum()):,} images\n"
+        f"mean {mean:.1f} (dashed), min {images.min():.0f}, max {images.max():.0f}\n"
+        f"Gini {gini(images):.2f}, CV {variation}",
     )
     axes.set_xlim(0.5, n + 0.5)
     # Room for the text above counts that hardly fall.

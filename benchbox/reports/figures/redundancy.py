@@ -21,7 +21,7 @@ from benchbox.reports.figures.drawing import (
     new_figure,
     plain_axes,
 )
-from benchbox.reports.figures.image_counts import TWO_COLUMNS, dataset_panels
+from benchbox.reports.figures.image_counts import TWO_COLUMNS, dataset_panels, note_in_corner
 
 HASH_BITS = 64
 NEAR = 8
@@ -221,18 +221,11 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame) -> None:
     near, same = (
         100 * rows[column].sum() / images for column in ("near_duplicates", "same_camera")
     )
-    axes.text(
-        0.98,
-        0.98,
+    note_in_corner(
+        axes,
         f"mean of {len(share):,} identities {share.mean():.1f} % (dashed)\n"
         f"{near:.1f} % of {images:,} images have a near-duplicate,\n"
         f"{same:.1f} % one from the same camera",
-        transform=axes.transAxes,
-        ha="right",
-        va="top",
-        fontsize=TEXT_POINTS - 1,
-        linespacing=1.3,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
     )
     axes.set_xlim(0, 100)
     # Room for the text above the bars.

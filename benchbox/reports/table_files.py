@@ -1,0 +1,19 @@
+"""A table as the files that people put into papers."""
+
+from pathlib import Path
+
+from benchbox.files import write_text
+from benchbox.reports.table import Table
+
+
+def write_table(table: Table, folder: Path, name: str) -> list[Path]:
+    """Write ``name.md``, ``name.csv`` and ``name.tex`` into ``folder``; return them in this order.
+
+    Raises:
+        BenchboxError: the folder cannot be written to.
+    """
+    forms = {"md": table.to_markdown(), "csv": table.to_csv(), "tex": table.to_latex()}
+    paths = {folder / f"{name}.{ending}": text for ending, text in forms.items()}
+    for path, text in paths.items():
+        write_text(path, text)
+    return list(paths)
