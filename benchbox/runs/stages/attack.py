@@ -56,6 +56,8 @@ class AttackStage(Stage):
         "benchbox.data",
         "benchbox.models",
         "benchbox.evaluation.attacking",
+        "benchbox.evaluation.embedding",
+        "benchbox.training.seeding",
     )
 
     clean: EmbedStage

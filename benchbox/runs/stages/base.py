@@ -44,7 +44,7 @@ class Stage(ABC):
 
     kind: ClassVar[str]
     code: ClassVar[tuple[str, ...]]
-    """Modules and packages whose change makes the artefact stale."""
+    """What the work calls, as modules and packages; their change makes the artefact stale."""
 
     @property
     @abstractmethod
@@ -73,13 +73,19 @@ class Stage(ABC):
         """Return further modules, of the recipe, guard or attack this stage runs."""
         return set()
 
+    @property
+    def sources(self) -> set[str]:
+        """Modules and packages whose change makes the artefact stale, the stage's own included."""
+        own = {type(self).__module__, "benchbox.runs.stages.data", "benchbox.runs.workplace"}
+        return {*self.code, *self.extra_code(), *own}
+
     @cached_property
     def key(self) -> str:
         """The digest that names the artefact."""
         return digest_of(
             {
                 "kind": self.kind,
-                "code": code_digest({*self.code, *self.extra_code()}),
+                "code": code_digest(self.sources),
                 "settings": self.settings(),
                 "needs": [stage.key for stage in self.needs],
             }

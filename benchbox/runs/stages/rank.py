@@ -29,7 +29,7 @@ class RankStage(Stage):
     """
 
     kind: ClassVar[str] = "rank"
-    code: ClassVar[tuple[str, ...]] = ("benchbox.evaluation.retrieval",)
+    code: ClassVar[tuple[str, ...]] = ("benchbox.evaluation",)
 
     clean: EmbedStage
     ap: Literal["trapezoid", "step"]

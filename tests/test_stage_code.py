@@ -1,0 +1,74 @@
+"""A stage's key has to change with all code its work runs: what it imports is part of the key."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from benchbox.runs.grid import read_grid
+from benchbox.runs.plan import make_plan
+from benchbox.runs.registry import load_registry
+from benchbox.runs.stages import with_needs
+
+HARMLESS = {
+    "attacks.base",  # below attacks, which is covered wherever an attack runs
+    "benchbox.errors",
+    "benchbox.files",
+    "benchbox.runs.code",
+    "benchbox.runs.stages.base",
+    "benchbox.runs.store",
+    "benchbox.torchvision_import",
+    "defenses",  # re-exports every defense; the stage names the one it runs
+    "defenses.base",
+}
+"""Modules that hold records, messages and file writing, and no arithmetic."""
+
+
+@pytest.fixture(scope="module")
+def stages(tmp_path_factory):
+    sources = 'sources = ["origin"]\nattacks = ["fna"'
+    text = Path("grids/demo.toml").read_text().replace('attacks = ["fna"', sources)
+    file = tmp_path_factory.mktemp("grid") / "demo.toml"
+    file.write_text(text)
+    digests = {"sidewalk-a": "a" * 64, "sidewalk-b": "b" * 64}
+    registry = load_registry()
+    plan = make_plan(read_grid(file, registry), registry, digests, where=str(file))
+    return with_needs(cell.rank for cell in (*plan.cells, *plan.black_box))
+
+
+def files_of(module):
+    spec = importlib.util.find_spec(module)
+    file = Path(spec.origin)
+    return set(file.parent.rglob("*.py")) if file.name == "__init__.py" else {file}
+
+
+def imports_of(file):
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+@pytest.mark.parametrize("kind", ["prepare", "train", "embed", "attack", "replay", "rank"])
+def test_what_a_stage_imports_is_in_its_key(stages, kind):
+    of_kind = [stage for stage in stages if stage.kind == kind]
+    assert of_kind
+    for stage in of_kind:
+        reached = {name for need in with_needs([stage]) for name in need.sources}
+        covered = {file for module in reached for file in files_of(module)}
+        for file in {file for module in stage.sources for file in files_of(module)}:
+            for module in imports_of(file):
+                if module.split(".")[0] not in ("benchbox", "attacks", "defenses"):
+                    continue
+                if module in HARMLESS or "runs.stages" in module:
+                    continue
+                if (
+                    kind == "prepare"
+                    and "attacks" not in stage.sources
+                    and file.name == "recipe.py"
+                ):
+                    continue  # a preparation that attacks nothing, in one folder with its recipe
+                spec = importlib.util.find_spec(module)
+                assert Path(spec.origin) in covered, (stage.title, file, module)
