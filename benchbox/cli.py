@@ -15,12 +15,16 @@ from rich.table import Table
 
 from benchbox import __version__
 from benchbox.console import make_console, progress_bar
+from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard import commands as leaderboard_commands
 from benchbox.shadowing import require_own_packages
 
 if TYPE_CHECKING:
     from benchbox.reports.drawing_all import Depth
+
+_LINE = 1_000
+"""Characters of an error's line that are printed."""
 
 app = typer.Typer(
     name="benchbox",
@@ -288,5 +292,21 @@ def main() -> None:
         require_own_packages()
         app()
     except BenchboxError as error:
-        errors.print(f"error: {error}", highlight=False, markup=False, style="red")
+        _say(errors, str(error))
         sys.exit(error.exit_code)
+    except OSError as error:
+        # Such as a name that is too long for the file system, which no command looks out for.
+        _say(errors, f"{str(error.filename or '')[:300]}: {error.strerror or error}".lstrip(": "))
+        sys.exit(BenchboxError.exit_code)
+
+
+def _say(console: Console, text: str) -> None:
+    """Print an error, whose lines may repeat what a stranger wrote."""
+    for line in f"error: {text}".split("\n"):
+        shown = printable(line[:_LINE])
+        console.print(
+            shown if len(line) <= _LINE else f"{shown}…",
+            highlight=False,
+            markup=False,
+            style="red",
+        )

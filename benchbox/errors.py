@@ -3,6 +3,15 @@
 import difflib
 from collections.abc import Iterable
 
+_LISTED = 30
+"""Known names that a message lists."""
+
+_COMPARED = 1_000
+"""Known names that a wrong one is compared with, which takes time."""
+
+_LONGEST = 100
+"""Characters of a wrong name that a message repeats."""
+
 
 class BenchboxError(Exception):
     """A problem the user can mend.
@@ -30,7 +39,10 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], *, where: str = "
         where: the file and key it stood in, such as ``"demo.toml: attacks"``.
     """
     names = sorted(allowed)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    shown = repr(name) if len(name) <= _LONGEST else f"{name[:_LONGEST]!r}…"
+    nearest = difflib.get_close_matches(name[:_LONGEST], names[:_COMPARED], n=1, cutoff=0.5)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     prefix = f"{where}: " if where else ""
-    return BenchboxError(f"{prefix}unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    known = f"{', '.join(names[:_LISTED])}{more}"
+    return BenchboxError(f"{prefix}unknown {kind} {shown}.{hint} Known: {known}.")

@@ -21,6 +21,7 @@ def made_content(
     defenses: Sequence[str] = ("origin", "ddd"),
     datasets: Sequence[str] = ("sidewalk-a",),
     queries: int = 140,
+    identities: int = 40,
     retraining: float = 0.01,
     shift: Callable[[str, str], float] = lambda defense, attack: 0.0,
     weights: Callable[[str, str, int], str] | None = None,
@@ -31,6 +32,7 @@ def made_content(
 
     Args:
         seeds: one model each; a seed's noise is drawn from it.
+        identities: of the queries, in turn.
         retraining: standard deviation of a model's mAP, 0 to 1.
         shift: (defense, attack) → what is added to every query's AP.
         weights: (dataset, defense, seed) → SHA-256; by default of these three.
@@ -83,6 +85,7 @@ def made_content(
         "datasets": {name: sha256(name) for name in datasets},
         "seed_std": {},
         "queries": {name: [f"query/{n:04d}_c1.jpg" for n in range(queries)] for name in datasets},
+        "pids": {name: [1 + n % identities for n in range(queries)] for name in datasets},
         "cells": cells,
         **replaced,
     }

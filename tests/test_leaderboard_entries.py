@@ -2,8 +2,6 @@
 
 import itertools
 import json
-import math
-import random
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,18 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scipy import stats
 
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.data.sidewalk import recorded_digest
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.aggregation import interval_of, spread_of, worst_case
-from benchbox.leaderboard.bootstrap import interval, resampled_means
+from benchbox.leaderboard.aggregation import spread_of, worst_case
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.entry_files import entry_text, read_entry, seal, sealed
 from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.rerun import RerunOptions, rerun
+from benchbox.leaderboard.rerun_numbers import rank_tolerance
 from benchbox.leaderboard.sanity import CHECKS as CHECKS_THERE
 from benchbox.leaderboard.submission import groups_to_check, submit
 from benchbox.leaderboard.verification import verify
@@ -247,6 +244,8 @@ RESEALED: list[tuple[tuple[Any, ...], float, str]] = [
     (("identities", "spreads", 1, "worst_decile"), 0.01, "its identities give"),
     (("identities", "queries", 0), 1, "counts.queries has"),
     (("identities", "pids", 0), 1, "not ascending"),
+    (("results", 1, "mAP", "seeds_low"), 0.01, "the interval over seeds"),
+    (("worst_case", 0, "mAP", "seeds_high"), -0.01, "the interval over seeds"),
     (("counts", "queries"), 1, "no whole number of 25 queries"),
     (("results", 1, "eps_255"), 1.0, "every attack at every budget"),
     (("results", 1, "steps"), 1, "every attack at every budget"),
@@ -271,13 +270,20 @@ def scale(content: dict[str, Any], attack: str, eps: float, target: float) -> No
     result = next(r for r in content["results"] if (r["attack"], r["eps_255"]) == (attack, eps))
     for measured in result["seeds"]:
         measured["mAP"] = target
-    result["mAP"] = {"mean": target, "std": 0.0, "low": target - 0.1, "high": target + 0.1}
+    result["mAP"] = {
+        "mean": target,
+        "std": 0.0,
+        "low": target - 0.1,
+        "high": target + 0.1,
+        "seeds_low": target,
+        "seeds_high": target,
+    }
 
 
 def test_more_budget_that_helps_the_defender_is_found_unless_it_is_suspect(tmp_path: Path) -> None:
     def change(content: dict[str, Any]) -> None:
-        scale(content, "sma", 8.0, 95.0)
-        scale(content, "sma", 10.0, 99.0)
+        scale(content, "sma", 8.0, 93.0)
+        scale(content, "sma", 10.0, 97.0)
 
     path = changed_board(tmp_path, change)
     said = " ".join(map(str, verify([path]).problems))
@@ -291,62 +297,51 @@ def test_more_budget_that_helps_the_defender_is_found_unless_it_is_suspect(tmp_p
     assert verify([path]).problems == ()
 
 
-# --- the bootstrap ---
+def test_ranks_that_do_not_allow_the_map_are_found(tmp_path: Path) -> None:
+    def change(rank: float) -> Any:
+        def of(content: dict[str, Any]) -> None:
+            for result in content["results"]:
+                for key in ("rank1", "rank5", "rank10"):
+                    result[key] = {"mean": rank, "std": 0.0}
+                    for measured in result["seeds"]:
+                        measured[key] = rank
+            scale(content, "none", 0.0, 68.2 if rank == 0 else 0.3)
+
+        return of
+
+    for rank in (0.0, 100.0):
+        path = changed_board(tmp_path / str(rank), change(rank))
+        said = [str(problem) for problem in verify([path]).problems]
+        assert any("results[0] of seed 1: mAP: " in text for text in said), said
 
 
-def test_bootstrap_is_the_plain_one() -> None:
-    """Every resample drawn and averaged in plain Python, from the same numbers of the generator."""
-    values = np.random.default_rng(3).beta(0.5, 2, 37)
-    draw = np.random.default_rng(0)
-    means = []
-    for _ in range(300):
-        picked = [values[draw.integers(0, 37)] for _ in range(37)]
-        means.append(sum(picked) / 37)
-    ours = resampled_means(values, resamples=300)
-    # One call of the generator for all rows gives the numbers of single calls, in order.
-    assert np.allclose(ours, means, atol=1e-12)
-    means.sort()
-    place = 0.975 * 299
-    low, high = means[int(place)], means[int(place) + 1]
-    expected = low + (place - int(place)) * (high - low)
-    assert interval(values, resamples=300)[1] == pytest.approx(expected, abs=1e-12)
+def test_more_matches_than_the_gallery_has_are_found(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["identities"]["matches"][0] = 40
+
+    problems = verify([changed_board(tmp_path, change)]).problems
+    assert any("in a gallery of 48" in problem.says for problem in problems)
 
 
-@pytest.mark.parametrize("size", [20, 400])
-def test_bootstrap_agrees_with_scipy(size: int) -> None:
-    values = np.random.default_rng(size).beta(0.7, 1.5, size)
-    theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=20_000, method="percentile", random_state=1
-    ).confidence_interval
-    ours = interval(values, resamples=20_000)
-    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.02 * values.std())
+def test_matches_are_counted_in_the_dataset(root: Path) -> None:
+    """Against the labels in the file names, image by image."""
+    folder = root / "data" / "Market-1501-v15.09.15"
+    most: dict[int, int] = {}
+    gallery = [path.name.split("_") for path in (folder / "bounding_box_test").iterdir()]
+    for path in (folder / "query").iterdir():
+        pid, camera, *_ = path.name.split("_")
+        found = sum(p == pid and c[:2] != camera[:2] for p, c, *_ in gallery)
+        most[int(pid)] = max(found, most.get(int(pid), 0))
+    identities = entry_of(root)["identities"]
+    assert dict(zip(identities["pids"], identities["matches"], strict=True)) == most
 
 
-def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
-    draw = random.Random(5)
-    inside = 0
-    for _ in range(200):
-        values = [draw.random() for _ in range(60)]
-        low, high = interval(values, resamples=400)
-        inside += low <= 0.5 <= high
-    # 95% of 200, five standard deviations each way.
-    assert 174 <= inside <= 200
-
-
-def test_seeds_are_averaged_before_queries_are_resampled() -> None:
-    ap = np.random.default_rng(1).random((3, 50))
-    found = interval_of(ap)
-    single = interval_of(ap.mean(0, keepdims=True))
-    assert (found.low, found.high) == (single.low, single.high)
-    assert single.std is None
-    assert found.std == pytest.approx(100 * statistics.stdev(row.mean() for row in ap))
-    with pytest.raises(ValueError, match="finite"):
-        interval([1.0, math.nan])
+# --- numbers of made queries ---
 
 
 def test_worst_case_of_made_queries() -> None:
     fna, sma = np.array([[0.2, 0.9], [0.5, 0.5]]), np.array([[0.8, 0.1], [0.4, 0.6]])
-    found = worst_case([fna, sma], [4, 7], eps_255=8.0)
+    found = worst_case([fna, sma], np.array([1, 2]), [4, 7], eps_255=8.0)
     assert [(s.seed, round(s.mAP, 9)) for s in found.seeds] == [(4, 15.0), (7, 45.0)]
     assert found.mAP.mean == pytest.approx(30.0)
 
@@ -366,7 +361,11 @@ def rerun_options(root: Path) -> RerunOptions:
 
 def test_rerun_finds_the_numbers_again(root: Path) -> None:
     found = rerun(root / "boards" / "micro" / NAME, rerun_options(root))
-    assert len(found.numbers) == 10
+    # Four counts and three of each of 12 identities; mAP and three ranks of 2 seeds under 5
+    # conditions, their intervals' ends and 4 numbers of their identities; the worst case of 2
+    # seeds at 2 budgets with its ends.
+    assert len(found.numbers) == (4 + 3 * 12) + 5 * (2 * 4 + 2 + 4) + 2 * (2 + 2)
+    assert len({number.what for number in found.numbers}) == len(found.numbers)
     assert found.problems == []
     assert max(abs(number.difference) for number in found.numbers) < 1e-3
 
@@ -374,10 +373,61 @@ def test_rerun_finds_the_numbers_again(root: Path) -> None:
 def test_rerun_finds_a_number_that_the_weights_do_not_give(root: Path, tmp_path: Path) -> None:
     path = changed_board(tmp_path, lambda content: scale(content, "fna", 10.0, 99.0))
     problems = rerun(path, rerun_options(root)).problems
-    assert [problem.split(":")[1].strip()[:19] for problem in problems] == [
-        "fna 10/255-6 seed 0",
-        "fna 10/255-6 seed 1",
+    assert [problem.removeprefix(f"{path}: ").split(": entered")[0] for problem in problems] == [
+        "fna 10/255-6 seed 0: mAP",
+        "fna 10/255-6 seed 1: mAP",
+        "fna 10/255-6: mAP.low",
+        "fna 10/255-6: mAP.high",
     ]
+
+
+FORGED: list[tuple[tuple[Any, ...], float, str]] = [
+    (("counts", "gallery"), 1, "counts.gallery: entered 49, recomputed 48"),
+    (("counts", "lone"), 1, "counts.lone: entered 1, recomputed 0"),
+    (("counts", "skipped"), 1, "counts.skipped: entered 1, recomputed 0"),
+    (("identities", "pids", 11), 1, "identities.pids[11]: "),
+    (("identities", "matches", 3), 1, "identities.matches[3]: "),
+    (("identities", "queries", 3), 1, "identities.queries[3]: "),
+    (("results", 2, "mAP", "low"), -0.6, "fna 10/255-6: mAP.low: "),
+    (("results", 2, "mAP", "high"), 0.6, "fna 10/255-6: mAP.high: "),
+    (("results", 0, "seeds", 1, "rank5"), -100 / 12, "clean seed 1: rank5: "),
+    (("results", 3, "seeds", 0, "rank10"), -100 / 12, "sma 8/255-6 seed 0: rank10: "),
+    (("worst_case", 0, "seeds", 1, "mAP"), -0.6, "worst case 8/255 seed 1: mAP: "),
+    (("worst_case", 1, "mAP", "low"), -0.6, "worst case 10/255: mAP.low: "),
+    (("identities", "spreads", 3, "worst_decile"), 2.0, "identities: worst_decile: "),
+    (("identities", "spreads", 2, "gini"), 0.1, "identities: gini x mean: "),
+    (("identities", "spreads", 4, "std"), 0.6, "identities: std: "),
+]
+
+
+def test_rerun_compares_every_number(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One recomputation, compared with an entry in which one number after another was changed."""
+    from benchbox.leaderboard import rerun as module
+    from benchbox.leaderboard.rerun_numbers import compared
+
+    kept: list[Any] = []
+
+    def keeping(*given: Any) -> Any:
+        kept.append(given)
+        return compared(*given)
+
+    monkeypatch.setattr(module, "compared", keeping)
+    assert module.rerun(root / "boards" / "micro" / NAME, rerun_options(root)).problems == []
+    entry, *others = kept[0]
+    for place, by, what in FORGED:
+        content = entry.model_dump(mode="json", by_alias=True)
+        nudge(content, place, by)
+        forged = type(entry).model_validate_json(json.dumps(content))
+        numbers = compared(forged, *others)
+        problems = module.Rerun(root, 0.5, tuple(numbers)).problems
+        assert len(problems) == 1, (place, problems)
+        assert what in problems[0]
+
+
+def test_ranks_may_move_three_times_as_far_and_at_least_one_query(root: Path) -> None:
+    protocol = read_protocol(root / "boards" / "micro")
+    assert rank_tolerance(protocol, 1_000) == 1.5
+    assert rank_tolerance(protocol, 24) == pytest.approx(100 / 24, abs=1e-5)
 
 
 def test_rerun_wants_the_weights_of_the_entry(root: Path) -> None:

@@ -564,7 +564,9 @@ def test_weights_behind_a_link_are_refused(tmp_path: Path) -> None:
     file = artefact(out, "train", "weights.safetensors")
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
-    assert any("a link is none" in line for line in refused_lines(run=out))
+    assert any("no undamaged train stage" in line for line in refused_lines(run=out))
+    with pytest.raises(BenchboxError, match="a link is none"):
+        checked_digest(file, backbone="small", image_size=(32, 16))
 
 
 def test_rerun_does_not_look_into_other_weights(tmp_path: Path) -> None:

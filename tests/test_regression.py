@@ -5,6 +5,7 @@ import math
 import random
 import statistics
 import xml.dom.minidom
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from benchbox.leaderboard.paired_bootstrap import draws_for, paired_bounds
 from benchbox.leaderboard.regression import Criteria, compare, verdict_of
 from benchbox.leaderboard.regression_report import (
     comparison_table,
+    in_words,
     to_junit,
     to_markdown,
     update_table,
@@ -42,31 +44,42 @@ from tests.made_baselines import made_baseline, made_content, sha256
 # --- the bounds
 
 
-def test_bootstrap_agrees_with_a_loop_and_with_scipy() -> None:
+def test_bootstrap_agrees_with_a_loop_over_identities() -> None:
     draw = np.random.default_rng(0)
-    differences = draw.gamma(0.5, 4, (60, 1)) - 2  # skewed, so a symmetric bound would be wrong
+    pids = draw.permutation(np.repeat(np.arange(30), np.arange(30) % 4 + 1))
+    differences = draw.gamma(0.5, 4, 30)[pids] + draw.gamma(0.5, 2, len(pids)) - 3  # skewed
     level, draws = 0.01, 20_000
-    found = paired_bounds(differences, np.zeros(1), degrees=30, level=level, draws=draws, seed=0)
-    values = differences[:, 0].tolist()
-    mean, loop = statistics.fmean(values), random.Random(1)
-    wider = math.sqrt(60 / 59)
-    means = sorted(
-        mean + wider * (statistics.fmean(loop.choices(values, k=60)) - mean) for _ in range(draws)
+    found = paired_bounds(
+        differences[:, None], pids, np.zeros(1), degrees=30, level=level, draws=draws, seed=0
     )
-    theirs = stats.bootstrap(
-        (differences[:, 0],), np.mean, n_resamples=draws, method="percentile",
-        confidence_level=1 - 2 * level, rng=2,
-    ).confidence_interval  # fmt: skip
-    assert found.upper[0] == pytest.approx(means[-200], rel=0.03)
-    assert found.lower[0] == pytest.approx(means[199], rel=0.03)
-    assert found.upper[0] == pytest.approx(mean + wider * (theirs.high - mean), rel=0.03)
+    of = {pid: differences[pids == pid].tolist() for pid in range(30)}
+    mean, loop, means = statistics.fmean(differences.tolist()), random.Random(1), []
+    for _ in range(draws):
+        taken = [value for pid in loop.choices(range(30), k=30) for value in of[pid]]
+        chi_squared = loop.gammavariate(29 / 2, 2)
+        means.append(mean + math.sqrt(30 / chi_squared) * (statistics.fmean(taken) - mean))
+    means.sort()
+    assert found.upper[0] - mean == pytest.approx(means[-200] - mean, rel=0.05)
+    assert found.lower[0] - mean == pytest.approx(means[199] - mean, rel=0.05)
     assert found.upper[0] - mean > 1.1 * (mean - found.lower[0])
+
+
+def test_bound_of_normal_identities_is_students() -> None:
+    """Each identity has the same differences throughout: as many numbers as there are persons."""
+    values = stats.norm.ppf((np.arange(25) + 0.5) / 25)
+    pids = np.repeat(np.arange(25), 4)
+    found = paired_bounds(
+        values[pids][:, None], pids, np.zeros(1), degrees=9, level=0.002, draws=200_000, seed=0
+    )
+    theirs = stats.ttest_1samp(values, 0).confidence_interval(1 - 2 * 0.002)
+    assert found.upper[0] == pytest.approx(theirs.high, rel=0.05)
+    assert found.lower[0] == pytest.approx(theirs.low, rel=0.05)
 
 
 def test_spread_of_retraining_adds_students_t() -> None:
     nothing = np.full((50, 2), -1.5)
     found = paired_bounds(
-        nothing, np.array([0.0, 2.0]), degrees=24, level=0.01, draws=100_000, seed=0
+        nothing, np.arange(50), np.array([0.0, 2.0]), degrees=24, level=0.01, draws=100_000, seed=0
     )
     assert found.upper[0] == found.lower[0] == -1.5
     expected = 2 * stats.t.ppf(0.99, 24)
@@ -76,9 +89,9 @@ def test_spread_of_retraining_adds_students_t() -> None:
 
 def test_bounds_do_not_depend_on_what_is_beside_them() -> None:
     differences = np.random.default_rng(3).normal(0, 10, (200, 40))
-    spread = np.linspace(0, 3, 40)
+    spread, pids = np.linspace(0, 3, 40), np.arange(200) // 3
     both = [
-        paired_bounds(d, s, degrees=22, level=0.001, draws=20_000, seed=5)
+        paired_bounds(d, pids, s, degrees=22, level=0.001, draws=20_000, seed=5)
         for d, s in ((differences, spread), (differences[:, 7:8], spread[7:8]))
     ]
     assert both[0].upper[7] == pytest.approx(both[1].upper[0], abs=1e-3)
@@ -93,32 +106,34 @@ def test_draws_leave_enough_beyond_the_bound() -> None:
 # --- the noise of retraining
 
 
-def by_hand(cell: BaselineCell) -> float:
-    """Return s² − B/Q at an mAP of 50%, in plain Python."""
+def by_hand(cell: BaselineCell, pids: Sequence[int]) -> float:
+    """Return s² less the queries' part at an mAP of 50%, in plain Python."""
     table = [[100 * value for value in result.ap] for result in cell.seeds]
     models, queries = [statistics.fmean(row) for row in table], len(table[0])
     of_query = [statistics.fmean(column) for column in zip(*table, strict=True)]
     mean = statistics.fmean(models)
-    rest = sum(
-        (table[m][q] - models[m] - of_query[q] + mean) ** 2
-        for m in range(len(models))
-        for q in range(queries)
-    )
-    single = rest / ((len(models) - 1) * (queries - 1))
+    part = 0.0
+    for m in range(len(models)):
+        for pid in set(pids):
+            own = [q for q in range(queries) if pids[q] == pid]
+            part += sum(table[m][q] - models[m] - of_query[q] + mean for q in own) ** 2
+    count = len(set(pids))
+    part *= count / (count - 1) / (len(models) - 1) / queries**2
     level = mean / 100
-    return (statistics.variance(models) - single / queries) / (4 * level * (1 - level))
+    return (statistics.variance(models) - part) / (4 * level * (1 - level))
 
 
 def test_declared_and_measured_variance_are_pooled_by_their_degrees_of_freedom() -> None:
-    baseline = made_baseline(seeds=(0, 1, 2), retraining=0.012, defenses=("origin", "das", "ddd"))
+    baseline = made_baseline(seeds=(0, 1, 2), retraining=0.03, defenses=("origin", "das", "ddd"))
     noise = seed_noise(baseline)
     assert noise.degrees_measured == 6  # three models of three trainings
     larger = 0
     for attack in ("none", "fna", "sma"):
         cells = [cell for cell in baseline.cells if cell.attack == attack]
-        variances = [by_hand(cell) for cell in cells]
+        variances = [by_hand(cell, baseline.pids[cell.test]) for cell in cells]
         mean = max(statistics.fmean(variances), 0)
-        pooled = (DECLARED_DEGREES * SEED_STD[attack] ** 2 + 6 * mean) / (DECLARED_DEGREES + 6)
+        declared = (UNMEASURED * SEED_STD[attack]) ** 2
+        pooled = (DECLARED_DEGREES * declared + 6 * mean) / (DECLARED_DEGREES + 6)
         for cell, own in zip(cells, variances, strict=True):
             larger += own > pooled
             expected = math.sqrt(max(pooled, own))
@@ -128,17 +143,34 @@ def test_declared_and_measured_variance_are_pooled_by_their_degrees_of_freedom()
 
 
 def test_the_part_of_single_queries_is_taken_out() -> None:
-    """With no spread of models, s² is B/Q on average, and the estimate is 0 on average."""
-    found = [
-        model_variance(cell)
-        for start in range(0, 120, 3)
-        for cell in made_baseline(
-            seeds=(start, start + 1, start + 2), retraining=0.0, queries=60
-        ).cells
-    ]
+    """With no spread of models, s² is the queries' part on average, and the estimate is 0."""
+    found = []
+    for start in range(0, 120, 3):
+        baseline = made_baseline(seeds=(start, start + 1, start + 2), retraining=0.0, queries=60)
+        found += [model_variance(cell, baseline.pids[cell.test]) for cell in baseline.cells]
     spread = 100**2 * 0.05**2 / 60
     assert abs(statistics.fmean(found)) < 4 * spread / math.sqrt(len(found))
     assert min(found) < 0
+
+
+def test_queries_that_agree_are_no_spread_of_models() -> None:
+    """A model's luck is with whole identities: taken for single queries it would look like A."""
+    draw, found, naive = np.random.default_rng(0), [], []
+    pids = np.arange(120) // 4
+    cell = made_baseline(seeds=(0, 1, 2), queries=120).cells[0]
+    for _ in range(200):
+        luck = 0.05 * draw.standard_normal((3, 30))[:, pids]
+        ap = 0.5 + luck
+        seeds = tuple(
+            result.model_copy(update={"ap": tuple(row), "mAP": 100 * row.mean()})
+            for result, row in zip(cell.seeds, ap, strict=True)
+        )
+        drawn = cell.model_copy(update={"seeds": seeds})
+        found.append(model_variance(drawn, pids.tolist()))
+        naive.append(model_variance(drawn, range(120)))
+    spread = 100**2 * 0.05**2 / 30
+    assert abs(statistics.fmean(found)) < 4 * spread / math.sqrt(len(found))
+    assert statistics.fmean(naive) > 0.6 * spread
 
 
 def test_guards_on_one_model_count_it_once() -> None:
@@ -234,11 +266,11 @@ def test_another_seed_is_green() -> None:
 
 
 def test_a_fall_is_red_and_only_where_it_is() -> None:
-    new = made_baseline(seeds=(5, 6), shift=lambda d, a: -0.08 if (d, a) == ("ddd", "fna") else 0.0)
+    new = made_baseline(seeds=(5, 6), shift=lambda d, a: -0.2 if (d, a) == ("ddd", "fna") else 0.0)
     found = compare(made_baseline(seeds=(0, 1)), new)
     (cell,) = found.having("regressed")
     assert (cell.place.defense, cell.place.condition.attack) == ("ddd", "fna")
-    assert -11 < cell.difference < -5
+    assert -24 < cell.difference < -16
     assert cell.upper < 0
     assert verdict_line(found) == "Robustness regressed in 1 of 6 cells."
 
@@ -257,6 +289,28 @@ def test_a_gain_is_reported_and_green() -> None:
     assert verdict_line(found) == "No regression in 6 cells; 2 improved."
 
 
+def test_two_sided_a_gain_is_red_and_every_report_says_so() -> None:
+    """As where a pull request breaks an attack."""
+    old, new = made_baseline(), made_baseline(shift=lambda d, a: 0.05 * (a == "sma"))
+    found = compare(old, new, Criteria(two_sided=True))
+    assert not found.ok
+    assert found.red == found.having("improved")
+    assert verdict_line(found).startswith("Robustness rose beyond noise in 2 of 6 cells")
+    assert "🔴" in to_markdown(found)
+    assert "A gain beyond noise is red too" in to_markdown(found)
+    document = xml.dom.minidom.parseString(to_junit(found))
+    assert len(document.getElementsByTagName("failure")) == 2
+    assert all(f"at least +{cell.lower:.2f}" in in_words(cell) for cell in found.red)
+    assert compare(old, old, Criteria(two_sided=True)).ok
+
+
+def test_an_error_rate_that_no_number_of_draws_resolves_is_refused() -> None:
+    old = made_baseline()
+    assert compare(old, old, Criteria(level=6e-5)).ok
+    with pytest.raises(BenchboxError, match=r"over 6 cells is finer .* at least 6e-05"):
+        compare(old, old, Criteria(level=5e-5))
+
+
 def test_compare_uses_the_bounds_of_its_cells() -> None:
     old, new = made_baseline(seeds=(0, 1)), made_baseline(seeds=(4,))
     found = compare(old, new, Criteria(level=0.12))
@@ -265,8 +319,8 @@ def test_compare_uses_the_bounds_of_its_cells() -> None:
         difference = np.array(after.seeds[0].ap) - np.mean([r.ap for r in before.seeds], 0)
         spread = math.sqrt(1.5) * noise.std(before.place, (before.mAP + after.mAP) / 2)
         own = paired_bounds(
-            100 * difference[:, None], np.array([spread]), degrees=24, level=0.01,
-            draws=20_000, seed=9,
+            100 * difference[:, None], np.arange(140) % 40, np.array([spread]),
+            degrees=DECLARED_DEGREES + 2, level=0.01, draws=20_000, seed=9,
         )  # fmt: skip
         assert cell.upper == pytest.approx(float(own.upper[0]), abs=0.4)
         assert cell.difference == pytest.approx(100 * difference.mean(), abs=0.01)
@@ -305,6 +359,17 @@ def test_other_budgets_and_steps_are_missing_cells() -> None:
         if cell["attack"] == "fna":
             cell["steps"] = 8
     assert len(obstacles(made_baseline(), Baseline.model_validate(content))) == 2
+
+
+def test_other_identities_and_a_single_one_are_refused() -> None:
+    assert obstacles(made_baseline(), made_baseline(identities=39)) == [
+        "sidewalk-a has other identities"
+    ]
+    alone = made_baseline(identities=1)
+    (line,) = obstacles(alone, alone)
+    assert line.startswith("sidewalk-a has queries of one identity")
+    few = made_baseline(identities=29)
+    assert "queries of 29 identities: the bounds are rough" in " ".join(compare(few, few).remarks)
 
 
 def test_another_training_is_compared_and_remarked() -> None:
@@ -360,6 +425,10 @@ HOSTILE: dict[str, Any] = {
     "absolute grid": lambda c: c.update(grid_file="/tmp/grid.toml"),
     "no digest of a dataset": lambda c: c.update(datasets={"other": sha256("x")}),
     "query key twice": lambda c: c["queries"].update({"sidewalk-a": ["a"] * 140}),
+    "identity missing": lambda c: c["pids"]["sidewalk-a"].pop(),
+    "identity as text": lambda c: c["pids"]["sidewalk-a"].__setitem__(0, "1"),
+    "identities of no dataset": lambda c: c.update(pids={}),
+    "junk as an identity": lambda c: c["pids"]["sidewalk-a"].__setitem__(0, -1),
     "queries without cells' dataset": lambda c: c.update(queries={"other": ["a"]}),
     "absurd seed_std": lambda c: c.update(seed_std={"fna": 1e9}),
     "negative seed_std": lambda c: c.update(seed_std={"fna": -1.0}),

@@ -19,7 +19,29 @@ from tests.micro import make_micro_dataset, write_micro_grid
 
 QUIET = Console(quiet=True)
 TRUSTING = Criteria(trust_seeds=True)
-"""The runs are of one machine, and a model of 54 steps scatters by more than it learns."""
+"""The runs are of one machine, and a model of 54 steps scatters by more than it learns.
+
+What the defaults say of a training that learns is the slow test's.
+"""
+
+SIDEWALK = """
+name = "sidewalk"
+datasets = ["sidewalk-a"]
+sidewalk_size = "tiny"
+backbones = ["small"]
+pretrained = false
+image_size = [64, 32]
+defenses = ["origin"]
+attacks = ["fna"]
+budgets = ["8/255"]
+steps = 2
+[training]
+optimizer = "adamw"
+lr = 2e-3
+schedule = "one_cycle"
+clip_norm = 5.0
+augmentation = { pad = 3, jitter = 0.1, erasing = 0.0 }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +107,26 @@ def test_another_seed_is_green(runs, baseline: Path) -> None:
     assert all(cell.retrained and cell.verdict != "same" for cell in found.cells)
 
 
-def test_a_third_of_the_epochs_is_red(runs, baseline: Path, tmp_path: Path, capsys) -> None:
+@pytest.mark.slow
+def test_by_the_defaults_another_seed_is_green_and_a_third_of_the_epochs_red(place: Path) -> None:
+    """On Sidewalk, where a training of half a minute learns more than it scatters."""
+    options, made = Options(workers=1, data_root=place, store=place / "stages"), {}
+    for name, epochs, seed in (("before", 18, 0), ("reseeded", 18, 1), ("third", 6, 0)):
+        grid = place / f"sidewalk-{name}.toml"
+        top, _, training = SIDEWALK.partition("[training]")
+        grid.write_text(f"{top}seeds = [{seed}]\n[training]\nepochs = {epochs}{training}")
+        assert not run_grid(grid, grid.with_suffix(""), options, QUIET).failures
+        made[name] = make_baseline(grid.with_suffix(""))
+    other, third = (compare(made["before"], made[name]) for name in ("reseeded", "third"))
+    assert other.ok
+    assert other.cells[0].retrained
+    assert {cell.place.condition.attack for cell in third.red} >= {"none"}
+    assert "settings differ in: training" in " ".join(third.remarks)
+
+
+def test_a_third_of_the_epochs_is_red_where_seeds_are_trusted(
+    runs, baseline: Path, tmp_path: Path, capsys
+) -> None:
     options = RegressOptions(
         baseline=baseline,
         run=runs["third"],
@@ -136,7 +177,7 @@ def test_a_run_that_lacks_what_is_needed_is_refused(runs, baseline: Path, place:
     forged = lines[1].split(",")
     forged[9] = "99.0"
     (copy / "results.csv").write_text("\n".join([lines[0], ",".join(forged), *lines[2:], ""]))
-    with pytest.raises(BenchboxError, match="disagree on the mAP"):
+    with pytest.raises(BenchboxError, match=r"results\.csv has mAP 99\.0000, its queries give"):
         regress(RegressOptions(baseline=baseline, run=copy), QUIET)
     kept = [line for line in lines if ",bs_ms," not in line]
     (copy / "results.csv").write_text("\n".join([*kept, ""]))
@@ -160,8 +201,12 @@ def test_questions_that_make_no_sense_are_refused(runs, baseline: Path, tmp_path
 
 
 def test_the_plugin_fails_a_test_with_a_line_per_cell(runs, baseline: Path, tmp_path: Path) -> None:
+    worse = tmp_path / "worse.json"
+    assert regress(RegressOptions(baseline=worse, run=runs["third"], update=True), QUIET) == 0
     (tmp_path / "test_robust.py").write_text(
         f"""
+before = {str(runs["before"])!r}
+
 def test_good(robustness):
     comparison = robustness.require_no_regression({str(baseline)!r}, run={str(runs["before"])!r})
     assert comparison.ok
@@ -169,6 +214,12 @@ def test_good(robustness):
 def test_bad(robustness):
     third = {str(runs["third"])!r}
     robustness.require_no_regression({str(baseline)!r}, run=third, trust_seeds=True)
+
+def test_too_good(robustness):
+    robustness.require_no_regression({str(worse)!r}, run=before, trust_seeds=True, two_sided=True)
+
+def test_good_enough(robustness):
+    robustness.require_no_regression({str(worse)!r}, run=before, trust_seeds=True)
 
 def test_unusable(robustness):
     robustness.require_no_regression({str(baseline)!r}, run="nowhere")
@@ -181,8 +232,9 @@ def test_unusable(robustness):
         cwd=tmp_path,
         check=False,
     )
-    assert "1 passed" in done.stdout, done.stdout + done.stderr
-    assert "2 failed" in done.stdout
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    assert "3 failed" in done.stdout
+    assert "Robustness rose beyond noise in" in done.stdout
     assert "Robustness regressed in" in done.stdout
     assert "no such folder" in done.stdout
 

@@ -9,12 +9,15 @@ import torch
 from rich.console import Console
 
 from benchbox.data.images import to_unit
+from benchbox.errors import BenchboxError
 from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity import CHECKS, Subject, run_checks
 from benchbox.leaderboard.sanity.backward import average_pooled, straight_through
-from benchbox.leaderboard.sanity.examining import examine, subject_of
+from benchbox.leaderboard.sanity.checks import Examination
+from benchbox.leaderboard.sanity.examining import Examiner
 from benchbox.reports.artefacts import Artefacts
-from benchbox.reports.measurements import measurements
+from benchbox.reports.measurements import Group
 from benchbox.reports.run_folder import read_run
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import Options, run_grid
@@ -44,20 +47,37 @@ def store(tmp_path_factory) -> Artefacts:
 
 
 @pytest.fixture(scope="module")
-def results(store: Artefacts) -> dict[str, dict[str, CheckResult]]:
-    registry = load_registry((PLUGIN,))
-    (group,) = measurements(store.run.results, store.run.record.names).groups
-    return {
-        name: {r.name: r for r in examine(store, registry, group, name, device=CPU)}
-        for name in (*HONEST, *BROKEN)
-    }
+def examiner(store: Artefacts) -> Examiner:
+    protocol = Protocol.model_validate(
+        {
+            "schema": 1,
+            "board": "micro",
+            "version": 1,
+            "title": "Micro",
+            "image_size": [32, 16],
+            "attacks": ["fna", "sma"],
+            "budgets": ["8/255", "10/255"],
+            "steps": 16,
+            "step_size": "1/255",
+            "ap": "trapezoid",
+            "seeds": [0],
+            "rerun_tolerance": 0.5,
+            "datasets": [{"name": "market1501"}],
+        }
+    )
+    row = store.run.results.iloc[0]
+    group = Group(row["backbone"], row["train_dataset"], row["test_dataset"])
+    return Examiner(store, load_registry((PLUGIN,)), protocol, group, CPU)
 
 
 @pytest.fixture(scope="module")
-def subject(store: Artefacts) -> Subject:
-    cells = measurements(store.run.results, store.run.record.names)
-    registry = load_registry((PLUGIN,))
-    return subject_of(store, registry, cells, cells.groups[0], "origin", device=CPU)
+def results(examiner: Examiner) -> dict[str, dict[str, CheckResult]]:
+    return {name: {r.name: r for r in examiner.examine(name)} for name in (*HONEST, *BROKEN)}
+
+
+@pytest.fixture(scope="module")
+def subject(examiner: Examiner) -> Subject:
+    return examiner.subject("origin")
 
 
 @pytest.mark.parametrize("name", HONEST)
@@ -71,6 +91,35 @@ def test_an_honest_defense_fails_no_check(results, name: str) -> None:
 @pytest.mark.parametrize(("name", "check"), BROKEN.items())
 def test_a_broken_defense_fails_the_check_made_for_it(results, name: str, check: str) -> None:
     assert results[name][check].outcome == "fail", results[name][check].says
+
+
+def test_another_guard_of_the_same_name_is_not_examined(examiner: Examiner) -> None:
+    known = examiner.registry.defenses
+    milder = replace(known["quantised"].guard, levels=255)
+    other = replace(known["quantised"], guard=milder)
+    registry = replace(examiner.registry, defenses={**known, "quantised": other})
+    with pytest.raises(BenchboxError, match=r"levels.*255.*plugin it was made with"):
+        replace(examiner, registry=registry).examine("quantised")
+
+
+def test_numbers_that_weights_do_not_give_are_refused(examiner: Examiner, monkeypatch) -> None:
+    stored = Examiner._stored
+    monkeypatch.setattr(Examiner, "_stored", lambda *given: np.minimum(stored(*given) + 20, 100))
+    with pytest.raises(BenchboxError, match=r"adv_train leaves .* mAP here, the run says"):
+        examiner.examine("adv_train")
+
+
+def test_weights_that_do_not_give_the_stored_embeddings_are_refused(
+    examiner: Examiner, monkeypatch
+) -> None:
+    stored = Artefacts.features
+
+    def turned(self: Artefacts, cell: str) -> dict[str, torch.Tensor]:
+        return {name: rows.roll(1, dims=1) for name, rows in stored(self, cell).items()}
+
+    monkeypatch.setattr(Artefacts, "features", turned)
+    with pytest.raises(BenchboxError, match="stored embeddings of origin are not those"):
+        examiner.examine("origin")
 
 
 def test_what_is_said_is_what_was_measured(results, subject: Subject) -> None:
@@ -90,16 +139,17 @@ def test_a_model_that_forgets_its_input_is_no_robust_model(subject: Subject) -> 
         subject,
         model=lambda images: images.flatten(1)[:, :1] * 0 + torch.ones(subject.gallery.shape[1]),
     )
-    found = {r.name: r.outcome for r in run_checks(constant, {})}
+    found = {r.name: r.outcome for r in run_checks(Examination(constant, {}))}
     assert found["gradients"] == "fail"
-    assert found["transfer"] == "not applicable"
+    assert found["transfer"] == "not run"
+    assert found["random_noise"] == "pass"  # nothing is left of it at all
 
 
 def test_nan_gradients_are_counted(subject: Subject) -> None:
     def model(images: torch.Tensor) -> torch.Tensor:
         return subject.model(images) + (images - images).sqrt().sum() * 0
 
-    found = {r.name: r for r in run_checks(replace(subject, model=model), {})}
+    found = {r.name: r for r in run_checks(Examination(replace(subject, model=model), {}))}
     assert found["gradients"].outcome == "fail"
     assert found["gradients"].numbers["not_finite"] == len(subject.queries)
 

@@ -132,7 +132,7 @@ def test_every_command_of_the_tutorial_runs(place: Path) -> None:
     assert entry["defense"]["code"] == "https://example.org/code"
     assert {check["name"] for check in entry["checks"]} == set(CHECKS)
     assert "1 entry, 0 problems" in output("verify leaderboards/")
-    assert "7 numbers recomputed, tolerance 1 mAP: all agree" in output("--rerun")
+    assert "116 numbers recomputed, tolerance 1 mAP: all agree" in output("--rerun")
     assert "Steady" in "".join(page.read_text() for page in (place / "site").rglob("*.html"))
 
 
@@ -158,11 +158,19 @@ def test_the_tutorial_names_every_check_and_entry() -> None:
 def test_every_command_of_the_ci_page_runs(place: Path) -> None:
     (place / "grids").mkdir()
     (place / "grids" / "ci.toml").write_text(on_micro(shown(CI, "toml", "grids/ci.toml")))
+    times = {"test_reference_loop": 2.0, "test_attack": 3.0}
+    benchmarks = [
+        {"name": name, "fullname": name, "stats": {"min": seconds}}
+        for name, seconds in times.items()
+    ]
+    for file in ("before.json", "after.json"):
+        (place / file).write_text(json.dumps({"benchmarks": benchmarks}))
     told = [call(command, place) for command in commands(CI)]
-    assert len(told) == 5
+    assert len(told) == 6
     assert "what the update changes" in told[1]
     assert "No regression: all 4 cells are as they were." in told[2]
     assert "No regression: all 4 cells are as they were." in told[3]
+    assert "No benchmark of 1 became slower." in told[5]
     assert (place / "robustness.xml").read_text().count("<testcase ") == 4
     assert "🟢" in (place / "robustness.md").read_text()
 

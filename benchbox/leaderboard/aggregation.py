@@ -16,10 +16,13 @@ from benchbox.leaderboard.entry_numbers import (
     WorstCase,
     WorstSeed,
 )
+from benchbox.leaderboard.interval_over_seeds import interval_over_seeds
+from benchbox.leaderboard.protocol import Protocol
 from benchbox.reports.conditions import Condition
 from benchbox.reports.fairness import spread
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def mean_of(values: Sequence[float]) -> Mean:
@@ -32,22 +35,54 @@ def deviation(values: Sequence[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def interval_of(ap: Floats) -> Interval:
-    """Return mAP over seeds with its 95% bootstrap interval over queries, in percent.
+def interval_of(ap: Floats, pids: Ints) -> Interval:
+    """Return mAP over seeds with its 95% intervals over identities and over seeds, in percent.
 
-    A query's AP is averaged over the seeds before queries are resampled: the interval says how
-    far other queries would move the number, the deviation how far other seeds would.
+    A query's AP is averaged over the seeds before identities are resampled: that interval says
+    how far other people would move the number, the one over seeds how far other trainings would.
 
     Args:
         ap: (S, Q) average precision in 0–1.
+        pids: (Q,) identities of the queries.
     """
     by_seed = [100 * float(row.mean()) for row in ap]
-    low, high = interval(100 * ap.mean(0))
+    low, high = interval(100 * ap.mean(0), pids)
     mean = mean_of(by_seed)
-    return Interval(mean=mean.mean, std=mean.std, low=max(0.0, low), high=min(100.0, high))
+    seeds_low, seeds_high = interval_over_seeds(by_seed) or (None, None)
+    return Interval(
+        mean=mean.mean,
+        std=mean.std,
+        low=max(0.0, low),
+        high=min(100.0, high),
+        seeds_low=seeds_low,
+        seeds_high=seeds_high,
+    )
 
 
-def worst_case(by_attack: Sequence[Floats], seeds: Sequence[int], *, eps_255: float) -> WorstCase:
+def worst_cases(
+    protocol: Protocol, ap: Mapping[Condition, Floats], pids: Ints
+) -> tuple[WorstCase, ...]:
+    """Return the worst case at each budget of a protocol.
+
+    Args:
+        protocol: whose attacks, budgets and seeds.
+        ap: condition → (S, Q) AP in 0–1.
+        pids: (Q,) identities of the queries.
+    """
+    return tuple(
+        worst_case(
+            [of for c, of in ap.items() if not c.is_clean and c.eps_255 == eps],
+            pids,
+            protocol.seeds,
+            eps_255=eps,
+        )
+        for eps in protocol.budgets_255
+    )
+
+
+def worst_case(
+    by_attack: Sequence[Floats], pids: Ints, seeds: Sequence[int], *, eps_255: float
+) -> WorstCase:
     """Return the mAP of each query's worst attack at one budget.
 
     An attacker who may try every attack on every query leaves ``mean_q min_a AP(q, a)``, which
@@ -55,6 +90,7 @@ def worst_case(by_attack: Sequence[Floats], seeds: Sequence[int], *, eps_255: fl
 
     Args:
         by_attack: one (S, Q) array of AP in 0–1 per attack.
+        pids: (Q,) identities of the queries.
         seeds: (S,) which they are.
         eps_255: the budget.
     """
@@ -65,21 +101,28 @@ def worst_case(by_attack: Sequence[Floats], seeds: Sequence[int], *, eps_255: fl
             WorstSeed(seed=seed, mAP=100 * float(row.mean()))
             for seed, row in zip(seeds, lowest, strict=True)
         ),
-        mAP=interval_of(lowest),
+        mAP=interval_of(lowest, pids),
     )
 
 
 def identities_of(
-    pids: NDArray[np.int64], ap: Mapping[Condition, Floats], *, kept: Sequence[Condition]
+    pids: Ints,
+    matches: Ints,
+    ap: Mapping[Condition, Floats],
+    *,
+    kept: Sequence[Condition],
 ) -> Identities:
     """Return AP by identity: averaged over seeds and an identity's queries.
 
     Args:
         pids: (Q,) of the queries.
+        matches: (Q,) how many valid matches each has.
         ap: condition → (S, Q) AP in 0–1.
         kept: the conditions whose single values are kept.
     """
     names, place, counts = np.unique(pids, return_inverse=True, return_counts=True)
+    most = np.zeros(len(names), dtype=np.int64)
+    np.maximum.at(most, place, matches)
     spreads = []
     for condition, by_seed in ap.items():
         sums = np.bincount(place, weights=by_seed.mean(0), minlength=len(names))
@@ -87,7 +130,10 @@ def identities_of(
         values = [min(1.0, float(value)) for value in sums / counts]
         spreads.append(spread_of(condition, values, keep=condition in kept))
     return Identities(
-        pids=tuple(names.tolist()), queries=tuple(counts.tolist()), spreads=tuple(spreads)
+        pids=tuple(names.tolist()),
+        queries=tuple(counts.tolist()),
+        matches=tuple(most.tolist()),
+        spreads=tuple(spreads),
     )
 
 

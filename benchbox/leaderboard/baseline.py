@@ -4,18 +4,18 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
 
 from benchbox.errors import BenchboxError
 from benchbox.files import write_text
 from benchbox.leaderboard.baseline_record import Baseline
+from benchbox.leaderboard.per_query import PerQuery, disagreements, read_per_query
 from benchbox.leaderboard.strict_json import Limits, as_json, as_record, read_record
+from benchbox.leaderboard.submission import read_untrusted_run
 from benchbox.reports.artefacts import Artefacts
-from benchbox.reports.run_folder import RunFolder, condition_of, read_run
+from benchbox.reports.run_folder import RunFolder, condition_of
 
 BASELINE = Limits(size=50_000_000, values=4_000_000)
 _WEIGHTS = "weights.safetensors"
@@ -23,15 +23,8 @@ _KEY = ["train_dataset", "test_dataset", "backbone", "defense", "attack"]
 _KEY += ["eps_255", "steps", "step_size_255"]
 
 
-class _Query(BaseModel):
-    """A row of per_query.json."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    query: str
-    pid: int
-    ap: Annotated[float, Field(ge=0, le=1)] | None
-    first_hit: int
+_Queries = tuple[tuple[str, ...], tuple[int, ...]]
+"""Keys of queries, and whom each shows."""
 
 
 def make_baseline(
@@ -48,9 +41,9 @@ def make_baseline(
         BenchboxError: the folder is malformed or unfinished, its store is not here, or a stored
             result disagrees with results.csv.
     """
-    folder = read_run(run)
+    folder = read_untrusted_run(run)
     _require_finished(folder)
-    queries: dict[str, tuple[str, ...]] = {}
+    queries: dict[str, _Queries] = {}
     cells = [_cell(folder, rows, queries) for rows in _places(folder.results)]
     record = folder.record
     names = {name for cell in cells for name in (cell["train"], cell["test"])}
@@ -68,7 +61,8 @@ def make_baseline(
         "dirty": record.git.dirty if record.git else None,
         "datasets": {name: digest for name, digest in digests.items() if name in names},
         "seed_std": seed_std or {},
-        "queries": queries,
+        "queries": {name: keys for name, (keys, _) in queries.items()},
+        "pids": {name: pids for name, (_, pids) in queries.items()},
         "cells": cells,
     }
     return as_record(content, Baseline, where=str(run))
@@ -84,7 +78,7 @@ def read_baseline(path: Path) -> Baseline:
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Write a baseline atomically, a line per query key and per seed of a cell."""
+    """Write a baseline atomically, a line per query key, list of pids and seed of a cell."""
     write_text(path, _layout(as_json(baseline), 4) + "\n")
 
 
@@ -112,21 +106,20 @@ def _places(results: pd.DataFrame) -> Iterable[pd.DataFrame]:
         yield rows.sort_values("seed")
 
 
-def _cell(
-    folder: RunFolder, rows: pd.DataFrame, queries: dict[str, tuple[str, ...]]
-) -> dict[str, Any]:
-    """Return a cell's record as JSON and enter its test dataset's query keys in ``queries``."""
+def _cell(folder: RunFolder, rows: pd.DataFrame, queries: dict[str, _Queries]) -> dict[str, Any]:
+    """Return a cell's record as JSON and enter its test dataset's queries in ``queries``."""
     first = rows.iloc[0].to_dict()
     condition = condition_of(first)
     test = label(str(first["test_dataset"]))
     seeds = []
     for row in rows.to_dict("records"):
-        keys, ap = _per_query(folder, row)
-        if queries.setdefault(test, keys) != keys:
+        found = _per_query(folder, row)
+        asked = found.queries, tuple(found.pids.tolist())
+        if queries.setdefault(test, asked) != asked:
             raise BenchboxError(f"{folder.path}: cells on {test} have different queries.")
         result = {"seed": int(row["seed"]), "weights": _weights(folder, str(row["cell"]))}
         result |= {key: float(row[key]) for key in ("mAP", "rank1")}
-        seeds.append({**result, "ap": [round(value, 4) for value in ap]})
+        seeds.append({**result, "ap": [round(value, 4) for value in found.ap.tolist()]})
     return {
         "train": label(str(first["train_dataset"])),
         "test": test,
@@ -140,22 +133,17 @@ def _cell(
     }
 
 
-def _per_query(folder: RunFolder, row: dict[Any, Any]) -> tuple[tuple[str, ...], list[float]]:
-    """Return the keys and APs of the queries with a valid match.
+def _per_query(folder: RunFolder, row: dict[Any, Any]) -> PerQuery:
+    """Return the queries of a cell with a valid match.
 
     Raises:
-        BenchboxError: the store lacks them, or their mean is not the mAP of results.csv.
+        BenchboxError: the store lacks them, or they say otherwise than results.csv.
     """
     cell = str(row["cell"])
-    file = Artefacts(folder).folder(cell, "rank") / "per_query.json"
-    found = [q for q in read_record(file, list[_Query], limits=BASELINE) if q.ap is not None]
-    ap = [q.ap for q in found if q.ap is not None]
-    if not ap or abs(100 * float(np.mean(ap)) - float(row["mAP"])) > 1e-6:
-        raise BenchboxError(
-            f"{folder.path}: results.csv and the store disagree on the mAP of cell {cell}. "
-            "Run the grid again."
-        )
-    return tuple(q.query for q in found), ap
+    found = read_per_query(Artefacts(folder).folder(cell, "rank") / "per_query.json")
+    if says := disagreements(row, found):
+        raise BenchboxError(f"{folder.path}: cell {cell}: {'; '.join(says)}. Run the grid again.")
+    return found
 
 
 def _weights(folder: RunFolder, cell: str) -> str:
@@ -194,7 +182,8 @@ def _layout(value: Any, levels: int, indent: str = "") -> str:
             f"{inner}{json.dumps(k)}: {_layout(v, levels - 1, inner)}" for k, v in value.items()
         ]
         return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
-    if levels and isinstance(value, list) and value:
+    # Numbers stay on one line: seeds, pids and the like.
+    if levels and isinstance(value, list) and value and not isinstance(value[0], int | float):
         lines = [f"{inner}{_layout(v, levels - 1, inner)}" for v in value]
         return "[\n" + ",\n".join(lines) + f"\n{indent}]"
     return json.dumps(value, allow_nan=False)

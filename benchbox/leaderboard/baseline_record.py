@@ -35,6 +35,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Float = Annotated[float, BeforeValidator(_number)]
 Percent = Annotated[_Float, Field(ge=0, le=100)]
 Ap = Annotated[_Float, Field(ge=0, le=1)]
+Pid = Annotated[StrictInt, Field(ge=1, le=2**53)]
 Points = Annotated[_Float, Field(gt=0, le=50)]
 GridFile = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-]+\.toml$", max_length=200)
@@ -148,6 +149,7 @@ class Baseline(_Record):
         seed_std: attack → declared standard deviation of mAP over retrainings, in points at an
             mAP of 50%; for an attack that is not named see `benchbox.leaderboard.seed_noise`.
         queries: test dataset → keys of its queries with a valid match, in the order of ``ap``.
+        pids: test dataset → whom each of these queries shows.
         cells: in the order of the run.
     """
 
@@ -162,6 +164,7 @@ class Baseline(_Record):
     datasets: dict[Name, Sha256] = Field(min_length=1, max_length=100)
     seed_std: dict[Name, Points] = Field(default={}, max_length=100)
     queries: dict[Name, tuple[QueryKey, ...]] = Field(min_length=1, max_length=100)
+    pids: dict[Name, tuple[Pid, ...]] = Field(min_length=1, max_length=100)
     cells: tuple[BaselineCell, ...] = Field(min_length=1, max_length=MAX_CELLS)
 
     @model_validator(mode="after")
@@ -169,6 +172,9 @@ class Baseline(_Record):
         for name, keys in self.queries.items():
             if len(set(keys)) != len(keys) or not keys:
                 raise ValueError(f"queries of {name}: expected keys, each once")
+        lengths = [{name: len(v) for name, v in of.items()} for of in (self.queries, self.pids)]
+        if lengths[0] != lengths[1]:
+            raise ValueError("pids: expected one of every query, of the same datasets")
         places: set[Place] = set()
         for cell in self.cells:
             if cell.place in places:

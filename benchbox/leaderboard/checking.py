@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 
 from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity.checks import Progress
-from benchbox.leaderboard.sanity.examining import examine
+from benchbox.leaderboard.sanity.examining import Examiner
 from benchbox.leaderboard.submission import read_untrusted_run
 from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.measurements import Group
@@ -17,6 +18,7 @@ from benchbox.runs.runner import resolve_device
 
 def check_groups(
     run: Path,
+    protocol: Protocol,
     groups: Sequence[Group],
     defense: str,
     *,
@@ -41,5 +43,6 @@ def check_groups(
             what = f"{defense}, {group.train} → {group.test}: check {name}"
             progress((place + share) / len(groups), what)
 
-        found[group] = examine(store, registry, group, defense, device=where, progress=told)
+        examiner = Examiner(store, registry, protocol, group, where)
+        found[group] = examiner.examine(defense, progress=told)
     return found

@@ -12,9 +12,10 @@ from pydantic import TypeAdapter
 
 from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.aggregation import identities_of, interval_of, mean_of, worst_case
+from benchbox.leaderboard.aggregation import identities_of, interval_of, mean_of, worst_cases
 from benchbox.leaderboard.artefact_checks import Stages, setting_deviations
 from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.counting_matches import matches_by_query
 from benchbox.leaderboard.entry import SCHEMA, About, status_of
 from benchbox.leaderboard.on_protocol import cells_of
 from benchbox.leaderboard.per_query import PerQuery, disagreements, read_per_query
@@ -39,6 +40,7 @@ class Collected:
         group: backbone and datasets.
         rows: (condition, seed) → row of results.csv.
         found: (condition, seed) → what its queries say.
+        matches: query → how many valid matches the dataset has for it, in its order.
         weights: seed → SHA-256.
         training_seconds: one per seed.
         problems: what is wrong; the rest is not to be used then.
@@ -48,6 +50,7 @@ class Collected:
     group: Group
     rows: dict[tuple[Condition, int], dict[str, Any]] = field(default_factory=dict)
     found: dict[tuple[Condition, int], PerQuery] = field(default_factory=dict)
+    matches: dict[str, int] = field(default_factory=dict)
     weights: dict[int, str] = field(default_factory=dict)
     training_seconds: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -119,7 +122,7 @@ class Collected:
                 {"seed": seed, "cell": row["cell"], **self.found[condition, seed].percent()}
                 for seed, row in zip(seeds, rows, strict=True)
             ],
-            "mAP": as_json(interval_of(self.ap(condition, seeds))),
+            "mAP": as_json(interval_of(self.ap(condition, seeds), self._pids)),
             **{
                 key: as_json(mean_of([self.found[condition, s].percent()[key] for s in seeds]))
                 for key in _PERCENT[1:]
@@ -127,21 +130,19 @@ class Collected:
         }
 
     def _worst_cases(self, protocol: Protocol) -> list[dict[str, Any]]:
-        seeds = protocol.seeds
-        attacked = [c for c in protocol.conditions if not c.is_clean]
-        return [
-            as_json(
-                worst_case(
-                    [self.ap(c, seeds) for c in attacked if c.eps_255 == eps], seeds, eps_255=eps
-                )
-            )
-            for eps in protocol.budgets_255
-        ]
+        return [as_json(worst) for worst in worst_cases(protocol, self._all(protocol), self._pids)]
 
     def _identities(self, protocol: Protocol) -> dict[str, Any]:
-        pids = next(iter(self.found.values())).pids
-        ap = {c: self.ap(c, protocol.seeds) for c in protocol.conditions}
-        return as_json(identities_of(pids, ap, kept=protocol.conditions[:2]))
+        matches = np.array(list(self.matches.values()))
+        kept = protocol.conditions[:2]
+        return as_json(identities_of(self._pids, matches, self._all(protocol), kept=kept))
+
+    def _all(self, protocol: Protocol) -> dict[Condition, NDArray[np.float64]]:
+        return {c: self.ap(c, protocol.seeds) for c in protocol.conditions}
+
+    @property
+    def _pids(self) -> NDArray[np.int64]:
+        return next(iter(self.found.values())).pids
 
 
 def collect(run: RunFolder, protocol: Protocol, group: Group, defense: str) -> Collected:
@@ -150,6 +151,9 @@ def collect(run: RunFolder, protocol: Protocol, group: Group, defense: str) -> C
     described = run.record.defenses.get(defense)
     if not isinstance(described, dict) or not isinstance(described.get("recipe"), dict):
         collected.problems.append(f"run.json does not describe the recipe of {defense}")
+        return collected
+    if "guard" not in described:
+        collected.problems.append(f"run.json does not describe the guard of {defense}")
         return collected
     stages = Stages(Artefacts(run))
     rows = cells_of(run, defense)
@@ -165,6 +169,7 @@ def collect(run: RunFolder, protocol: Protocol, group: Group, defense: str) -> C
                     collected.problems.append(problem)
     if not collected.problems:
         collected.problems.extend(_differences(collected))
+        _add_matches(collected, stages.artefacts)
     return collected
 
 
@@ -192,6 +197,19 @@ def _add_cell(
         collected.training_seconds.append(stages.manifest(cell, "train").seconds)
     collected.rows[condition, seed] = row
     collected.found[condition, seed] = found
+
+
+def _add_matches(collected: Collected, artefacts: Artefacts) -> None:
+    """Count the matches of the queries in the dataset, whose queries they have to be."""
+    try:
+        collected.matches.update(matches_by_query(artefacts.dataset(collected.group.test)))
+    except BenchboxError as error:
+        collected.problems.append(str(error).rstrip("."))
+        return
+    if tuple(collected.matches) != next(iter(collected.found.values())).queries:
+        collected.problems.append(
+            f"its queries with a valid match are not those of {collected.group.test}"
+        )
 
 
 def _differences(collected: Collected) -> list[str]:

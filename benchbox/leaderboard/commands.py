@@ -6,9 +6,12 @@ from typing import Annotated, Literal
 import typer
 
 from benchbox.console import make_console, progress_bar
+from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError, CheckFailed
 
 BOARDS = Path("leaderboards")
+
+_SEED_DIGITS = 16
 
 Plugins = Annotated[
     list[Path] | None,
@@ -45,9 +48,11 @@ def submit(
 ) -> None:
     """Check a defense of a finished run, and write its entries for a board."""
     from benchbox.leaderboard.checking import check_groups
+    from benchbox.leaderboard.protocol import read_protocol
     from benchbox.leaderboard.submission import SubmitOptions, groups_to_check
     from benchbox.leaderboard.submission import submit as write
 
+    require_board_name(board)
     console = make_console()
     options = SubmitOptions(
         run=run,
@@ -66,11 +71,18 @@ def submit(
     if not allow_unchecked:
         with progress_bar(console, "sanity checks") as progress:
             checks = check_groups(
-                run, groups, defense, plugins=tuple(plugin or ()), device=device, progress=progress
+                run,
+                read_protocol(options.board),
+                groups,
+                defense,
+                plugins=tuple(plugin or ()),
+                device=device,
+                progress=progress,
             )
     submission = write(options, checks=checks)
     for path, entry in zip(submission.paths, submission.entries, strict=True):
-        console.print(f"{entry.status}: {path}", highlight=False, markup=False, soft_wrap=True)
+        line = printable(f"{entry.status}: {path}")
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
         for check in entry.checks:
             if check.outcome == "fail":
                 line = f"  {check.name}: {check.says}"
@@ -127,6 +139,18 @@ def verify(
     console.print(f"{said}: all agree", highlight=False)
 
 
+def require_board_name(name: str) -> None:
+    """Check that a board is named, and not a path that leaves the folder of boards.
+
+    Raises:
+        BenchboxError: it is no name.
+    """
+    from benchbox.leaderboard.plain_text import Name
+    from benchbox.leaderboard.strict_json import as_record
+
+    as_record(name, Name, where="--board")
+
+
 def _counted(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
@@ -136,10 +160,11 @@ def _by_seed(given: list[str]) -> dict[int, Path]:
     found: dict[int, Path] = {}
     for text in given:
         seed, equals, file = text.partition("=")
-        if not equals or not seed.isdecimal() or not file or int(seed) in found:
+        plain = seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS
+        if not equals or not plain or not file or int(seed) in found:
             raise BenchboxError(
-                f"--weights {text}: expected SEED=FILE, such as 0=weights.safetensors, each seed "
-                "once."
+                f"--weights {printable(text[:200])}: expected SEED=FILE, such as "
+                "0=weights.safetensors, each seed once."
             )
         found[int(seed)] = Path(file)
     return found
@@ -154,9 +179,8 @@ def build(
     from benchbox.leaderboard.site import build_site
 
     written = build_site(boards, out)
-    make_console().print(
-        f"{len(written)} files: {out / 'index.html'}", highlight=False, soft_wrap=True
-    )
+    line = printable(f"{len(written)} files: {out / 'index.html'}")
+    make_console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def regress(
@@ -175,8 +199,11 @@ def regress(
         float, typer.Option(min=0, help="Points of mAP below which no drop counts.")
     ] = 1.0,
     level: Annotated[
-        float, typer.Option(min=1e-6, max=0.49, help="Chance of a false alarm, whole table.")
+        float, typer.Option(min=1e-5, max=0.49, help="Chance of a false alarm, whole table.")
     ] = 0.01,
+    two_sided: Annotated[
+        bool, typer.Option("--two-sided", help="A gain beyond noise is red too.")
+    ] = False,
     trust_seeds: Annotated[
         bool,
         typer.Option("--trust-seeds", help="The same seed gives the same weights here."),
@@ -204,7 +231,12 @@ def regress(
                 data_root=data_root,
                 store=store,
             ),
-            criteria=Criteria(minimum_effect=minimum_effect, level=level, trust_seeds=trust_seeds),
+            criteria=Criteria(
+                minimum_effect=minimum_effect,
+                level=level,
+                two_sided=two_sided,
+                trust_seeds=trust_seeds,
+            ),
             junit=junit,
             markdown=markdown,
             update=update,
@@ -242,7 +274,8 @@ def new_defense(
     from benchbox.leaderboard.new_defense import write_template
 
     for path in write_template(name, out, kind=kind):
-        make_console().print(f"written: {path}", highlight=False, soft_wrap=True)
+        line = printable(f"written: {path}")
+        make_console().print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def register(app: typer.Typer) -> None:

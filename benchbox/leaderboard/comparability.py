@@ -15,7 +15,8 @@ _NOT_TRAINING = frozenset(
 )
 """Settings that stand in the cells and digests themselves, or determine no number."""
 
-_FEW_QUERIES = 100
+_LEAST_IDENTITIES = 2
+_FEW_IDENTITIES = 30
 
 
 def obstacles(baseline: Baseline, run: Baseline) -> list[str]:
@@ -33,6 +34,10 @@ def obstacles(baseline: Baseline, run: Baseline) -> list[str]:
     for name, keys in baseline.queries.items():
         if name in run.queries and run.queries[name] != keys:
             lines.append(f"{name} has other queries")
+        elif name in run.pids and run.pids[name] != baseline.pids[name]:
+            lines.append(f"{name} has other identities")
+        if len(set(baseline.pids[name])) < _LEAST_IDENTITIES:
+            lines.append(f"{name} has queries of one identity: chance cannot be told from change")
     found = run.by_place
     missing = [str(cell.place) for cell in baseline.cells if cell.place not in found]
     lines += [f"the run lacks the cell {place}" for place in missing]
@@ -45,8 +50,8 @@ def remarks(baseline: Baseline, run: Baseline, noise: SeedNoise) -> list[str]:
     if not noise.degrees_measured and not baseline.seed_std:
         lines.append(
             "The baseline has one model per cell and declares no seed_std: for the spread of "
-            f"retraining, {UNMEASURED:g} times that of other trainings stands in. With two or more "
-            "seeds it is measured, and smaller falls are seen."
+            f"retraining, {UNMEASURED:g} times that of other trainings stands in. More seeds "
+            "measure it, and smaller falls are seen."
         )
     known = baseline.by_place
     added = sum(cell.place not in known for cell in run.cells)
@@ -59,9 +64,9 @@ def remarks(baseline: Baseline, run: Baseline, noise: SeedNoise) -> list[str]:
     ]
     if changed:
         lines.append(f"The grid's settings differ in: {', '.join(changed)}.")
-    for name, keys in baseline.queries.items():
-        if len(keys) < _FEW_QUERIES:
-            lines.append(f"{name} has {len(keys)} queries: the bounds are rough.")
+    for name, pids in baseline.pids.items():
+        if (identities := len(set(pids))) < _FEW_IDENTITIES:
+            lines.append(f"{name} has queries of {identities} identities: the bounds are rough.")
     if run.dirty:
         lines.append("The run's code had uncommitted changes.")
     return lines

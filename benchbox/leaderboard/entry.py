@@ -1,9 +1,10 @@
 """An entry: what one defense measured on one pair of datasets, as a board shows it."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.entry_numbers import (
@@ -14,7 +15,14 @@ from benchbox.leaderboard.entry_numbers import (
     Seed,
     WorstCase,
 )
-from benchbox.leaderboard.plain_text import Backbone, Line, Name, Title, WebAddress
+from benchbox.leaderboard.plain_text import (
+    Backbone,
+    Line,
+    Name,
+    Title,
+    WebAddress,
+    require_visible,
+)
 from benchbox.reports.conditions import Condition
 from benchbox.reports.measurements import Group
 from benchbox.reports.record import Digest
@@ -27,6 +35,28 @@ Status = Literal["ok", "suspect", "unchecked"]
 _EARLIEST = date(2015, 1, 1)
 """Before it nobody attacked ReID: a date that old is a mistake."""
 
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+_TIME = 40
+"""Characters of a time at most."""
+
+
+def _iso_date(value: object) -> object:
+    # Here and below: pydantic itself would take a number in quotes for seconds since 1970.
+    if not isinstance(value, str):
+        return value
+    if not _DATE.fullmatch(value):
+        raise ValueError("expected a date such as 2026-01-31")
+    return date.fromisoformat(value)
+
+
+def _iso_time(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    if not _DATE.fullmatch(value[:10]) or value[10:11] != "T" or len(value) > _TIME:
+        raise ValueError("expected a time such as 2026-01-31T12:00:00Z")
+    return datetime.fromisoformat(value)
+
 
 def _sensible_date(day: date) -> date:
     # A day of slack, because it is tomorrow already somewhere.
@@ -36,13 +66,21 @@ def _sensible_date(day: date) -> date:
 
 
 def _sensible_time(time: datetime) -> datetime:
-    _sensible_date(time.astimezone(UTC).date())
+    try:
+        day = time.astimezone(UTC).date()
+    except OverflowError:
+        raise ValueError(f"expected a time from {_EARLIEST} to today") from None
+    _sensible_date(day)
     return time
 
 
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
-Day = Annotated[date, AfterValidator(_sensible_date)]
-Time = Annotated[AwareDatetime, AfterValidator(_sensible_time)]
+Day = Annotated[date, BeforeValidator(_iso_date), AfterValidator(_sensible_date)]
+Time = Annotated[AwareDatetime, BeforeValidator(_iso_time), AfterValidator(_sensible_time)]
+Settings = Annotated[dict[str, Any], AfterValidator(require_visible)]
+"""Settings as a run resolved them, which pages print as they are."""
+
+Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)]
 
 
 class About(Record):
@@ -96,9 +134,9 @@ class Provenance(Record):
         measuring_seconds: of embedding and attacks.
     """
 
-    grid: dict[str, Any]
-    defense: dict[str, Any]
-    versions: dict[Annotated[str, Field(max_length=100)], Line | None] = Field(max_length=100)
+    grid: Settings
+    defense: Settings
+    versions: dict[Package, Line | None] = Field(max_length=100)
     commit: str | None = Field(default=None, pattern=r"^[0-9a-f]{40,64}$")
     dirty: bool | None
     device: Line | None

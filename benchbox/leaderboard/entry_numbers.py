@@ -10,6 +10,8 @@ from benchbox.reports.conditions import CLEAN_ATTACK, Condition
 Percent = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
+_IMAGES, _MATCHES = 10_000_000, 100_000
+"""More than any dataset has, and little enough to count with."""
 CellId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 
 
@@ -48,15 +50,20 @@ class Mean(Record):
 
 
 class Interval(Mean):
-    """A mean with its uncertainty over queries.
+    """A mean with its uncertainty over identities and over seeds.
 
     Attributes:
-        low: of the 95% percentile bootstrap interval over queries, averaged over seeds first.
+        low: of the 95% percentile bootstrap interval over identities, each with all its queries;
+            a query is averaged over seeds first.
         high: likewise.
+        seeds_low: of Student's 95% interval of the mean over seeds; None with one seed.
+        seeds_high: likewise.
     """
 
     low: Percent
     high: Percent
+    seeds_low: Percent | None
+    seeds_high: Percent | None
 
 
 class Result(Record):
@@ -134,11 +141,17 @@ class Identities(Record):
     Attributes:
         pids: (I,) the identities with a valid match, ascending.
         queries: (I,) how many queries with a valid match each has.
+        matches: (I,) the most valid matches in the gallery that one of its queries has.
         spreads: one per result, in their order; clean and the first attack keep their AP.
     """
 
     pids: tuple[Annotated[int, Field(ge=0)], ...] = Field(min_length=1, max_length=10_000)
-    queries: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1, max_length=10_000)
+    queries: tuple[Annotated[int, Field(ge=1, le=_IMAGES)], ...] = Field(
+        min_length=1, max_length=10_000
+    )
+    matches: tuple[Annotated[int, Field(ge=1, le=_MATCHES)], ...] = Field(
+        min_length=1, max_length=10_000
+    )
     spreads: tuple[Spread, ...] = Field(min_length=1, max_length=500)
 
 
@@ -152,7 +165,7 @@ class Counts(Record):
         lone: queries that are the only one of their identity.
     """
 
-    queries: int = Field(ge=1)
-    skipped: int = Field(ge=0)
-    gallery: int = Field(ge=1)
-    lone: int = Field(ge=0)
+    queries: int = Field(ge=1, le=_IMAGES)
+    skipped: int = Field(ge=0, le=_IMAGES)
+    gallery: int = Field(ge=1, le=_IMAGES)
+    lone: int = Field(ge=0, le=_IMAGES)

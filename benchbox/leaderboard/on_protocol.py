@@ -16,6 +16,8 @@ from benchbox.reports.run_folder import RunFolder, condition_of
 from benchbox.runs.grid import Grid, parse_fraction
 from benchbox.runs.stages.base import of_255
 
+_SHOWN_FAILURES = 10
+
 
 def grid_deviations(grid: Grid, protocol: Protocol) -> list[str]:
     """Return how a grid differs from what a protocol asks for; more than it asks for is fine."""
@@ -78,7 +80,10 @@ def run_deviations(run: RunFolder, protocol: Protocol, groups: Sequence[Group]) 
     found = []
     if run.record.finished is None:
         found.append("the run has not finished")
-    found += [f"failed: {describe(failure)[:300]}" for failure in run.record.failures]
+    failures = run.record.failures
+    found += [f"failed: {describe(failure)[:300]}" for failure in failures[:_SHOWN_FAILURES]]
+    if len(failures) > _SHOWN_FAILURES:
+        found.append(f"failed: {len(failures) - _SHOWN_FAILURES} more")
     for name in dict.fromkeys(name for group in groups for name in (group.train, group.test)):
         found += _dataset_deviations(name, run.record.datasets.get(name), protocol)
     return found

@@ -17,6 +17,9 @@ from benchbox.leaderboard.strict_json import RUN, as_record, read_json
 _ROUNDING = 1e-6
 """Points of percent: a sum in another order moves less."""
 
+_MOST = 20_000
+"""Queries; the largest of the known datasets has 11,659."""
+
 
 class _Query(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -25,6 +28,9 @@ class _Query(BaseModel):
     pid: Annotated[int, Field(ge=1)]
     ap: Annotated[float, Field(ge=0, le=1)] | None
     first_hit: Annotated[int, Field(ge=0)]
+
+
+_Queries = Annotated[list[_Query], Field(max_length=_MOST, fail_fast=True)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +64,7 @@ def read_per_query(path: Path) -> PerQuery:
         BenchboxError: it is malformed, names a query twice, or has no query with a match.
     """
     where = printable(path)
-    rows = as_record(read_json(path, limits=RUN), list[_Query], where=where)
+    rows = as_record(read_json(path, limits=RUN), _Queries, where=where)
     names = [row.query for row in rows]
     if len(set(names)) != len(names):
         raise BenchboxError(f"{where}: query: one stands there twice.")

@@ -1,7 +1,7 @@
 """Names and texts that strangers give: bounded, printable, and nothing that looks like another."""
 
 import unicodedata
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
@@ -36,10 +36,7 @@ def require_plain(text: str) -> str:
     """
     if not text.strip():
         raise ValueError("expected one line of text")
-    for char in text:
-        # Not printable: controls, format characters, lone surrogates, unassigned and private use.
-        if not char.isprintable() or char in _INVISIBLE:
-            raise ValueError(f"has the invisible or control character U+{ord(char):04X}")
+    require_visible(text)
     if unicodedata.normalize("NFKC", text) != text:
         raise ValueError("has characters that stand for others: write it in Unicode's form NFKC")
     for char in text:
@@ -50,6 +47,27 @@ def require_plain(text: str) -> str:
     if len(scripts) > 1 and not any(scripts <= allowed for allowed in _WRITTEN_TOGETHER):
         raise ValueError(f"mixes the scripts {', '.join(sorted(scripts)).title()}")
     return text
+
+
+def require_visible(value: Any) -> Any:
+    """Return a JSON value if all its texts and keys print as they are, on one line.
+
+    Raises:
+        ValueError: one has a control, bidirectional or invisible character.
+    """
+    if isinstance(value, str):
+        for char in value:
+            # Not printable: controls, formatting, lone surrogates, unassigned and private use.
+            if not char.isprintable() or char in _INVISIBLE:
+                raise ValueError(f"has the invisible or control character U+{ord(char):04X}")
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            require_visible(key)
+            require_visible(inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            require_visible(inner)
+    return value
 
 
 def require_title(text: str) -> str:
@@ -71,7 +89,8 @@ def require_web_address(text: str) -> str:
     """Return the address if it is a plain http(s) one.
 
     Raises:
-        ValueError: another scheme, no host, credentials, or characters that do not belong there.
+        ValueError: another scheme, no host by name, credentials, or characters that do not belong
+            there. A name in Punycode is refused, since browsers print it as what it looks like.
     """
     if not text.isascii() or not text.isprintable() or any(char in text for char in ' \\"<>`{}|^'):
         raise ValueError("expected a web address of plain ASCII characters")
@@ -85,7 +104,8 @@ def require_web_address(text: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("expected an address without user name or password")
     labels = (host or "").split(".")
-    if len(labels) < 2 or not all(_is_host_label(label) for label in labels):
+    numeric = labels[-1].isdecimal() or labels[-1].startswith("0x")
+    if len(labels) < 2 or numeric or not all(_is_host_label(label) for label in labels):
         raise ValueError("expected an address with a host, such as https://example.org/paper")
     return text
 
@@ -119,7 +139,8 @@ def _script(char: str) -> str:
 
 
 def _is_host_label(label: str) -> bool:
-    return label.replace("-", "a").isalnum() and label[0] != "-" and label[-1] != "-"
+    plain = label.replace("-", "a").isalnum() and label[0] != "-" and label[-1] != "-"
+    return plain and not label.startswith("xn--")
 
 
 Name = Annotated[

@@ -6,9 +6,14 @@ import statistics
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 
+import numpy as np
+
 from benchbox.leaderboard.aggregation import deviation, spread_of
-from benchbox.leaderboard.entry import Entry, status_of
+from benchbox.leaderboard.ap_bounds import map_bounds
+from benchbox.leaderboard.check_rules import check_faults
+from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_numbers import Interval, Mean, Result
+from benchbox.leaderboard.interval_over_seeds import interval_over_seeds
 from benchbox.leaderboard.protocol import Protocol
 
 _ROUNDING = 1e-6
@@ -26,12 +31,12 @@ def implausibilities(entry: Entry, protocol: Protocol) -> list[str]:
         return shape
     return [
         *_means(entry),
-        *_ranks(entry),
+        *_ranks(entry, protocol),
         *_counts(entry, protocol),
         *_worst_case(entry),
         *_identities(entry),
         *_orders(entry),
-        *_checks(entry, protocol),
+        *check_faults(entry, protocol),
     ]
 
 
@@ -91,10 +96,11 @@ def _means(entry: Entry) -> Iterator[str]:
         for key in ("mAP", "rank1", "rank5", "rank10"):
             values = [getattr(measured, key) for measured in result.seeds]
             yield from _mean(f"results[{index}].{key}", getattr(result, key), values)
-        yield from _interval(f"results[{index}].mAP", result.mAP)
+        yield from _interval(f"results[{index}].mAP", result.mAP, [m.mAP for m in result.seeds])
     for index, worst in enumerate(entry.worst_case):
-        yield from _mean(f"worst_case[{index}].mAP", worst.mAP, [s.mAP for s in worst.seeds])
-        yield from _interval(f"worst_case[{index}].mAP", worst.mAP)
+        by_seed = [of_seed.mAP for of_seed in worst.seeds]
+        yield from _mean(f"worst_case[{index}].mAP", worst.mAP, by_seed)
+        yield from _interval(f"worst_case[{index}].mAP", worst.mAP, by_seed)
 
 
 def _mean(key: str, given: Mean, values: Sequence[float]) -> Iterator[str]:
@@ -105,24 +111,38 @@ def _mean(key: str, given: Mean, values: Sequence[float]) -> Iterator[str]:
         yield f"{key}.std: {given.std}, its seeds give {std}"
 
 
-def _interval(key: str, given: Interval) -> Iterator[str]:
+def _interval(key: str, given: Interval, values: Sequence[float]) -> Iterator[str]:
     if not given.low - _ROUNDING <= given.mean <= given.high + _ROUNDING:
         yield f"{key}: the interval {given.low:.4f} to {given.high:.4f} leaves out its mean"
+    ends = interval_over_seeds(values) or (None, None)
+    if not all(map(_same, (given.seeds_low, given.seeds_high), ends)):
+        yield (
+            f"{key}: the interval over seeds {given.seeds_low} to {given.seeds_high}, its seeds "
+            f"give {ends[0]} to {ends[1]}"
+        )
 
 
-def _ranks(entry: Entry) -> Iterator[str]:
+def _ranks(entry: Entry, protocol: Protocol) -> Iterator[str]:
+    queries, matches = (np.array(getattr(entry.identities, k)) for k in ("queries", "matches"))
+    counted = len(queries) == len(matches) and queries.sum() == entry.counts.queries
     for index, result in enumerate(entry.results):
         for measured in result.seeds:
             key = f"results[{index}] of seed {measured.seed}"
             if not measured.rank1 <= measured.rank5 <= measured.rank10:
                 yield f"{key}: rank1 to rank10 do not rise"
+                continue
+            at = {}
             for name in ("rank1", "rank5", "rank10"):
                 hits = getattr(measured, name) / 100 * entry.counts.queries
+                at[int(name.removeprefix("rank"))] = round(hits)
                 if abs(hits - round(hits)) > _ROUNDING * entry.counts.queries:
                     yield f"{key}: {name}: no whole number of {entry.counts.queries} queries"
-            # A query whose match is not first has an AP below 1, and at most one with it first.
-            if measured.mAP > 100 - _ROUNDING and measured.rank1 < 100 - _ROUNDING:
-                yield f"{key}: mAP of 100 without a Rank-1 of 100"
+            if counted:
+                low, high = map_bounds(at, queries, matches, ap=protocol.ap)
+                if not low - _ROUNDING <= measured.mAP <= high + _ROUNDING:
+                    yield (
+                        f"{key}: mAP: {measured.mAP:.2f}, its ranks allow {low:.2f} to {high:.2f}"
+                    )
 
 
 def _counts(entry: Entry, protocol: Protocol) -> Iterator[str]:
@@ -156,9 +176,14 @@ def _identities(entry: Entry) -> Iterator[str]:
     identities = entry.identities
     if list(identities.pids) != sorted(set(identities.pids)):
         yield "identities.pids: not ascending"
-    if len(identities.queries) != len(identities.pids):
-        yield "identities.queries: not one for each identity"
+    if not len(identities.queries) == len(identities.matches) == len(identities.pids):
+        yield "identities: not one number of queries and of matches for each identity"
         return
+    if sum(identities.matches) > entry.counts.gallery:
+        yield (
+            f"identities.matches: {sum(identities.matches)} in all, in a gallery of "
+            f"{entry.counts.gallery}"
+        )
     if sum(identities.queries) != entry.counts.queries:
         yield (
             f"identities.queries: {sum(identities.queries)} in all, counts.queries has "
@@ -213,18 +238,6 @@ def _noise(a: Result, b: Result) -> float:
     """Return how far two results may differ by chance: of independent queries, so rather wide."""
     widths = [(result.mAP.high - result.mAP.low) / 2 for result in (a, b)]
     return max(_NOISE, math.hypot(*widths))
-
-
-def _checks(entry: Entry, protocol: Protocol) -> Iterator[str]:
-    names = [check.name for check in entry.checks]
-    if len(set(names)) != len(names):
-        yield "checks: one stands there twice"
-    for name in protocol.required_checks:
-        if name not in names:
-            yield f"checks: {name} is missing"
-    expected = status_of(entry.checks)
-    if entry.status != expected:
-        yield f"status: {entry.status}, its checks make it {expected}"
 
 
 def _same(a: float | None, b: float | None) -> bool:

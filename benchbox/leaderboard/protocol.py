@@ -1,6 +1,5 @@
 """A board's protocol: what has to be measured, on what, and how, for a row on the board."""
 
-import tomllib
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +16,7 @@ from benchbox.leaderboard.strict_json import as_record, read_bounded
 from benchbox.reports.conditions import CLEAN, Condition
 from benchbox.reports.record import Digest
 from benchbox.runs.grid import parse_fraction
+from benchbox.runs.toml_files import parse_toml
 
 PROTOCOL_FILE = "protocol.toml"
 _SIZE = 100_000
@@ -211,11 +211,7 @@ def read_protocol(board: Path, *, version: int | None = None) -> Protocol:
 
 def _read(board: Path, path: Path) -> Protocol:
     where = printable(path)
-    content = read_bounded(path, size=_SIZE)
-    try:
-        values = tomllib.loads(content.decode("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BenchboxError(f"{where}: not valid TOML ({error}).") from error
+    values = parse_toml(read_bounded(path, size=_SIZE), where=where)
     try:
         protocol = as_record(values, Protocol, where=where)
     except TypeError as error:  # TOML has dates, JSON has none, and neither has a protocol

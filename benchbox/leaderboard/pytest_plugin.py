@@ -44,6 +44,7 @@ class Robustness:
         plugins: Sequence[str | Path] = (),
         minimum_effect: float = 1.0,
         level: float = 0.01,
+        two_sided: bool = False,
         trust_seeds: bool = False,
     ) -> "Comparison":
         """Return a run beside its baseline, every cell with a verdict.
@@ -57,6 +58,7 @@ class Robustness:
             plugins: files that add defenses or attacks.
             minimum_effect: points of mAP a cell must at least fall.
             level: probability of a false alarm in the whole table.
+            two_sided: a gain beyond noise is red too.
             trust_seeds: see `benchbox.leaderboard.regression.Criteria`.
 
         Raises:
@@ -66,24 +68,25 @@ class Robustness:
 
         from benchbox.errors import BenchboxError
         from benchbox.leaderboard.baseline import make_baseline, read_baseline
+        from benchbox.leaderboard.regress import default_folder, finished_run
         from benchbox.leaderboard.regression import Criteria, compare
-        from benchbox.runs.runner import Options, run_grid
+        from benchbox.runs.runner import Options
 
         if (run is None) == (grid is None):
             raise BenchboxError("expected either run=, a finished run's folder, or grid=.")
-        criteria = Criteria(minimum_effect=minimum_effect, level=level, trust_seeds=trust_seeds)
+        criteria = Criteria(
+            minimum_effect=minimum_effect, level=level, two_sided=two_sided, trust_seeds=trust_seeds
+        )
         # A malformed baseline is found before the grid takes its minutes.
         old = read_baseline(self._path(baseline))
         if grid is not None:
             file = self._path(grid)
-            run = out or Path("runs") / f"regress-{file.stem}"
             options = Options(
                 plugins=tuple(map(self._path, plugins)),
                 store=self._path(store) if store is not None else None,
             )
-            outcome = run_grid(file, self._path(run), options, Console(quiet=True))
-            if outcome.failures:
-                raise BenchboxError("\n".join([f"{file}: stages failed:", *outcome.failures]))
+            folder = self._path(out or default_folder(file))
+            run = finished_run(file, folder, options, Console(quiet=True))
         return compare(old, make_baseline(self._path(run or "")), criteria)
 
     def require_no_regression(
@@ -97,9 +100,10 @@ class Robustness:
         plugins: Sequence[str | Path] = (),
         minimum_effect: float = 1.0,
         level: float = 0.01,
+        two_sided: bool = False,
         trust_seeds: bool = False,
     ) -> "Comparison":
-        """Fail the test if a cell regressed or cannot be compared; the arguments are `compare`'s.
+        """Fail the test if a cell is red or cannot be compared; the arguments are `compare`'s.
 
         Returns:
             The comparison, for a test's own further questions.
@@ -117,12 +121,13 @@ class Robustness:
                 plugins=plugins,
                 minimum_effect=minimum_effect,
                 level=level,
+                two_sided=two_sided,
                 trust_seeds=trust_seeds,
             )
         except BenchboxError as error:
             pytest.fail(str(error), pytrace=False)
         if not comparison.ok:
-            lines = [verdict_line(comparison), *map(in_words, comparison.having("regressed"))]
+            lines = [verdict_line(comparison), *map(in_words, comparison.red)]
             pytest.fail("\n".join(lines), pytrace=False)
         return comparison
 

@@ -1,14 +1,15 @@
-"""Recomputes an entry's numbers from given weights, by the stages of a run."""
+"""Recomputes what an entry's queries score with given weights, by the stages of a run."""
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.entry import Entry
+from benchbox.leaderboard.per_query import PerQuery, read_per_query
 from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.rerun_numbers import Scores
 from benchbox.leaderboard.strict_json import as_record, read_json
 from benchbox.reports.conditions import Condition
 from benchbox.runs.grid import Grid
@@ -21,21 +22,6 @@ from benchbox.runs.workplace import Workplace
 
 Progress = Callable[[float, str], None]
 """Told a share in [0, 1] and what comes next."""
-
-
-@dataclass(frozen=True)
-class Recomputed:
-    """One number, as the entry has it and as it came out, mAP in percent."""
-
-    condition: Condition
-    seed: int
-    entered: float
-    found: float
-
-    @property
-    def difference(self) -> float:
-        """How far the entry is off, in points."""
-        return self.found - self.entered
 
 
 def plan_of(
@@ -96,8 +82,8 @@ def recompute(
     place: Workplace,
     weights: Mapping[int, Path],
     progress: Progress,
-) -> list[Recomputed]:
-    """Return the entry's numbers as they come out of given weights.
+) -> Scores:
+    """Return what comes out of given weights.
 
     Args:
         entry: whose.
@@ -108,25 +94,23 @@ def recompute(
     """
     cells = [cell for cell in plan.cells if cell.test_dataset == entry.test.name]
     cells = [cell for cell in cells if cell.train_dataset == entry.train.name]
-    results = {
-        (result.attack, result.eps_255, measured.seed): (result.condition, measured.mAP)
-        for result in entry.results
-        for measured in result.seeds
-    }
+    conditions = {(r.attack, r.eps_255): r.condition for r in entry.results}
     for train in {cell.rank.clean.train.key: cell.rank.clean.train for cell in cells}.values():
         _put_weights(place.store, train, weights[train.seed])
     stages = _behind_training([cell.rank for cell in cells])
     for done, stage in enumerate(stages):
         progress(done / len(stages), stage.title)
         do_stage(stage, place)
-    found = []
+    found: dict[tuple[Condition, int], PerQuery] = {}
+    gallery = lone = 0
     for cell in cells:
         eps_255 = float(f"{float(cell.budget * 255):.12g}")
-        condition, entered = results[cell.attack, eps_255, cell.seed]
-        file = place.store.folder(cell.rank.kind, cell.rank.key) / "result.json"
-        mean_ap = float(read_json(file)["mAP"])
-        found.append(Recomputed(condition, cell.seed, entered, mean_ap))
-    return found
+        folder = place.store.folder(cell.rank.kind, cell.rank.key)
+        per_query = read_per_query(folder / "per_query.json")
+        found[conditions[cell.attack, eps_255], cell.seed] = per_query
+        result = read_json(folder / "result.json")
+        gallery, lone = result["gallery"], max(lone, result["lone_queries"])
+    return Scores(found, gallery=gallery, lone=lone)
 
 
 def _put_weights(store: Store, train: TrainStage, file: Path) -> None:

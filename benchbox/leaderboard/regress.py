@@ -53,7 +53,7 @@ def regress(options: RegressOptions, console: Console) -> int:
     """Compare a run with a baseline, print the table of differences and write what is asked for.
 
     Returns:
-        0 if nothing regressed or the baseline was updated, 1 if a cell regressed.
+        0 if no cell is red or the baseline was updated, 1 if one is.
 
     Raises:
         BenchboxError: run and baseline cannot be compared, or one of them is malformed.
@@ -63,8 +63,10 @@ def regress(options: RegressOptions, console: Console) -> int:
             "--run and --grid exclude each other: a finished run, or a grid to run."
         )
     old = _old_baseline(options)
-    grid = None if options.run is not None else _grid(options, old)
-    run = options.run if options.run is not None else _run(options, grid, console)
+    run, grid = options.run, None
+    if run is None:
+        grid = _grid(options, old)
+        run = finished_run(grid, options.out or default_folder(grid), options.running, console)
     new = make_baseline(
         run,
         grid_file=_portable(grid) or (old.grid_file if old else None),
@@ -89,6 +91,24 @@ def regress(options: RegressOptions, console: Console) -> int:
     return 0 if comparison.ok else 1
 
 
+def default_folder(grid: Path) -> Path:
+    """Return where a grid is run if nobody says where."""
+    return Path("runs") / f"regress-{grid.stem}"
+
+
+def finished_run(grid: Path, out: Path, running: Options, console: Console) -> Path:
+    """Run a grid, what its store holds aside, and return the run's folder.
+
+    Raises:
+        BenchboxError: a stage failed; the message lists them.
+    """
+    outcome = run_grid(grid, out, running, console)
+    if outcome.failures:
+        listed = "\n".join(f"  {failure}" for failure in outcome.failures)
+        raise BenchboxError(f"{len(outcome.failures)} stages of {grid} failed:\n{listed}")
+    return out
+
+
 def _old_baseline(options: RegressOptions) -> Baseline | None:
     """Return the baseline; None where there is none yet and it is about to be made."""
     if options.update and not options.baseline.exists():
@@ -105,17 +125,6 @@ def _grid(options: RegressOptions, old: Baseline | None) -> Path:
             "finished run."
         )
     return Path(old.grid_file)
-
-
-def _run(options: RegressOptions, grid: Path | None, console: Console) -> Path:
-    if grid is None:
-        raise BenchboxError("expected a grid to run.")
-    out = options.out or Path("runs") / f"regress-{grid.stem}"
-    outcome = run_grid(grid, out, options.running, console)
-    if outcome.failures:
-        listed = "\n".join(f"  {failure}" for failure in outcome.failures)
-        raise BenchboxError(f"{len(outcome.failures)} stages of {grid} failed:\n{listed}")
-    return out
 
 
 def _portable(grid: Path | None) -> str | None:

@@ -23,6 +23,11 @@ def verdict_line(comparison: Comparison) -> str:
     gained = f"; {improved} improved" if improved else ""
     if regressed:
         return f"Robustness regressed in {regressed} of {count} cells{gained}."
+    if comparison.red:
+        return (
+            f"Robustness rose beyond noise in {improved} of {count} cells: explain it, or accept "
+            "it with --update."
+        )
     if all(cell.verdict == "same" for cell in comparison.cells):
         return f"No regression: all {count} cells are as they were."
     return f"No regression in {count} cells{gained}."
@@ -57,16 +62,17 @@ def caption(comparison: Comparison) -> str:
     convention = CONVENTION_TITLES[comparison.baseline.ap_convention]
     retrained = sum(cell.retrained for cell in comparison.cells)
     trust = " (models of the same seed taken for the same)" if criteria.trust_seeds else ""
+    gains = " A gain beyond noise is red too." if criteria.two_sided else ""
     own = noise.degrees_measured
     spread = "declared" if not own else f"declared, and measured with {own} degrees of freedom"
     return " ".join(
         [
             f"mAP in %, mean over the seeds; average precision in {convention}. At most: the upper "
             f"confidence bound of the difference, for all {len(comparison.cells)} cells together "
-            f"at {100 * (1 - criteria.level):g}% (Bonferroni; paired bootstrap over queries, and "
+            f"at {100 * (1 - criteria.level):g}% (Bonferroni; paired bootstrap of identities, and "
             "the spread of retraining where the weights differ). Regressed: this bound is below 0 "
-            f"and the difference below −{criteria.minimum_effect:g}. The median cell is seen to "
-            f"regress from {comparison.reach:.1f} points on.",
+            f"and the difference below −{criteria.minimum_effect:g}.{gains} The median cell is "
+            f"seen to regress from {comparison.reach:.1f} points on.",
             f"{retrained} cells have other weights than the baseline{trust}; the spread of "
             f"retraining is {spread}.",
             *comparison.remarks,
@@ -96,10 +102,10 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def to_junit(comparison: Comparison) -> bytes:
-    """Return JUnit XML: a test case a cell, a failure where it regressed."""
-    failed = len(comparison.having("regressed"))
+    """Return JUnit XML: a test case a cell, a failure where it is red."""
+    red = {cell.place for cell in comparison.red}
     count = len(comparison.cells)
-    counts = {"tests": str(count), "failures": str(failed), "errors": "0", "skipped": "0"}
+    counts = {"tests": str(count), "failures": str(len(red)), "errors": "0", "skipped": "0"}
     name = _xml_text(f"benchbox regress {comparison.baseline.name}")
     root = ET.Element("testsuites", {"name": name, **counts})
     suite = ET.SubElement(root, "testsuite", {"name": name, **counts})
@@ -108,8 +114,8 @@ def to_junit(comparison: Comparison) -> bytes:
         group = f"{place.backbone}.{_dataset(place)}.{place.defense}"
         attack = {"classname": _xml_text(group), "name": _xml_text(_attack(place)), "time": "0"}
         case = ET.SubElement(suite, "testcase", attack)
-        if cell.verdict == "regressed":
-            message = {"message": _xml_text(in_words(cell)), "type": "regression"}
+        if place in red:
+            message = {"message": _xml_text(in_words(cell)), "type": cell.verdict}
             ET.SubElement(case, "failure", message).text = _xml_text(caption(comparison))
         else:
             ET.SubElement(case, "system-out").text = _xml_text(in_words(cell))
@@ -120,9 +126,12 @@ def to_junit(comparison: Comparison) -> bytes:
 
 def in_words(cell: ComparedCell) -> str:
     """Return a compared cell as one line."""
+    bound = f"at most {_signed(cell.upper)}"
+    if cell.verdict == "improved":
+        bound = f"at least {_signed(cell.lower)}"
     return (
-        f"{cell.place}: mAP {cell.old:.2f} → {cell.new:.2f} ({_signed(cell.difference)}, at most "
-        f"{_signed(cell.upper)}): {cell.verdict}"
+        f"{cell.place}: mAP {cell.old:.2f} → {cell.new:.2f} ({_signed(cell.difference)}, {bound}): "
+        f"{cell.verdict}"
     )
 
 

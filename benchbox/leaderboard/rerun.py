@@ -10,10 +10,12 @@ from benchbox.data.naming import printable
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
 from benchbox.files import digest_of_file
+from benchbox.leaderboard.counting_matches import matches_by_query
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_files import read_entry
 from benchbox.leaderboard.protocol import Protocol, read_protocol
-from benchbox.leaderboard.recomputing import Progress, Recomputed, plan_of, recompute
+from benchbox.leaderboard.recomputing import Progress, plan_of, recompute
+from benchbox.leaderboard.rerun_numbers import Recomputed, compared
 from benchbox.leaderboard.weights_files import checked_digest
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import resolve_device
@@ -47,8 +49,8 @@ class Rerun:
 
     Attributes:
         path: of the entry.
-        tolerance: points of mAP that a number may differ by.
-        numbers: one per condition and seed.
+        tolerance: points of mAP that the board allows; see `benchbox.leaderboard.rerun_numbers`.
+        numbers: all that were compared.
     """
 
     path: Path
@@ -57,16 +59,14 @@ class Rerun:
 
     @property
     def problems(self) -> list[str]:
-        """One line for each number that differs by more than the tolerance."""
+        """One line for each number that differs by more than its tolerance."""
         return [
             printable(
-                f"{self.path}: {'clean' if n.condition.is_clean else n.condition.attack} "
-                f"{n.condition.budget if not n.condition.is_clean else ''} seed {n.seed}: entered "
-                f"{n.entered:.2f} mAP, recomputed {n.found:.2f} ({n.difference:+.2f}; tolerance "
-                f"{self.tolerance:g})".replace("  ", " ")
+                f"{self.path}: {n.what}: entered {n.entered:.10g}, recomputed {n.found:.10g} "
+                f"({n.difference:+.4g}; tolerance {n.tolerance:.4g})"
             )
             for n in self.numbers
-            if not abs(n.difference) <= self.tolerance
+            if not n.agrees
         ]
 
 
@@ -76,7 +76,7 @@ def rerun(
     *,
     progress: Progress = lambda _share, _text: None,
 ) -> Rerun:
-    """Recompute clean and attacked mAP of an entry from its weights, by the runner's own stages.
+    """Recompute an entry's numbers from its weights, by the runner's own stages.
 
     The weights take the place of the training; everything behind it is done anew. No code comes
     from the entry: the guard is that of the defense of this name, and has to be the one recorded.
@@ -99,8 +99,9 @@ def rerun(
             device=resolve_device(options.device),
             batch_size=options.batch_size,
         )
-        found = recompute(entry, plan, Workplace(site), options.weights, progress)
-    return Rerun(path, protocol.rerun_tolerance, tuple(found))
+        scores = recompute(entry, plan, Workplace(site), options.weights, progress)
+    numbers = compared(entry, protocol, scores, matches_by_query(datasets[entry.test.name]))
+    return Rerun(path, protocol.rerun_tolerance, tuple(numbers))
 
 
 def require_weights(

@@ -1,14 +1,15 @@
 """How far mAP moves when nothing changes but the training's random numbers.
 
 A query's AP varies between retrainings in two ways: with the model, which moves all queries, and
-by itself. The second part shrinks with the number of queries and is what resampling queries sees;
-here is the first part, the model's. With A the variance of models, B that of single queries and Q
-queries, models' mAPs have the variance A + B/Q, so A is estimated as s² − B/Q.
+by itself. The second part shrinks with the number of queries and is what resampling identities
+sees; here is the first part, the model's. With A the variance of models, B that of single queries
+and Q queries, models' mAPs have the variance A + B/Q (more where the queries of an identity agree),
+so A is estimated as s² less that part.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,15 +26,20 @@ above 2% mAP of the sample standard deviation divided by `level_factor` is 1.31,
 """
 
 UNMEASURED = 2.0
-"""Factor on `SEED_STD` for a baseline without seeds of its own that declares nothing.
+"""Factor on `SEED_STD` where the baseline does not declare its own ``seed_std``.
 
-Trainings of a few epochs scatter more: in the demo's setting three seeds of Adv_train had 1 to 3 in
-the unit of `SEED_STD`, Origin and BS+MS 2 to 7. Such a baseline needs seeds of its own.
+Trainings of a few epochs scatter more: in the demo's setting three seeds had 1.2 (clean), 1.8 (FNA)
+and 2.0 (SMA) times `SEED_STD`, Adv_train alone less and BS+MS more.
 """
 
 OTHER_ATTACKS = 1.8
-DECLARED_DEGREES = 22
-"""Pairs of trainings that the declared values were measured on: their degrees of freedom."""
+DECLARED_DEGREES = 8
+"""Degrees of freedom of what is declared, times `UNMEASURED`, for another setting's spread.
+
+As a scaled inverse χ² it says that 90% of settings have between 1.4 and 3.4 times `SEED_STD`. Two
+seeds of two models measure 2 degrees: that alone would make Student's t so wide that nothing is
+seen, and the 22 degrees of the trainings `SEED_STD` comes from are degrees of another setting.
+"""
 
 _OTHER = "other"
 _LEAST_LEVEL = 0.01
@@ -44,7 +50,8 @@ class SeedNoise:
     """The spread that a retraining brings.
 
     Attributes:
-        declared: attack → standard deviation in points at an mAP of 50%; ``other`` for the rest.
+        declared: attack → standard deviation in points at an mAP of 50%, `UNMEASURED` included;
+            ``other`` for the rest.
         pooled: attack → the same, measured on the baseline's own seeds; empty with one seed.
         own: cell → the same, by the cell's own seeds alone.
         degrees_measured: degrees of freedom of ``pooled``: trainings beyond the first of each
@@ -107,7 +114,7 @@ def seed_noise(baseline: Baseline) -> SeedNoise:
     for cell in baseline.cells:
         models = tuple(sorted({result.weights for result in cell.seeds}))
         if len(models) > 1:
-            variance = model_variance(cell) / level_factor(cell.mAP) ** 2
+            variance = model_variance(cell, baseline.pids[cell.test]) / level_factor(cell.mAP) ** 2
             by_models[cell.attack][models].append(variance)
             own[cell.place] = math.sqrt(max(variance, 0.0))
     pooled, degrees = {}, []
@@ -116,23 +123,32 @@ def seed_noise(baseline: Baseline) -> SeedNoise:
         means = [float(np.mean(values)) for values in variances.values()]
         pooled[attack] = math.sqrt(max(float(np.average(means, weights=weights)), 0.0))
         degrees.append(sum(weights))
-    factor = 1.0 if degrees else UNMEASURED
-    declared = {attack: factor * std for attack, std in {**SEED_STD, _OTHER: OTHER_ATTACKS}.items()}
+    others = {**SEED_STD, _OTHER: OTHER_ATTACKS}
+    declared = {attack: UNMEASURED * std for attack, std in others.items()}
     return SeedNoise({**declared, **baseline.seed_std}, pooled, own, min(degrees, default=0))
 
 
-def model_variance(cell: BaselineCell) -> float:
-    """Return s² − B/Q of a cell's models in points²; chance may make it negative.
+def model_variance(cell: BaselineCell, pids: Sequence[int]) -> float:
+    """Return s² less the part of the queries, of a cell's models in points²; may be negative.
 
-    B is the variance of what is left of a query's AP when the query's and the model's means are
-    taken away, with (S − 1)(Q − 1) degrees of freedom.
+    What is left of a query's AP when the query's and the model's means are taken away is summed
+    over each of K identities, which are independent where queries are not: with R the sums, S
+    models and Q queries the part of the queries is K / (K − 1) ΣR² / ((S − 1) Q²). With a query an
+    identity that is B/Q.
+
+    Args:
+        cell: with two models or more.
+        pids: (Q,), whom a query shows.
     """
     by_model = {result.weights: result.ap for result in cell.seeds}
     ap = 100 * np.array(list(by_model.values()))
     models, count = ap.shape
     rest = ap - ap.mean(0) - ap.mean(1, keepdims=True) + ap.mean()
-    single = (rest**2).sum() / ((models - 1) * max(count - 1, 1))
-    return float(ap.mean(1).var(ddof=1) - single / count)
+    _, index = np.unique(pids, return_inverse=True)
+    sums = np.array([np.bincount(index, weights=row) for row in rest])
+    identities = sums.shape[1]
+    single = identities / max(identities - 1, 1) * (sums**2).sum() / ((models - 1) * count**2)
+    return float(ap.mean(1).var(ddof=1) - single)
 
 
 def retraining_weight(old: BaselineCell, new: BaselineCell, *, trust_seeds: bool) -> float:

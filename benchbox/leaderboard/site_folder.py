@@ -16,6 +16,12 @@ from benchbox.leaderboard.strict_json import Limits, read_record
 MARKER = ".benchbox-site.json"
 """Shows that a folder holds a site, and which of its files are the site's."""
 
+_LONGEST = 600
+"""Characters of a page's path; its name is made of four names of up to 100."""
+
+_DEEPEST = 3
+"""Parts of a page's path."""
+
 _MARKER_LIMITS = Limits(size=16_000_000)
 
 
@@ -29,7 +35,7 @@ class Marker(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_: Literal[1] = Field(default=1, alias="schema")
-    files: tuple[Annotated[str, Field(max_length=1_000)], ...] = Field(max_length=100_000)
+    files: tuple[Annotated[str, Field(max_length=_LONGEST)], ...] = Field(max_length=100_000)
 
 
 def require_place(out: Path) -> tuple[str, ...]:
@@ -116,6 +122,8 @@ def _remove(out: Path, name: str) -> None:
 def _require_inside(out: Path, name: str) -> None:
     """Refuse a path that leaves the site's folder, by its name or by a link on its way."""
     parts = PurePosixPath(name).parts
+    if len(parts) > _DEEPEST:
+        raise BenchboxError(f"{printable(out / MARKER)}: {printable(name)!r}: too many folders.")
     if not parts or name.startswith("/") or ".." in parts or "\\" in name or "\0" in name:
         raise BenchboxError(f"{printable(out / MARKER)}: {printable(name)!r} leaves the folder.")
     for depth in range(1, len(parts) + 1):

@@ -112,7 +112,7 @@ def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
             f"mAP ({protocol.ap} average precision) and Rank-1 in %, mean over "
             + (f"{seeds} models, seeds " if seeds > 1 else "one model, seed ")
             + f"{_listed([str(seed) for seed in protocol.seeds])}; the interval is a 95% "
-            "bootstrap over queries",
+            "bootstrap over identities",
         ),
         (
             "Ranking",

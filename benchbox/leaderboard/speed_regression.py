@@ -4,29 +4,28 @@ Two machines, or one machine on two days, differ in speed; the ratio of a benchm
 of a reference measured beside it differs far less. What is compared is pytest-benchmark's JSON.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.leaderboard.strict_json import Limits, read_record
 from benchbox.reports.table import Cell, Header, Table
 
-Statistic = Literal["min", "median"]
 SpeedVerdict = Literal["slower", "faster", "within noise"]
 
 _BENCHMARKS = Limits(size=50_000_000, values=4_000_000)
-_Seconds = Annotated[float, Field(gt=0, le=1e6)]
+_Seconds = Annotated[float, Field(ge=1e-12, le=1e6)]
 
 
 class _Stats(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     min: _Seconds
-    median: _Seconds
-    rounds: Annotated[int, Field(ge=1)]
 
 
 class _Benchmark(BaseModel):
@@ -74,13 +73,11 @@ class SpeedComparison:
     Attributes:
         cells: in the baseline's order, the reference left out.
         reference: full name of the benchmark that the others are divided by.
-        statistic: which time of the rounds.
         threshold: from how many times as long on it is slower.
     """
 
     cells: tuple[ComparedSpeed, ...]
     reference: str
-    statistic: Statistic
     threshold: float
 
     @property
@@ -98,30 +95,26 @@ class SpeedComparison:
 
 
 def compare_speed(
-    baseline: Path,
-    new: Path,
-    *,
-    reference: str,
-    threshold: float = 1.3,
-    statistic: Statistic = "min",
+    baseline: Path, new: Path, *, reference: str, threshold: float = 1.3
 ) -> SpeedComparison:
     """Return every benchmark of the baseline beside the new run's, with a verdict.
+
+    A benchmark's time is that of its shortest round, the least disturbed by other work.
 
     Args:
         baseline: pytest-benchmark's JSON (``--benchmark-json``).
         new: likewise.
         reference: name or full name of the benchmark whose time the others are divided by.
         threshold: slower from this many times as long on; above 1.
-        statistic: ``min``, the least disturbed by other work on the machine, or ``median``.
 
     Raises:
         BenchboxError: a file is malformed, the reference is not in both, or a benchmark of the
             baseline is missing; the message lists them.
     """
-    if not threshold > 1:
-        raise BenchboxError(f"expected a threshold above 1, not {threshold:g}.")
-    old_full, old_ratios = _ratios(baseline, reference, statistic)
-    _, new_ratios = _ratios(new, old_full, statistic)
+    if not 1 < threshold < math.inf:
+        raise BenchboxError(f"expected a finite threshold above 1, not {threshold:g}.")
+    old_full, old_ratios = _ratios(baseline, reference)
+    _, new_ratios = _ratios(new, old_full)
     missing = [name for name in old_ratios if name not in new_ratios]
     if missing:
         listed = "\n".join(f"  {name}" for name in missing)
@@ -130,7 +123,7 @@ def compare_speed(
         ComparedSpeed(name, ratio, new_ratios[name], _verdict(new_ratios[name] / ratio, threshold))
         for name, ratio in old_ratios.items()
     )
-    return SpeedComparison(cells, old_full, statistic, threshold)
+    return SpeedComparison(cells, old_full, threshold)
 
 
 def speed_table(comparison: SpeedComparison) -> Table:
@@ -148,26 +141,26 @@ def speed_table(comparison: SpeedComparison) -> Table:
         )
         for cell in comparison.cells
     ]
-    which = "shortest round" if comparison.statistic == "min" else "median of the rounds"
     return Table(
         "Speed beside the baseline",
-        f"Time of the {which} divided by that of {comparison.reference} in the same run. Slower: "
-        f"{comparison.threshold:g} times as long as in the baseline or longer; faster: the "
+        f"Time of the shortest round divided by that of {comparison.reference} in the same run. "
+        f"Slower: {comparison.threshold:g} times as long as in the baseline or longer; faster: the "
         "reverse.",
         (tuple(map(Header, ("Benchmark", "Old", "New", "Times", "Verdict"))),),
         tuple(rows),
     )
 
 
-def _ratios(path: Path, reference: str, statistic: Statistic) -> tuple[str, dict[str, float]]:
+def _ratios(path: Path, reference: str) -> tuple[str, dict[str, float]]:
     """Return the reference's full name, and full name → time over the reference's."""
     times: dict[str, float] = {}
     called: dict[str, list[str]] = {}
     for found in read_record(path, _Benchmarks, limits=_BENCHMARKS).benchmarks:
-        if found.fullname in times:
-            raise BenchboxError(f"{path}: the benchmark {found.fullname!r} stands there twice.")
-        times[found.fullname] = getattr(found.stats, statistic)
-        called.setdefault(found.name, []).append(found.fullname)
+        fullname = printable(found.fullname)
+        if fullname in times:
+            raise BenchboxError(f"{path}: the benchmark {fullname!r} stands there twice.")
+        times[fullname] = found.stats.min
+        called.setdefault(found.name, []).append(fullname)
     fullnames = [reference] if reference in times else called.get(reference, [])
     if not fullnames:
         raise unknown_name("reference benchmark", reference, times, where=str(path))

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,7 +25,8 @@ class Limits:
         depth: lists and objects within each other.
         values: commas, lists and objects in all.
         digits: of one number.
-        text: characters of one text or key.
+        text: characters of one text.
+        key: characters of one key.
     """
 
     size: int = 2_000_000
@@ -32,13 +34,24 @@ class Limits:
     values: int = 200_000
     digits: int = 30
     text: int = 4_000
+    key: int = 200
 
 
 ENTRY = Limits()
 RUN = Limits(size=64_000_000, values=4_000_000)
 """For a run's folder: all queries of Market-1501, a record of thousands of cells."""
 
-_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+_STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)
+"""Also one that does not end: else each of its escaped quotes would be tried as a start."""
+
+_PLACE = 300
+"""Characters of a key, with those it lies in, that a message repeats."""
+
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+_Keys = tuple[str | int, ...]
+"""Where a value stands: the keys and places of what it lies in."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,7 @@ def parse_json(content: bytes, *, where: str, limits: Limits = ENTRY) -> Any:
         )
     except (ValueError, RecursionError) as error:
         raise BenchboxError(f"{where}: not valid JSON ({error}).") from error
-    _require_faultless(where, value, "", limits)
+    _require_faultless(where, value, (), limits)
     return value
 
 
@@ -131,6 +144,8 @@ def as_record(value: Any, kind: type[T], *, where: str) -> T:
         return adapter.validate_json(json.dumps(value), strict=True)
     except ValidationError as error:
         raise BenchboxError(_first_fault(where, error)) from error
+    except RecursionError as error:
+        raise BenchboxError(f"{where}: nested too deep.") from error
 
 
 def as_json(record: BaseModel) -> dict[str, Any]:
@@ -174,38 +189,55 @@ def _int(digits: str, limits: Limits) -> Any:
     return value if abs(value) <= 2**53 else _Fault("a number out of range")
 
 
-def _require_faultless(where: str, value: Any, key: str, limits: Limits) -> None:
+def _require_faultless(where: str, value: Any, keys: _Keys, limits: Limits) -> None:
     """Walk the tree, so that what is not allowed is named by its key."""
-    place = f"{where}: {printable(key) or 'top level'}"
+    # The key in words is put together for a fault alone: there may be millions of values.
+    says = None
     if isinstance(value, _Fault):
-        raise BenchboxError(f"{place}: {value.says}.")
-    if isinstance(value, str):
-        _require_text(place, value, limits)
+        says = value.says
+    elif isinstance(value, str):
+        says = _fault_of_text(value, limits.text)
     elif isinstance(value, dict):
         for name, inner in value.items():
-            _require_text(f"{place}: a key", name, limits)
-            _require_faultless(where, inner, f"{key}.{name}".lstrip("."), limits)
+            fault = _fault_of_text(name, limits.key)
+            if fault:
+                raise BenchboxError(f"{where}: {_place(keys)}: a key: {fault}.")
+            _require_faultless(where, inner, (*keys, name), limits)
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            _require_faultless(where, inner, f"{key}[{index}]", limits)
+            _require_faultless(where, inner, (*keys, index), limits)
+    if says:
+        raise BenchboxError(f"{where}: {_place(keys)}: {says}.")
 
 
-def _require_text(place: str, text: str, limits: Limits) -> None:
-    if len(text) > limits.text:
-        raise BenchboxError(f"{place}: longer than {limits.text:,} characters.")
-    if any(0xD800 <= ord(char) <= 0xDFFF for char in text):
-        raise BenchboxError(f"{place}: holds half a character (a lone surrogate).")
+def _fault_of_text(text: str, most: int) -> str | None:
+    if len(text) > most:
+        return f"longer than {most:,} characters"
+    if _SURROGATES.search(text):
+        return "holds half a character (a lone surrogate)"
+    return None
+
+
+def _place(keys: _Keys) -> str:
+    """Return where a value stands, such as ``results[0].mAP``."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+    shown = printable(text[:_PLACE])
+    return (shown if len(text) <= _PLACE else f"{shown}…") or "top level"
 
 
 def _first_fault(where: str, error: ValidationError) -> str:
     faults = error.errors()
     fault = faults[0]
-    key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in fault["loc"]).lstrip(".")
     message = fault["msg"].removeprefix("Value error, ")
-    given = repr(fault["input"])
+    given = _given(fault["input"])
     shown = given if len(given) <= 80 else f"{given[:80]}…"
     value = (
         "" if fault["type"] == "missing" or isinstance(fault["input"], dict) else f", not {shown}"
     )
     more = f" ({len(faults) - 1} more)" if len(faults) > 1 else ""
-    return f"{where}: {printable(key) or 'top level'}: {printable(message)}{value}.{more}"
+    return f"{where}: {_place(fault['loc'])}: {printable(message[:500])}{value}.{more}"
+
+
+def _given(value: Any) -> str:
+    """Return what was given, of a long list its beginning."""
+    return reprlib.repr(value) if isinstance(value, (list, tuple, dict)) else repr(value)

@@ -111,6 +111,10 @@ def groups_to_check(options: SubmitOptions) -> tuple[Group, ...]:
     run = read_untrusted_run(options.run)
     _about(run, options)
     groups, problems = submittable_groups(run, options.defense, protocol)
+    if not problems:
+        # Weights and settings are a stranger's: nothing is computed with them before this.
+        for group in groups:
+            problems += collect(run, protocol, group, options.defense).problems
     if problems:
         raise refused(options.run, protocol, problems)
     return groups
@@ -156,16 +160,18 @@ def check_problems(
     """Return which required sanity checks were not run, and what is wrong with those that were."""
     problems = []
     for group in groups:
-        outcomes: dict[str, str] = {}
+        found: dict[str, CheckResult] = {}
         for check in checks.get(group, ()):
-            if check.name in outcomes:
+            if check.name in found:
                 problems.append(f"{_title(group)}: check {check.name} stands there twice")
-            outcomes[check.name] = check.outcome
-        problems += [
-            f"{_title(group)}: required check {name} was not run"
-            for name in protocol.required_checks
-            if outcomes.get(name, "not run") == "not run" and not allow_unchecked
-        ]
+            found[check.name] = check
+        if allow_unchecked:
+            continue
+        for name in protocol.required_checks:
+            made = found.get(name)
+            if made is None or made.outcome == "not run":
+                why = f": {made.says.rstrip('.')}" if made else ""
+                problems.append(f"{_title(group)}: required check {name} was not run{why}")
     return problems
 
 

@@ -8,6 +8,7 @@ from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_files import entry_paths, read_entry
+from benchbox.leaderboard.grid_toml import as_toml
 from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.plausibility import implausibilities
 from benchbox.leaderboard.protocol import Protocol, read_protocol
@@ -74,6 +75,8 @@ def problems_of(path: Path) -> list[Problem]:
 def _configuration(entry: Entry, protocol: Protocol) -> list[str]:
     """Return where the grid that an entry says it was run with is off the protocol."""
     grid = as_record(entry.provenance.grid, Grid, where="provenance.grid")
+    # The site offers it as a file; what cannot be written would keep all boards from being built.
+    as_toml(entry.provenance.grid, where="provenance.grid")
     found = [f"provenance.grid: {says}" for says in grid_deviations(grid, protocol)]
     pair = (entry.train.name, entry.test.name)
     planned = [*((name, name) for name in grid.datasets), *grid.transfers]

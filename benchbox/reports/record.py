@@ -3,14 +3,19 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from benchbox.bounded import read_at_most
+from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
 from benchbox.reports.conditions import CLEAN, Condition
+from benchbox.runs.grid import parse_fraction
+
+_SIZE = 500_000_000
+"""Bytes of run.json at most."""
 
 Kind = Literal["defenses", "attacks", "datasets", "backbones"]
 
@@ -132,7 +137,7 @@ class RunRecord(BaseModel):
             order=self.order,
             pairs=_planned_pairs(self.grid),
             conditions=_planned_conditions(self.grid),
-            seeds=tuple(seed for seed in self.grid.get("seeds", ()) if isinstance(seed, int)),
+            seeds=_planned_seeds(self.grid),
         )
 
 
@@ -142,26 +147,27 @@ def read_record(path: Path) -> RunRecord:
     Raises:
         BenchboxError: it is missing, no JSON, of another schema, or a key has the wrong type.
     """
+    where = printable(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_at_most(path, size=_SIZE).decode("utf-8"))
     except OSError as error:
         raise BenchboxError(
-            f"{path}: cannot be read ({error.strerror}). A run's folder holds it: is this one?"
+            f"{where}: cannot be read ({error.strerror}). A run's folder holds it: is this one?"
         ) from error
-    except ValueError as error:
-        raise BenchboxError(f"{path}: not valid JSON ({error}). Run the grid again.") from error
+    except (ValueError, RecursionError) as error:
+        raise BenchboxError(f"{where}: not valid JSON ({error}). Run the grid again.") from error
     if not isinstance(content, dict) or content.get("schema") != 1:
         schema = content.get("schema") if isinstance(content, dict) else None
         raise BenchboxError(
-            f"{path}: schema is {schema!r}, expected 1. Use the benchbox that made the run, "
-            "or run the grid again with this one."
+            f"{where}: schema is {repr(schema)[:80]}, expected 1. Use the benchbox that made the "
+            "run, or run the grid again with this one."
         )
     try:
         return RunRecord.model_validate({**content, "schema_": 1})
     except ValidationError as error:
         fault = error.errors()[0]
-        key = ".".join(str(part) for part in fault["loc"])
-        raise BenchboxError(f"{path}: {key}: {fault['msg']}. Run the grid again.") from error
+        key = printable(".".join(str(part) for part in fault["loc"]))[:200]
+        raise BenchboxError(f"{where}: {key}: {fault['msg']}. Run the grid again.") from error
 
 
 def _planned_pairs(grid: dict[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -172,13 +178,18 @@ def _planned_pairs(grid: dict[str, Any]) -> tuple[tuple[str, str], ...]:
         return ()
 
 
+def _planned_seeds(grid: dict[str, Any]) -> tuple[int, ...]:
+    seeds = grid.get("seeds")
+    return tuple(s for s in seeds if isinstance(s, int)) if isinstance(seeds, list) else ()
+
+
 def _planned_conditions(grid: dict[str, Any]) -> tuple[Condition, ...]:
     try:
         steps = int(grid["steps"])
-        step_size_255 = float(Fraction(grid["step_size"]) * 255)
-        budgets = [float(Fraction(budget) * 255) for budget in grid["budgets"]]
+        step_size_255 = float(parse_fraction(grid["step_size"]) * 255)
+        budgets = [float(parse_fraction(budget) * 255) for budget in grid["budgets"]]
         attacks = [str(attack) for attack in grid["attacks"]]
-    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return ()
     attacked = (Condition(a, eps, steps, step_size_255) for a in attacks for eps in budgets)
     return (CLEAN, *attacked)

@@ -1,5 +1,6 @@
 """Reads a run's folder, strictly: a fault is named by file, row and column."""
 
+import io
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from typing import Any
 
 import pandas as pd
 
+from benchbox.bounded import read_at_most
+from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
 from benchbox.reports.conditions import CLEAN, CLEAN_ATTACK, Condition
 from benchbox.reports.record import RunRecord, read_record
@@ -29,6 +32,18 @@ _KEY = (
     "seed",
 )
 CONVENTIONS = ("trapezoid", "step")
+
+_SIZE = 500_000_000
+_HEADER = 10_000
+_COLUMNS = 100
+"""What a table may have at most: bytes, bytes of its first line, and columns."""
+
+_ROWS = 200_000
+_ROWS_PER_ID = 1_000_000
+"""The whole published table has about half a million rows of identities."""
+
+_SHOWN = 100
+"""Characters of a faulty value that a message repeats."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +74,8 @@ def read_run(path: Path) -> RunFolder:
         BenchboxError: a file is missing or malformed: the message names file, row and column.
     """
     if not path.is_dir():
-        raise BenchboxError(f"{path}: no such folder. Expected the one given to benchbox run.")
+        where = printable(path)
+        raise BenchboxError(f"{where}: no such folder. Expected the one given to benchbox run.")
     record = read_record(path / "run.json")
     results = read_results(path / "results.csv")
     per_id = read_per_id(path / "per_id.csv", cells=set(results["cell"]))
@@ -81,7 +97,7 @@ def read_results(path: Path, *, sources: bool = False) -> pd.DataFrame:
     """
     texts = (*SOURCE_COLUMNS, *_TEXT) if sources else _TEXT
     expected = (*texts, *_PERCENT, "eps_255", "steps", "step_size_255", "seed")
-    frame = _read_text(path, (*expected, "queries", "gallery", "seconds"))
+    frame = _read_text(path, (*expected, "queries", "gallery", "seconds"), rows=_ROWS)
     if frame.empty:
         raise BenchboxError(f"{path}: holds no cell yet. Run the grid first.")
     for column in texts:
@@ -118,7 +134,7 @@ def read_per_id(path: Path, *, cells: set[str]) -> pd.DataFrame:
     Raises:
         BenchboxError: as for results.csv, or a cell that results.csv does not hold.
     """
-    frame = _read_text(path, ("cell", "pid", "queries", "ap"))
+    frame = _read_text(path, ("cell", "pid", "queries", "ap"), rows=_ROWS_PER_ID)
     _integers(path, frame, "pid", lambda x: x >= 0, "a whole number of at least 0")
     _integers(path, frame, "queries", lambda x: x >= 1, "a whole number of at least 1")
     _numbers(path, frame, "ap", lambda x: 0 <= x <= 1, "a number from 0 to 1")
@@ -137,11 +153,34 @@ def condition_of(row: Mapping[Hashable, Any]) -> Condition:
     return Condition(str(row["attack"]), eps, int(row["steps"]), step_size)
 
 
-def _read_text(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+def _bounded(path: Path, *, rows: int) -> bytes:
+    """Return a table's bytes if it is worth parsing, which takes a value for every empty cell.
+
+    Raises:
+        OSError: it cannot be read.
+        BenchboxError: it has too many rows or columns.
+    """
+    content = read_at_most(path, size=_SIZE)
+    header = content[: _HEADER + 1].splitlines()[:1] or [b""]
+    if len(header[0]) > _HEADER or header[0].count(b",") >= _COLUMNS or b'"' in header[0]:
+        raise BenchboxError(
+            f"{printable(path)}: expected a first line of at most {_COLUMNS} plain names of "
+            "columns. Run the grid again."
+        )
+    if max(content.count(b"\n"), content.count(b"\r")) > rows:
+        raise BenchboxError(f"{printable(path)}: has more than {rows:,} rows, the most allowed.")
+    return content
+
+
+def _read_text(path: Path, columns: Sequence[str], *, rows: int) -> pd.DataFrame:
     try:
         # Everything as text: pandas would turn a defense called "null" into a missing value.
         frame = pd.read_csv(
-            path, dtype=str, keep_default_na=False, na_values=[], skip_blank_lines=False
+            io.BytesIO(_bounded(path, rows=rows)),
+            dtype=str,
+            keep_default_na=False,
+            na_values=[],
+            skip_blank_lines=False,
         )
     except OSError as error:
         reason = error.strerror or str(error)
@@ -172,7 +211,11 @@ def _numbers(path: Path, frame: pd.DataFrame, column: str, check: Check, expecte
 
 def _integers(path: Path, frame: pd.DataFrame, column: str, check: Check, expected: str) -> None:
     values = [_number(text) for text in frame[column]]
-    fine = [math.isfinite(value) and value == int(value) and check(value) for value in values]
+    # Above 2**53 a float has no odd numbers, and above 2**63 a column has no place for it.
+    fine = [
+        math.isfinite(value) and abs(value) <= 2**53 and value == int(value) and check(value)
+        for value in values
+    ]
     _require(path, frame, column, fine, expected)
     frame[column] = pd.Series([int(value) for value in values], index=frame.index, dtype="int64")
 
@@ -189,10 +232,11 @@ def _require(
 ) -> None:
     for index, is_fine in enumerate(fine):
         if not is_fine:
-            given = frame[column].iloc[index]
+            given = repr(frame[column].iloc[index])
+            shown = given if len(given) <= _SHOWN else f"{given[:_SHOWN]}…"
             raise BenchboxError(
-                f"{path}: row {index + 1}, column {column}: {given!r}, expected {expected}. "
-                "Run the grid again."
+                f"{printable(path)}: row {index + 1}, column {column}: {shown}, expected "
+                f"{expected}. Run the grid again."
             )
 
 
@@ -200,7 +244,7 @@ def _require_unique(path: Path, frame: pd.DataFrame, columns: Sequence[str]) -> 
     repeated = frame.duplicated(list(columns)).to_numpy().nonzero()[0]
     if len(repeated):
         row = frame.iloc[int(repeated[0])]
-        what = ", ".join(f"{column} {row[column]}" for column in columns)
+        what = printable(", ".join(f"{column} {str(row[column])[:_SHOWN]}" for column in columns))
         raise BenchboxError(
             f"{path}: row {repeated[0] + 1} repeats a cell ({what}). Run the grid again."
         )

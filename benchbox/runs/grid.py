@@ -1,6 +1,7 @@
 """A grid: the lists whose product is a run, read from a TOML file and checked to the last key."""
 
-import tomllib
+import re
+from collections import Counter
 from dataclasses import asdict, fields, is_dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,28 +18,38 @@ from pydantic import (
 )
 
 from benchbox.data.finding import DATASETS
+from benchbox.data.naming import printable
 from benchbox.data.sidewalk import SIZES
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.models.registry import check_backbone
 from benchbox.runs.registry import Registry
+from benchbox.runs.toml_files import read_toml
 
 T = TypeVar("T")
+
+_FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20}| */ *[0-9]{1,9})?")
+"""Digits that are quickly computed with: of 1e99999999 there are more than memory holds."""
+
+_SHOWN = 200
+"""Characters of a faulty value that a message repeats."""
 
 
 def parse_fraction(value: object) -> Fraction:
     """Return a budget or step size written as ``"8/255"`` (exactly; never as a decimal).
 
     Raises:
-        ValueError: it is not a string ``a/b`` with 0 ≤ a/b ≤ 1.
+        ValueError: it is not a string ``a/b`` with 0 ≤ a/b ≤ 1 and at most 9 digits each.
     """
     if isinstance(value, Fraction):
         return value
     if not isinstance(value, str):
         raise ValueError('expected a string such as "8/255"')
     try:
-        fraction = Fraction(value.replace(" ", ""))
-    except (ValueError, ZeroDivisionError):
-        raise ValueError('expected a fraction such as "8/255"') from None
+        fraction = Fraction(value.replace(" ", "")) if _FRACTION.fullmatch(value) else None
+    except ZeroDivisionError:
+        fraction = None
+    if fraction is None:
+        raise ValueError('expected a fraction such as "8/255"')
     if not 0 <= fraction <= 1:
         raise ValueError("expected a fraction between 0 and 1 of the pixel range")
     return fraction
@@ -51,6 +62,9 @@ def parse_source(text: str) -> tuple[str | None, str]:
 
 
 Budget = Annotated[Fraction, BeforeValidator(parse_fraction)]
+
+_AT_MOST = 1_000
+"""Values in a list of a grid."""
 
 
 class Grid(BaseModel):
@@ -94,24 +108,26 @@ class Grid(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str = ""
-    datasets: list[str] = Field(min_length=1)
-    transfers: list[tuple[str, str]] = []
+    datasets: list[str] = Field(min_length=1, max_length=_AT_MOST)
+    transfers: list[tuple[str, str]] = Field(default=[], max_length=_AT_MOST)
     validation: bool = False
     sidewalk_size: str = "tiny"
-    backbones: list[str] = Field(default=["resnet50"], min_length=1)
+    backbones: list[str] = Field(default=["resnet50"], min_length=1, max_length=_AT_MOST)
     pretrained: bool | str = True
     image_size: tuple[int, int] = (256, 128)
-    defenses: list[str] = Field(min_length=1)
-    attacks: list[str] = Field(default=["fna", "sma", "ifgsm"])
-    budgets: list[Budget] = Field(default=[Fraction(8, 255), Fraction(10, 255)], min_length=1)
+    defenses: list[str] = Field(min_length=1, max_length=_AT_MOST)
+    attacks: list[str] = Field(default=["fna", "sma", "ifgsm"], max_length=_AT_MOST)
+    budgets: list[Budget] = Field(
+        default=[Fraction(8, 255), Fraction(10, 255)], min_length=1, max_length=_AT_MOST
+    )
     steps: int = Field(default=16, ge=1, le=10_000)
     step_size: Budget = Fraction(1, 255)
     guides: Literal["reference", "exclude"] = "reference"
     distance: Literal["squared", "euclidean"] = "squared"
-    seeds: list[int] = Field(default=[0], min_length=1)
+    seeds: list[int] = Field(default=[0], min_length=1, max_length=_AT_MOST)
     ap: Literal["trapezoid", "step"] = "trapezoid"
     precision: Literal["fp32", "bf16"] = "fp32"
-    sources: list[str] = []
+    sources: list[str] = Field(default=[], max_length=_AT_MOST)
     keep_adversarial: bool = False
     training: dict[str, Any] = {}
     defended: dict[str, Any] = {}
@@ -121,7 +137,7 @@ class Grid(BaseModel):
     @field_validator("datasets", "backbones", "defenses", "attacks", "budgets", "seeds", "sources")
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:
-        repeated = {str(v) for v in values if values.count(v) > 1}
+        repeated = {str(value) for value, times in Counter(values).items() if times > 1}
         if repeated:
             raise ValueError(f"{', '.join(sorted(repeated))} stands there twice")
         return values
@@ -140,12 +156,7 @@ def read_grid(path: Path, registry: Registry) -> Grid:
     Raises:
         BenchboxError: one line a fault, each with file, key, value and what is allowed.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BenchboxError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BenchboxError(f"{path}: not valid TOML: {error}.") from error
+    content = read_toml(path)
     for key in content:
         if key not in Grid.model_fields:
             raise unknown_name("key", key, Grid.model_fields, where=str(path))
@@ -154,6 +165,8 @@ def read_grid(path: Path, registry: Registry) -> Grid:
         grid = Grid.model_validate_json(TypeAdapter(Any).dump_json(content))
     except ValidationError as error:
         raise BenchboxError("\n".join(_faults(path, error))) from error
+    except (ValueError, RecursionError) as error:  # pydantic writes no JSON that deep
+        raise BenchboxError(f"{path}: its tables are nested too deep.") from error
     _require_known_names(grid, path, registry)
     return grid
 
@@ -163,8 +176,10 @@ def _faults(path: Path, error: ValidationError) -> list[str]:
     for fault in error.errors():
         key = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
-        given = "" if fault["type"] == "missing" else f", not {fault['input']!r}"
-        lines.append(f"{path}: {key.lstrip('.')}: {message}{given}.")
+        value = repr(fault["input"])
+        shown = value if len(value) <= _SHOWN else f"{value[:_SHOWN]}…"
+        given = "" if fault["type"] == "missing" else f", not {shown}"
+        lines.append(f"{path}: {printable(key.lstrip('.'))[:_SHOWN]}: {message}{given}.")
     return lines
 
 

@@ -10,10 +10,14 @@ from types import MappingProxyType, ModuleType
 
 from attacks import ATTACKS, Attack
 from attacks import register as register_attack
+from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
 from benchbox.shadowing import require_own_packages
 from defenses import DEFENSES, Defense
 from defenses import register as register_defense
+
+_FAILURES = (Exception, SystemExit, GeneratorExit)
+"""What running a plugin may raise, an interrupt aside; leaving Python is a failure, too."""
 
 ENTRY_POINTS = "benchbox.plugins"
 """The entry-point group of installed packages; each entry names a module like a plugin file."""
@@ -58,10 +62,10 @@ def _entries() -> Iterable[EntryPoint]:
 def _load_entry(entry: EntryPoint) -> ModuleType:
     try:
         module = entry.load()
-    except Exception as error:
+    except _FAILURES as error:
         raise BenchboxError(
             f"the installed plugin {entry.name!r} ({entry.value}) cannot be imported "
-            f"({type(error).__name__}: {error}); repair or uninstall it."
+            f"({_in_words(error)}); repair or uninstall it."
         ) from error
     if not isinstance(module, ModuleType):
         raise BenchboxError(f"entry point {entry.name!r} ({entry.value}) must name a module.")
@@ -90,12 +94,16 @@ def _run_file(path: Path) -> ModuleType:
         raise BenchboxError(
             f"--plugin {path}: syntax error in line {error.lineno}: {error.msg}."
         ) from error
-    except Exception as error:
+    except _FAILURES as error:
         del sys.modules[name]
         raise BenchboxError(
-            f"--plugin {path}: running it failed with {type(error).__name__}: {error}."
+            f"--plugin {path}: running it failed with {_in_words(error)}."
         ) from error
     return module
+
+
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {printable(str(error))[:300]}"
 
 
 def _add(

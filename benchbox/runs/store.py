@@ -9,16 +9,23 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchbox.bounded import read_at_most
 from benchbox.errors import BenchboxError
 from benchbox.files import cannot_write, digest_of_file, write_json
 
 SCHEMA = 1
+
+_LISTING = 32_000_000
+"""Bytes of a ``stage.json`` at most; those of a balanced training set name tens of thousands."""
+
+_NAME = 200
+"""Characters of a file's name at most."""
 
 
 class FileEntry(BaseModel):
@@ -66,20 +73,31 @@ class Store:
         """Return where the artefact of a stage lies, or will lie."""
         return self.root / f"{kind}-{key[:20]}"
 
-    def manifest(self, kind: str, key: str) -> Manifest | None:
+    def manifest(self, kind: str, key: str, *, most: int | None = None) -> Manifest | None:
         """Return the manifest of a finished, undamaged stage; None if it has to be done.
 
-        Sizes and digests of all files are compared.
+        Sizes and digests of all files are compared; a link, to a file or a folder, is damage.
+
+        Args:
+            kind: such as ``train``.
+            key: what the stage is asked for by.
+            most: bytes; a stage of more is not read and not returned. None: any.
         """
         folder = self.folder(kind, key)
         manifest = self.recorded(kind, key)
         if manifest is None:
             return None
+        sizes = [entry.size for entry in manifest.files.values()]
+        if min(sizes, default=0) < 0 or (most is not None and sum(sizes) > most):
+            return None
         for name, entry in manifest.files.items():
-            file = folder / name
-            if not file.is_file() or file.stat().st_size != entry.size:
-                return None
-            if digest_of_file(file) != entry.sha256:
+            try:
+                file = _file_below(folder, name)
+                if file is None or file.stat().st_size != entry.size:
+                    return None
+                if digest_of_file(file) != entry.sha256:
+                    return None
+            except OSError:
                 return None
         return manifest
 
@@ -88,8 +106,12 @@ class Store:
 
         Features of a large gallery take seconds to hash: enough for what the manifest itself says.
         """
+        folder = self.folder(kind, key)
+        listing = folder / "stage.json"
         try:
-            content = (self.folder(kind, key) / "stage.json").read_bytes()
+            if folder.is_symlink() or listing.is_symlink():
+                return None
+            content = read_at_most(listing, size=_LISTING)
             manifest = Manifest.model_validate_json(content)
         except (OSError, ValidationError):
             return None
@@ -124,7 +146,9 @@ class Store:
         partial = self.root / "partial" / f"{kind}-{key[:20]}"
         try:
             for stale in (partial, self.folder(kind, key)):
-                if stale.exists():
+                if stale.is_symlink():
+                    stale.unlink()
+                elif stale.exists():
                     shutil.rmtree(stale)
             partial.mkdir(parents=True)
             self.scratch(kind, key).mkdir(parents=True, exist_ok=True)
@@ -154,3 +178,19 @@ class Store:
         partial.rename(self.folder(record.kind, record.key))
         shutil.rmtree(self.scratch(record.kind, record.key), ignore_errors=True)
         return record
+
+
+def _file_below(folder: Path, name: str) -> Path | None:
+    """Return a regular file of a folder; None where there is none or its name or a link leads out.
+
+    Raises:
+        OSError: the name is not one that the file system takes.
+    """
+    parts = PurePosixPath(name).parts
+    plain = 0 < len(name) <= _NAME and "\0" not in name and "\\" not in name
+    if not plain or name.startswith("/") or ".." in parts:
+        return None
+    steps = [folder.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    if any(step.is_symlink() for step in steps) or not steps[-1].is_file():
+        return None
+    return steps[-1]

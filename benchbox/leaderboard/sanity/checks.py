@@ -7,12 +7,12 @@ Each compares two ways of treating the same queries. A difference counts when it
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from benchbox.data.images import to_unit
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.sanity.backward import (
@@ -32,8 +32,8 @@ LONGER = 4
 """How many times the protocol's steps the long attack takes."""
 
 LOST = 1 / 3
-"""The share of its mAP a guard may lose to the long attack: in measured runs adversarial training
-loses a tenth, BS+MS two thirds."""
+"""The share of its mAP a guard may lose to the long attack: on Sidewalk (small) Adv_train loses a
+tenth, DAS a seventh, BS+MS two thirds."""
 
 HUGE = 64 / 255
 """A budget in which an image can be made to look like anything."""
@@ -54,33 +54,61 @@ class Examination:
     sources: Mapping[str, Subject]
 
     @cached_property
+    def swept(self) -> list[Tensor]:
+        """The protocol's adversarial queries at each budget, the smallest first."""
+        return self.subject.attacked(budgets=self.subject.budgets)
+
+    @cached_property
     def by_budget(self) -> list[Floats]:
         """AP under the protocol's attack at each budget, the smallest first."""
-        subject = self.subject
-        swept = subject.attacked(budgets=subject.budgets)
-        return [subject.average_precision(images) for images in swept]
+        return [self.under(images) for images in self.swept]
 
     @property
     def white_box(self) -> Floats:
         """AP under the protocol's attack at the smallest budget."""
         return self.by_budget[0]
 
+    @cached_property
+    def random(self) -> bool:
+        """Whether the same image gives different embeddings."""
+        few = self.subject.clean[:8].to(self.subject.device)
+        with torch.no_grad():
+            return not torch.equal(self.subject.embed(few), self.subject.embed(few))
+
+    @cached_property
+    def chance(self) -> float:
+        """The mAP (%) of embeddings drawn at random."""
+        subject = self.subject
+        generator = torch.Generator().manual_seed(0)
+        drawn = torch.randn(len(subject.queries), subject.gallery.shape[1], generator=generator)
+        return float(subject.ranked(torch.nn.functional.normalize(drawn)).mean())
+
+    @property
+    def near_chance(self) -> float:
+        """The mAP (%) up to which an attack has taken all there was to take."""
+        return 2 * self.chance + SMALLEST
+
     def under(self, images: Tensor) -> Floats:
         """Return the AP of these versions of the queries."""
         return self.subject.average_precision(images)
 
 
+def beyond_noise(before: Floats, after: Floats) -> tuple[float, float]:
+    """Return after − before in points of mAP, and what of it may be chance."""
+    paired = after - before
+    error = paired.std(ddof=1) / np.sqrt(len(paired)) if len(paired) > 1 else np.inf
+    return float(paired.mean()), max(SMALLEST, 2 * float(error))
+
+
 def run_checks(
-    subject: Subject, sources: Mapping[str, Subject], *, progress: Progress = lambda _s, _t: None
+    examination: Examination, *, progress: Progress = lambda _s, _t: None
 ) -> list[CheckResult]:
     """Return the outcome of every check, in the order of `CHECKS`.
 
     Args:
-        subject: the defended model.
-        sources: other models, see `Examination`.
+        examination: the defended model, and others.
         progress: told before each check.
     """
-    examination = Examination(subject, sources)
     results = []
     for place, (name, check) in enumerate(CHECKS.items()):
         progress(place / len(CHECKS), name)
@@ -93,59 +121,48 @@ def run_checks(
 
 
 def gradients(exam: Examination) -> CheckResult:
-    """Every query has a finite gradient that is not zero."""
+    """Every query has a finite gradient that is not zero, where the attack starts and near it."""
     subject = exam.subject
-    zero = broken = 0
-    for start in range(0, len(subject.queries), subject.batch_size):
-        rows = slice(start, start + subject.batch_size)
-        points = to_unit(subject.queries[rows]).to(subject.device).requires_grad_()
-        guides = subject.guides[rows].to(subject.device)
-        with torch.enable_grad():
-            embedded = subject.embed(points)
-            if not embedded.requires_grad:
-                zero += len(points)
-                continue
-            objective = subject.attack.objective(embedded, guides).sum()
-            (gradient,) = torch.autograd.grad(objective, points, allow_unused=True)
-        if gradient is None:
-            zero += len(points)
-            continue
-        flat = gradient.flatten(1)
-        finite = flat.isfinite().all(1)
-        broken += int((~finite).sum())
-        zero += int((finite & (flat.abs().amax(1) == 0)).sum())
-    queries = len(subject.queries)
-    fine = broken == 0 and zero <= _ZERO_SHARE * queries
+    starts = subject.starts()
+    zero = torch.zeros(len(subject.queries), dtype=torch.bool)
+    broken = zero.clone()
+    for points in starts:
+        for start in range(0, len(points), subject.batch_size):
+            rows = slice(start, start + subject.batch_size)
+            flat = _gradient(subject, points[rows], rows).flatten(1)
+            finite = flat.isfinite().all(1)
+            broken[rows] |= ~finite
+            zero[rows] |= finite & (flat.abs().amax(1) == 0)
+    queries, blind, wrong = len(subject.queries), int(zero.sum()), int(broken.sum())
+    fine = wrong == 0 and blind <= _ZERO_SHARE * queries
     return CheckResult(
         name="gradients",
         outcome="pass" if fine else "fail",
-        says=f"{zero} of {queries} queries have a gradient of zero, {broken} one that is not "
+        says=f"{blind} of {queries} queries have a gradient of zero, {wrong} one that is not "
         "finite" + ("." if fine else ": the attack is blind there."),
-        numbers={"queries": queries, "zero": zero, "not_finite": broken},
+        numbers={"queries": queries, "zero": blind, "not_finite": wrong},
     )
 
 
 def more_steps(exam: Examination) -> CheckResult:
     """Four times the steps do not help the defender, nor find much that a guard hid from fewer.
 
-    A model alone may lose to a longer attack what it likes: that is weakness, which its numbers
-    show less of, not a gradient that points elsewhere.
+    A model alone may lose to a longer attack what it likes: barely trained ones do (Origin after 12
+    epochs on 16 identities: 10.4 to 3.3), and that is weakness, not a gradient that points elsewhere.
     """
     steps = exam.subject.attack.steps * LONGER
     (images,) = exam.subject.attacked(steps=steps)
     few, many = exam.white_box, exam.under(images)
-    gain, noise = _difference(few, many)
+    gain, noise = beyond_noise(few, many)
     lost = -gain
     numbers = {"map": few.mean(), "map_longer": many.mean(), "steps_longer": steps}
     if gain > noise:
         says = f"{steps} steps leave {gain:.1f} points more mAP than {exam.subject.attack.steps}: "
         says += "more steps help the defender, so its gradient misleads the attack."
     elif exam.subject.guard is not None and lost > noise and lost > LOST * few.mean():
-        says = (
-            f"{steps} steps take mAP from {few.mean():.1f} to {many.mean():.1f}: behind the guard "
-        )
-        says += "the protocol's attack has not converged, so much of what it leaves is a masked "
-        says += "gradient, not robustness."
+        says = f"{steps} steps take mAP from {few.mean():.1f} to {many.mean():.1f}: the protocol's "
+        says += "attack has not converged, so much of what it leaves is a masked gradient, not "
+        says += "robustness."
     else:
         says = f"{steps} steps take mAP from {few.mean():.1f} to {many.mean():.1f}."
         return CheckResult(name="more_steps", outcome="pass", says=says, numbers=numbers)
@@ -160,11 +177,11 @@ def larger_budget(exam: Examination) -> CheckResult:
     if len(budgets) < 2:
         says = "the protocol has one budget."
         return CheckResult(name="larger_budget", outcome="not applicable", says=says)
-    gain, noise = _difference(exam.by_budget[0], exam.by_budget[-1])
+    steps = [beyond_noise(smaller, larger) for smaller, larger in pairwise(exam.by_budget)]
     shown = ", ".join(f"{ap.mean():.1f} at {text}" for text, ap in values.items())
     return CheckResult(
         name="larger_budget",
-        outcome="fail" if gain > noise else "pass",
+        outcome="fail" if any(gain > noise for gain, noise in steps) else "pass",
         says=f"mAP is {shown}.",
         numbers=numbers,
     )
@@ -177,10 +194,7 @@ def huge_budget(exam: Examination) -> CheckResult:
     # Twice the way across the ball, so that the attack can turn round.
     (images,) = subject.attacked(budgets=[HUGE], steps=steps, step_size=2 * HUGE / steps)
     left = exam.under(images).mean()
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randn(len(subject.queries), subject.gallery.shape[1], generator=generator)
-    chance = subject.ranked(torch.nn.functional.normalize(drawn)).mean()
-    allowed = 2 * chance + SMALLEST
+    chance, allowed = exam.chance, exam.near_chance
     return CheckResult(
         name="huge_budget",
         outcome="pass" if left <= allowed else "fail",
@@ -196,11 +210,14 @@ def random_noise(exam: Examination) -> CheckResult:
     generator = torch.Generator().manual_seed(subject.seed)
     signs = torch.randint(0, 2, subject.clean.shape, generator=generator) * 2.0 - 1
     noisy = exam.under((subject.clean + subject.budgets[0] * signs).clamp(0, 1))
-    gain, noise = _difference(noisy, exam.white_box)
+    gain, noise = beyond_noise(exam.white_box, noisy)
+    # Where noise alone leaves nothing, no attack can be told from it.
+    fine = gain > noise or noisy.mean() <= exam.near_chance
     return CheckResult(
         name="random_noise",
-        outcome="fail" if gain > noise else "pass",
-        says=f"random signs leave {noisy.mean():.1f} mAP, the attack {exam.white_box.mean():.1f}.",
+        outcome="pass" if fine else "fail",
+        says=f"random signs leave {noisy.mean():.1f} mAP, the attack {exam.white_box.mean():.1f}"
+        + ("." if fine else ": it is no better than noise."),
         numbers={"map_noise": noisy.mean(), "map": exam.white_box.mean()},
     )
 
@@ -208,14 +225,14 @@ def random_noise(exam: Examination) -> CheckResult:
 def transfer(exam: Examination) -> CheckResult:
     """Queries attacked on another model hurt less than those attacked on this one."""
     if not exam.sources:
-        says = "the run has no other model to take queries from."
-        return CheckResult(name="transfer", outcome="not applicable", says=says)
+        says = "the run has no other model to take queries from; put origin into its grid."
+        return CheckResult(name="transfer", outcome="not run", says=says)
     numbers, worst = {"map": exam.white_box.mean()}, []
     shown = []
     for place, (title, source) in enumerate(exam.sources.items()):
         (images,) = source.attacked()
         found = exam.under(images)
-        drop, noise = _difference(found, exam.white_box)
+        drop, noise = beyond_noise(found, exam.white_box)
         numbers[f"map_source_{place}"] = found.mean()
         shown.append(f"{found.mean():.1f} under queries attacked on {title}")
         if drop > noise:
@@ -235,24 +252,24 @@ def bpda(exam: Examination) -> CheckResult:
 
 
 def eot(exam: Examination) -> CheckResult:
-    """A guard that draws random numbers is attacked through their mean."""
-    subject = exam.subject
-    few = to_unit(subject.queries[:8]).to(subject.device)
-    with torch.no_grad():
-        same = torch.equal(subject.embed(few), subject.embed(few))
-    if same:
+    """A guard that draws random numbers is attacked through their mean.
+
+    The protocol's attack follows one draw at a time, so such a guard fails, whatever is found here
+    (RobustBench takes no randomised defenses at all); the numbers say how much it was.
+    """
+    if not exam.random:
         says = "the same image gives the same embedding twice: nothing is random."
         return CheckResult(name="eot", outcome="not applicable", says=says)
-    through = averaged_over_draws(subject.embed)
-    (images,) = subject.attacked(through=through)
-    found = exam.under(images)
+    (images,) = exam.subject.attacked(through=averaged_over_draws(exam.subject.embed))
+    # Both are judged by the mean of several draws, so that luck in the last one counts less.
+    single, mean = (_over_draws(exam, found).mean() for found in (exam.swept[0], images))
     return CheckResult(
         name="eot",
         outcome="fail",
-        says=f"the same image gives different embeddings, and the protocol's attack follows one "
-        f"draw at a time: it leaves {exam.white_box.mean():.1f} mAP, one that follows the mean of "
-        f"8 draws {found.mean():.1f}.",
-        numbers={"map": exam.white_box.mean(), "map_eot": found.mean()},
+        says="the same image gives different embeddings, and the protocol's attack follows one "
+        f"draw at a time: it leaves {single:.1f} mAP over 8 draws, one that follows the mean of 8 "
+        f"draws {mean:.1f}.",
+        numbers={"map": single, "map_eot": mean},
     )
 
 
@@ -277,7 +294,7 @@ CHECKS: dict[str, Callable[[Examination], CheckResult]] = {
 
 def _no_stronger(exam: Examination, name: str, images: list[Tensor], backward: str) -> CheckResult:
     found = exam.under(images[0])
-    drop, noise = _difference(found, exam.white_box)
+    drop, noise = beyond_noise(found, exam.white_box)
     stronger = drop > noise
     return CheckResult(
         name=name,
@@ -293,8 +310,19 @@ def _no_guard(name: str) -> CheckResult:
     return CheckResult(name=name, outcome="not applicable", says="the defense has no guard.")
 
 
-def _difference(before: Floats, after: Floats) -> tuple[float, float]:
-    """Return after − before in points of mAP, and what of it may be chance."""
-    paired = after - before
-    error = paired.std(ddof=1) / np.sqrt(len(paired)) if len(paired) > 1 else np.inf
-    return float(paired.mean()), max(SMALLEST, 2 * float(error))
+def _gradient(subject: Subject, images: Tensor, rows: slice) -> Tensor:
+    """Return the gradient of the attack's objective, zeros where there is none."""
+    points = images.to(subject.device).requires_grad_()
+    guides = subject.guides[rows].to(subject.device)
+    with torch.enable_grad():
+        embedded = subject.embed(points)
+        if not embedded.requires_grad:
+            return torch.zeros_like(points)
+        objective = subject.attack.objective(embedded, guides).sum()
+        (gradient,) = torch.autograd.grad(objective, points, allow_unused=True)
+    return torch.zeros_like(points) if gradient is None else gradient
+
+
+def _over_draws(exam: Examination, images: Tensor, *, draws: int = 8) -> Floats:
+    found: Floats = np.mean([exam.under(images) for _ in range(draws)], axis=0)
+    return found

@@ -1,4 +1,7 @@
-"""From a run's folder to the subjects of its sanity checks."""
+"""From a run's folder to the subjects of its sanity checks, under the board's protocol."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -7,14 +10,18 @@ from attacks import Attack
 from benchbox.data.images import load_images
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.on_protocol import run_grid_of
-from benchbox.leaderboard.sanity.checks import Progress, run_checks
-from benchbox.leaderboard.sanity.subject import Subject
+from benchbox.leaderboard.on_protocol import cells_of, run_grid_of
+from benchbox.leaderboard.per_query import read_per_query
+from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.sanity.checks import Examination, Progress, beyond_noise, run_checks
+from benchbox.leaderboard.sanity.subject import Floats, Subject
 from benchbox.models.folding import attack_ready
 from benchbox.reports.artefacts import Artefacts
-from benchbox.reports.measurements import Group, Measurements, measurements
+from benchbox.reports.measurements import Group
+from benchbox.runs.grid import parse_fraction
 from benchbox.runs.plan import resolve_defense
 from benchbox.runs.registry import Registry
+from benchbox.runs.stages import parameters
 
 QUERIES = 100
 """How many queries are examined, evenly spread: a standard error of 2 to 4 points of mAP."""
@@ -22,110 +29,177 @@ QUERIES = 100
 SOURCES = 2
 """How many other models queries are taken from."""
 
+FIRST_SOURCES = ("origin", "adv_train", "metric_at", "ddd")
+"""Models to take queries from before others: the undefended one, and the trained ones whose
+queries carried over best in ``leaderboards/measured/blackbox-sidewalk``."""
 
-def examine(
-    store: Artefacts,
-    registry: Registry,
-    group: Group,
-    defense: str,
-    *,
-    device: torch.device,
-    progress: Progress = lambda _share, _text: None,
-) -> list[CheckResult]:
-    """Return the outcome of every sanity check of one defense in one block of the tables.
+_SAME_EMBEDDING = 1e-2
+"""The largest distance of an embedding here from the stored one, as a share of its length."""
 
-    The models are those of the lowest seed.
 
-    Args:
+@dataclass(frozen=True)
+class Examiner:
+    """Makes the subjects of one group of cells.
+
+    Every number of the examination is the board's: its first attack, at its smallest budget where
+    nothing else is said, on the model of its first seed. What the run's grid has besides is not
+    looked at.
+
+    Attributes:
         store: of the run.
         registry: with the plugins the run was made with.
+        protocol: of the board.
         group: backbone and datasets.
-        defense: the registry's name.
         device: where to attack.
-        progress: told before each check.
-
-    Raises:
-        BenchboxError: the run, its store or its datasets do not have what it takes.
     """
-    cells = measurements(store.run.results, store.run.record.names)
-    subject = subject_of(store, registry, cells, group, defense, device=device)
-    own = _training(store, cells, group, defense)
-    sources: dict[str, Subject] = {}
-    for other in cells.defenses:
-        # Guards share their weights, so a source has to be another training without a guard.
-        if store.guard(other) is None and _training(store, cells, group, other) not in (own, None):
-            title = cells.names.title("defenses", other)
-            sources[title] = subject_of(store, registry, cells, group, other, device=device)
-        if len(sources) == SOURCES:
-            break
-    return run_checks(subject, sources, progress=progress)
 
+    store: Artefacts
+    registry: Registry
+    protocol: Protocol
+    group: Group
+    device: torch.device
 
-def subject_of(
-    store: Artefacts,
-    registry: Registry,
-    cells: Measurements,
-    group: Group,
-    defense: str,
-    *,
-    device: torch.device,
-) -> Subject:
-    """Return a defended model of a run with the queries it is examined on.
+    def examine(
+        self, defense: str, *, progress: Progress = lambda _share, _text: None
+    ) -> list[CheckResult]:
+        """Return the outcome of every sanity check of one defense.
 
-    Raises:
-        BenchboxError: as `examine`.
-    """
-    cell, seed = _cell(cells, group, defense)
-    grid = run_grid_of(store.run)
-    if defense not in registry.defenses:
-        raise BenchboxError(
-            f"{defense}: not a defense of benchbox; name its file with --plugin to have it checked."
+        Raises:
+            BenchboxError: the run, its store or its datasets do not have what it takes, or weights
+                and guard do not give what the run says they gave.
+        """
+        exam = Examination(self.subject(defense), self._sources(defense))
+        with torch.random.fork_rng(devices=[]):
+            # A random guard draws the same numbers each time it is examined.
+            torch.manual_seed(self.protocol.seeds[0])
+            self._require_its_numbers(exam, defense)
+            return run_checks(exam, progress=progress)
+
+    def subject(self, defense: str) -> Subject:
+        """Return a defended model of the run with the queries it is examined on.
+
+        Raises:
+            BenchboxError: as `examine`.
+        """
+        cell = self._cell(defense)
+        if defense not in self.registry.defenses:
+            raise BenchboxError(
+                f"{defense}: not a defense of benchbox; name its file with --plugin to have it "
+                "checked."
+            )
+        grid = run_grid_of(self.store.run)
+        where = str(self.store.run.path)
+        resolved, _ = resolve_defense(grid, self.registry.defenses[defense], where=where)
+        here = None if resolved.guard is None else parameters(resolved.guard)
+        if here != (there := self.store.guard(defense)):
+            raise BenchboxError(
+                f"{where}: the run was made with the guard {str(there)[:200]}, but {defense} here "
+                f"has {str(here)[:200]}. Name the plugin it was made with."
+            )
+        data = self.store.dataset(self.group.test)
+        rows = self._rows(len(data.query))
+        queries = [data.query[row] for row in rows]
+        features = self.store.features(cell)
+        attack = self._attack()
+        guides = attack.guides(features["query"], torch.tensor([r.pid for r in data.query]))
+        return Subject(
+            model=attack_ready(self.store.model(cell).to(self.device)),
+            guard=resolved.guard,
+            attack=attack,
+            budgets=tuple(sorted(map(float, self.protocol.fractions))),
+            queries=load_images(queries, size=self.protocol.image_size),
+            guides=guides[torch.tensor(rows)],
+            query_pids=[record.pid for record in queries],
+            query_camids=[record.camid for record in queries],
+            keys=[record.key for record in queries],
+            gallery=features["gallery"],
+            gallery_pids=[record.pid for record in data.gallery],
+            gallery_camids=[record.camid for record in data.gallery],
+            ap=self.protocol.ap,
+            seed=self.protocol.seeds[0],
+            device=self.device,
         )
-    resolved, _ = resolve_defense(grid, registry.defenses[defense], where=str(store.run.path))
-    data = store.dataset(group.test)
-    rows = np.unique(
-        np.linspace(0, len(data.query) - 1, min(QUERIES, len(data.query))).round().astype(int)
-    ).tolist()
-    queries = [data.query[row] for row in rows]
-    features = store.features(cell)
-    attack = _attack(registry.attacks[grid.attacks[0]], grid.steps, float(grid.step_size))
-    guides = attack.guides(features["query"], torch.tensor([r.pid for r in data.query]))
-    return Subject(
-        model=attack_ready(store.model(cell).to(device)),
-        guard=resolved.guard,
-        attack=attack,
-        budgets=tuple(sorted(float(budget) for budget in grid.budgets)),
-        queries=load_images(queries, size=store.image_size(cell)),
-        guides=guides[torch.tensor(rows)],
-        query_pids=[record.pid for record in queries],
-        query_camids=[record.camid for record in queries],
-        keys=[record.key for record in queries],
-        gallery=features["gallery"],
-        gallery_pids=[record.pid for record in data.gallery],
-        gallery_camids=[record.camid for record in data.gallery],
-        seed=seed,
-        device=device,
-    )
 
+    def _sources(self, defense: str) -> dict[str, Subject]:
+        """Return other models to take queries from, by title; none if the run has no other."""
+        there = list(dict.fromkeys(self.store.run.results["defense"]))
+        first = [name for name in FIRST_SOURCES if name in there]
+        titles = self.store.run.record.titles.get("defenses", {})
+        own = self._training(defense)
+        found: dict[str, Subject] = {}
+        for other in dict.fromkeys((*first, *there)):
+            # Guards share their weights, so a source has to be another training without a guard.
+            if self.store.guard(other) is None and self._training(other) not in (own, None):
+                found[titles.get(other, other)] = self.subject(other)
+            if len(found) == SOURCES:
+                break
+        return found
 
-def _attack(kind: type[Attack], steps: int, step_size: float) -> Attack:
-    return kind(steps=steps, step_size=step_size)
+    def _require_its_numbers(self, exam: Examination, defense: str) -> None:
+        """Check that weights and guard here give the embeddings and the AP of the run.
 
+        A random guard gives others each time, and is not asked.
 
-def _cell(cells: Measurements, group: Group, defense: str) -> tuple[str, int]:
-    """Return the clean cell of the lowest seed, and that seed."""
-    clean = next(condition for condition in cells.conditions if condition.is_clean)
-    scores = cells.at(group, defense, clean)
-    if not scores:
-        raise BenchboxError(f"{defense} has no clean result in {cells.group_title(group)}.")
-    seed = min(scores)
-    return scores[seed].cell, seed
+        Raises:
+            BenchboxError: they do not.
+        """
+        if exam.random:
+            return
+        subject, where = exam.subject, self.store.run.path
+        stored = self.store.features(self._cell(defense))["query"]
+        stored = stored[torch.tensor(self._rows(len(stored)))]
+        off = (subject.embedded(subject.clean) - stored).norm(dim=1)
+        if not (off <= _SAME_EMBEDDING * stored.norm(dim=1)).all():
+            raise BenchboxError(
+                f"{where}: the stored embeddings of {defense} are not those that its weights and "
+                "guard give here. Name the plugin it was made with."
+            )
+        stored_ap = self._stored(defense, subject.keys)
+        difference, noise = beyond_noise(stored_ap, exam.white_box)
+        if abs(difference) > max(noise, self.protocol.rerun_tolerance):
+            raise BenchboxError(
+                f"{where}: under {subject.attack.name} at {self.protocol.budgets[0]} {defense} "
+                f"leaves {exam.white_box.mean():.1f} mAP here, the run says "
+                f"{stored_ap.mean():.1f} for these {len(stored_ap)} queries."
+            )
 
+    def _stored(self, defense: str, keys: Sequence[str]) -> Floats:
+        """Return the AP (%) that the run has of some queries under the protocol's attack."""
+        eps_255 = min(self.protocol.budgets_255)
+        attack = self.protocol.attacks[0]
+        condition = next(
+            c for c in self.protocol.conditions if (c.attack, c.eps_255) == (attack, eps_255)
+        )
+        row = cells_of(self.store.run, defense)[self.group, condition, self.protocol.seeds[0]]
+        found = read_per_query(self.store.folder(str(row["cell"]), "rank") / "per_query.json")
+        by_key = dict(zip(found.queries, 100 * found.ap, strict=True))
+        return np.array([by_key[key] for key in keys if key in by_key])
 
-def _training(store: Artefacts, cells: Measurements, group: Group, defense: str) -> str | None:
-    """Return the key of the training whose weights a defense uses; None without a result."""
-    try:
-        cell, _ = _cell(cells, group, defense)
-    except BenchboxError:
-        return None
-    return store.run.record.cells[cell].stages.get("train")
+    def _attack(self) -> Attack:
+        protocol = self.protocol
+        return self.registry.attacks[protocol.attacks[0]](
+            steps=protocol.steps,
+            step_size=float(parse_fraction(protocol.step_size)),
+            own=protocol.guides,
+            distance=protocol.distance,
+        )
+
+    def _rows(self, queries: int) -> list[int]:
+        spread = np.linspace(0, queries - 1, min(QUERIES, queries))
+        return [int(row) for row in np.unique(spread.round())]
+
+    def _cell(self, defense: str) -> str:
+        """Return the clean cell of the protocol's first seed."""
+        place = (self.group, self.protocol.conditions[0], self.protocol.seeds[0])
+        row = cells_of(self.store.run, defense).get(place)
+        if row is None:
+            raise BenchboxError(f"{self.store.run.path}: has no clean result of {defense}.")
+        return str(row["cell"])
+
+    def _training(self, defense: str) -> str | None:
+        """Return the key of the training whose weights a defense uses; None without a result."""
+        try:
+            cell = self._cell(defense)
+        except BenchboxError:
+            return None
+        return self.store.run.record.cells[cell].stages.get("train")

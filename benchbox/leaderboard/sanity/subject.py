@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from attacks import Attack, Guides
+from attacks.start import uniform_noise
 from benchbox.data.images import to_unit
 from benchbox.evaluation.attacking import attack_queries
 from benchbox.evaluation.embedding import Embed, embed_images
@@ -37,6 +38,7 @@ class Subject:
         gallery: (G, D) clean embeddings behind the guard.
         gallery_pids: (G,).
         gallery_camids: (G,).
+        ap: how average precision is taken.
         seed: of random starts.
         batch_size: queries at a time.
         device: where the model lives.
@@ -55,6 +57,7 @@ class Subject:
     gallery_pids: Sequence[int]
     gallery_camids: Sequence[int]
     device: torch.device
+    ap: Literal["trapezoid", "step"] = "trapezoid"
     seed: int = 0
     batch_size: int = 64
 
@@ -90,10 +93,24 @@ class Subject:
         )
         return [result.images for result in results]
 
+    def starts(self) -> list[Tensor]:
+        """Return the points whose gradients are looked at, (Q, 3, H, W) in [0, 1] each.
+
+        A random one in the ball, and the clean queries if the attack starts there.
+        """
+        clean = self.clean
+        generators = [seeded(self.seed, self.attack.name, key) for key in self.keys]
+        noise = uniform_noise(clean, list(range(len(clean))), generators)
+        near = (clean + self.budgets[0] * noise).clamp(0, 1)
+        return [near] if self.attack.start == "random" else [clean, near]
+
     def average_precision(self, images: Tensor) -> Floats:
         """Return the AP (%) of every query that has a match, as these images retrieve."""
-        features = embed_images(self.embed, images, batch_size=self.batch_size, device=self.device)
-        return self.ranked(features)
+        return self.ranked(self.embedded(images))
+
+    def embedded(self, images: Tensor) -> Tensor:
+        """Return the (N, D) embeddings of images, on the CPU."""
+        return embed_images(self.embed, images, batch_size=self.batch_size, device=self.device)
 
     def ranked(self, features: Tensor) -> Floats:
         """Return the AP (%) of every query that has a match, as these embeddings retrieve."""
@@ -104,6 +121,7 @@ class Subject:
             list(self.gallery_pids),
             list(self.query_camids),
             list(self.gallery_camids),
+            ap=self.ap,
         )
         return 100 * found.ap[~np.isnan(found.ap)]
 

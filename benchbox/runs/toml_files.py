@@ -1,0 +1,42 @@
+"""Reads TOML files, which anybody may have written, as far as they are worth reading."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from benchbox.bounded import read_at_most
+from benchbox.data.naming import printable
+from benchbox.errors import BenchboxError
+
+_SIZE = 200_000
+_LINE = 2_000
+"""Characters; the parser takes quadratic time for a key of thousands of parts."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds.
+
+    Raises:
+        BenchboxError: it is no regular file, cannot be read, is too large, or is no TOML.
+    """
+    where = printable(path)
+    try:
+        content = read_at_most(path, size=_SIZE)
+    except OSError as error:
+        raise BenchboxError(f"{where}: cannot be read ({error.strerror}).") from error
+    return parse_toml(content, where=where)
+
+
+def parse_toml(content: bytes, *, where: str) -> dict[str, Any]:
+    """Return what TOML text holds.
+
+    Raises:
+        BenchboxError: it is no TOML, or has a line that is too long.
+    """
+    try:
+        text = content.decode("utf-8")
+        if any(len(line) > _LINE for line in text.splitlines()):
+            raise BenchboxError(f"{where}: has a line of more than {_LINE:,} characters.")
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BenchboxError(f"{where}: not valid TOML: {printable(str(error))[:200]}.") from error
