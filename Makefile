@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint regress bench speed setup clean
 
 demo: $(VENV)/.installed
 	$(BIN)/benchbox run grids/demo.toml --out runs/demo
@@ -19,9 +19,17 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-bench: $(VENV)/.installed
-	$(PIP) --editable '.[dev,bench,diffusion,plots]'
+# The demo grid beside its committed baseline: exit 1 if robustness fell beyond noise.
+regress: $(VENV)/.installed
+	$(BIN)/benchbox regress baselines/demo.json --out runs/demo --two-sided --markdown runs/regress.md
+
+bench: $(VENV)/.installed-bench
 	$(BIN)/python -m pytest tests/benchmarks -s --override-ini addopts= --benchmark-sort=name
+
+# Times for `benchbox regress-speed`, in under a minute.
+speed: $(VENV)/.installed-bench
+	@mkdir -p runs
+	$(BIN)/python -m pytest tests/benchmarks/test_quick_speed.py --override-ini addopts= --benchmark-json=runs/speed.json
 
 setup: $(VENV)/.installed
 
@@ -36,6 +44,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev,diffusion,plots]'
+	@touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed
+	$(PIP) --editable '.[dev,bench,diffusion,plots]'
 	@touch $@
 
 clean:

@@ -147,8 +147,9 @@ def gradients(exam: Examination) -> CheckResult:
 def more_steps(exam: Examination) -> CheckResult:
     """Four times the steps do not help the defender, nor find much that a guard hid from fewer.
 
-    A model alone may lose to a longer attack what it likes: barely trained ones do (Origin after 12
-    epochs on 16 identities: 10.4 to 3.3), and that is weakness, not a gradient that points elsewhere.
+    A model alone may lose to a longer attack what it likes: barely trained ones do (Origin, after
+    12 epochs on 16 identities, falls from 10.4 to 3.3), and that is weakness, not a gradient that
+    points elsewhere.
     """
     steps = exam.subject.attack.steps * LONGER
     (images,) = exam.subject.attacked(steps=steps)
