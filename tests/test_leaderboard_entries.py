@@ -1,5 +1,6 @@
 """Entries: what submit writes of a real run, against other ways to compute it; verify and rerun."""
 
+import csv
 import itertools
 import json
 import statistics
@@ -28,6 +29,7 @@ from benchbox.leaderboard.verification import verify
 from benchbox.reports.conditions import CLEAN
 from benchbox.runs.grid import read_grid
 from benchbox.runs.registry import load_registry
+from defenses import DEFENSES
 from tests.made_boards import (
     CHECKS,
     NAME,
@@ -476,6 +478,40 @@ def test_the_datasets_of_a_board_are_the_recorded_ones(name: str) -> None:
 def test_the_required_checks_of_a_board_exist(name: str) -> None:
     protocol = read_protocol(REPOSITORY / "leaderboards" / name)
     assert sorted(protocol.required_checks) == sorted(CHECKS_THERE)
+
+
+def test_what_is_on_the_boards_passes() -> None:
+    found = verify([REPOSITORY / "leaderboards"])
+    assert found.problems == ()
+    assert found.entries >= 46
+
+
+def test_every_defense_is_on_the_board_of_sidewalk() -> None:
+    board = REPOSITORY / "leaderboards" / "sidewalk-small"
+    there = {tuple(path.name.split("--")[:4:3]) for path in board.glob("*.json")}
+    assert there == {(f"sidewalk-{which}", name) for which in "ab" for name in DEFENSES}
+
+
+def test_a_board_has_the_numbers_of_the_runs_before_it() -> None:
+    """The whitebox run was measured by earlier code, and agrees to the digit."""
+    measured = REPOSITORY / "leaderboards" / "measured" / "whitebox-sidewalk" / "results.csv"
+    rows = csv.DictReader(measured.read_text().splitlines())
+    cells = {
+        (r["train_dataset"], r["defense"], r["attack"], float(r["eps_255"]), int(r["seed"])): r
+        for r in rows
+    }
+    compared = 0
+    for path in (REPOSITORY / "leaderboards" / "sidewalk-small").glob("*.json"):
+        entry = json.loads(path.read_text())
+        for result in entry["results"]:
+            for seed in result["seeds"]:
+                place = (entry["train"]["name"], entry["defense"]["name"], result["attack"])
+                row = cells.get((*place, result["eps_255"], seed["seed"]))
+                if row is not None:
+                    assert seed["mAP"] == pytest.approx(float(row["mAP"]), abs=1e-9)
+                    assert seed["rank1"] == pytest.approx(float(row["rank1"]), abs=1e-9)
+                    compared += 1
+    assert compared == len(cells)
 
 
 def test_an_earlier_version_keeps_its_protocol(tmp_path: Path) -> None:
