@@ -226,7 +226,8 @@ def random_noise(exam: Examination) -> CheckResult:
 def transfer(exam: Examination) -> CheckResult:
     """Queries attacked on another model hurt less than those attacked on this one."""
     if not exam.sources:
-        says = "the run has no other model to take queries from; put origin into its grid."
+        says = "the run has no other trained model to take queries from; put origin (or, for a "
+        says += "guard on its weights, adv_train) into the grid."
         return CheckResult(name="transfer", outcome="not run", says=says)
     numbers, worst = {"map": exam.white_box.mean()}, []
     shown = []

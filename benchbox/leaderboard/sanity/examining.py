@@ -123,13 +123,14 @@ class Examiner:
     def _sources(self, defense: str) -> dict[str, Subject]:
         """Return other models to take queries from, by title; none if the run has no other."""
         there = list(dict.fromkeys(self.store.run.results["defense"]))
-        first = [name for name in FIRST_SOURCES if name in there]
+        plain = [name for name in there if self.store.guard(name) is None]
+        first = [name for name in FIRST_SOURCES if name in plain]
         titles = self.store.run.record.titles.get("defenses", {})
         own = self._training(defense)
         found: dict[str, Subject] = {}
-        for other in dict.fromkeys((*first, *there)):
-            # Guards share their weights, so a source has to be another training without a guard.
-            if self.store.guard(other) is None and self._training(other) not in (own, None):
+        # Guards share their weights, so a source has to be another training, best without a guard.
+        for other in dict.fromkeys((*first, *plain, *there)):
+            if self._training(other) not in (own, None):
                 found[titles.get(other, other)] = self.subject(other)
             if len(found) == SOURCES:
                 break
