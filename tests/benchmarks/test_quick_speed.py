@@ -51,8 +51,8 @@ def test_attack(benchmark, model, images, attack):
 
 
 def test_guard(benchmark, images):
-    found = benchmark.pedantic(lambda: BS_MS.guard(images), **TIMES)
-    assert found.shape == images.shape
+    found = benchmark.pedantic(lambda: [BS_MS.guard(images) for _ in range(10)], **TIMES)
+    assert found[-1].shape == images.shape
 
 
 def test_ranking(benchmark):
