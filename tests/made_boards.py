@@ -13,8 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.checking import check_groups
 from benchbox.leaderboard.entry_files import seal
-from benchbox.leaderboard.submission import Checks, SubmitOptions, submit
+from benchbox.leaderboard.protocol import read_protocol
+from benchbox.leaderboard.submission import Checks, SubmitOptions, groups_to_check, submit
 from benchbox.reports.measurements import Group
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset
@@ -134,12 +136,38 @@ def weights_of(root: Path) -> dict[int, Path]:
     return {seed: store / f"train-{k[:20]}" / "weights.safetensors" for seed, k in keys.items()}
 
 
+@functools.cache
+def checked() -> Path:
+    """Return a board with the entries of BS+MS whose sanity checks were made."""
+    root = made_run()
+    board = root / "checked" / "micro"
+    board.mkdir(parents=True)
+    shutil.copy(root / "boards" / "micro" / "protocol.toml", board)
+    given = options(root, board=board)
+    found = check_groups(
+        given.run, read_protocol(board), groups_to_check(given), given.defense, device="cpu"
+    )
+    submit(given, checks=found)
+    return board
+
+
 def changed_board(
-    tmp_path: Path, change: Callable[[dict[str, Any]], None], *, reseal: bool = True
+    tmp_path: Path,
+    change: Callable[[dict[str, Any]], None],
+    *,
+    reseal: bool = True,
+    board: Path | None = None,
 ) -> Path:
-    """Return an entry of a copied board after a change, with its digest made right again."""
-    board = tmp_path / "boards" / "micro"
-    shutil.copytree(submitted() / "boards" / "micro", board)
+    """Return an entry of a copied board after a change, with its digest made right again.
+
+    Args:
+        tmp_path: to copy into.
+        change: of the entry's content.
+        reseal: make the digest right again.
+        board: to copy; None for the one of `submitted`.
+    """
+    source, board = board or submitted() / "boards" / "micro", tmp_path / "boards" / "micro"
+    shutil.copytree(source, board)
     content = json.loads((board / NAME).read_text())
     change(content)
     if reseal:

@@ -37,6 +37,7 @@ from tests.made_boards import (
     SAME,
     TRANSFER,
     changed_board,
+    checked,
     files_below,
     made_run,
     options,
@@ -362,18 +363,22 @@ def rerun_options(root: Path) -> RerunOptions:
 
 
 def test_rerun_finds_the_numbers_again(root: Path) -> None:
-    found = rerun(root / "boards" / "micro" / NAME, rerun_options(root))
+    found = rerun(checked() / NAME, rerun_options(root))
     # Four counts and three of each of 12 identities; mAP and three ranks of 2 seeds under 5
     # conditions, their intervals' ends and 4 numbers of their identities; the worst case of 2
-    # seeds at 2 budgets with its ends.
-    assert len(found.numbers) == (4 + 3 * 12) + 5 * (2 * 4 + 2 + 4) + 2 * (2 + 2)
+    # seeds at 2 budgets with its ends; the mAP behind the checks, two each but for the huge budget.
+    measured = (4 + 3 * 12) + 5 * (2 * 4 + 2 + 4) + 2 * (2 + 2)
+    assert len(found.numbers) == measured + 2 * 5 + 1
+    assert set(found.checks) == CHECKS_THERE.keys() - {"transfer"}
     assert len({number.what for number in found.numbers}) == len(found.numbers)
     assert found.problems == []
     assert max(abs(number.difference) for number in found.numbers) < 1e-3
 
 
 def test_rerun_finds_a_number_that_the_weights_do_not_give(root: Path, tmp_path: Path) -> None:
-    path = changed_board(tmp_path, lambda content: scale(content, "fna", 10.0, 99.0))
+    path = changed_board(
+        tmp_path, lambda content: scale(content, "fna", 10.0, 99.0), board=checked()
+    )
     problems = rerun(path, rerun_options(root)).problems
     assert [problem.removeprefix(f"{path}: ").split(": entered")[0] for problem in problems] == [
         "fna 10/255-6 seed 0: mAP",
@@ -414,7 +419,7 @@ def test_rerun_compares_every_number(root: Path, monkeypatch: pytest.MonkeyPatch
         return compared(*given)
 
     monkeypatch.setattr(module, "compared", keeping)
-    assert module.rerun(root / "boards" / "micro" / NAME, rerun_options(root)).problems == []
+    assert module.rerun(checked() / NAME, rerun_options(root)).problems == []
     entry, *others = kept[0]
     for place, by, what in FORGED:
         content = entry.model_dump(mode="json", by_alias=True)
@@ -424,6 +429,36 @@ def test_rerun_compares_every_number(root: Path, monkeypatch: pytest.MonkeyPatch
         problems = module.Rerun(root, 0.5, tuple(numbers)).problems
         assert len(problems) == 1, (place, problems)
         assert what in problems[0]
+
+
+def test_rerun_repeats_the_checks(root: Path, tmp_path: Path) -> None:
+    """Against checks that were invented: outcomes, numbers, and numbers left out."""
+
+    def forge(content: dict[str, Any]) -> None:
+        checks = {check["name"]: check for check in content["checks"]}
+        checks["gradients"] |= {"outcome": "fail", "says": "All are zero."}
+        content["status"] = "suspect"
+        checks["random_noise"]["numbers"]["map_noise"] += 2.0
+        del checks["bpda"]["numbers"]["map_bpda"]
+
+    path = changed_board(tmp_path, forge, board=checked())
+    assert verify([path]).problems == ()
+    noise, bpda, gradients = rerun(path, rerun_options(root)).problems
+    assert "check random_noise: map_noise: entered" in noise
+    assert "check bpda: map_bpda: entered nan, recomputed" in bpda
+    assert f"{path}: check gradients: entered 'fail' (All are zero.) recomputed 'pass' (0 of " in (
+        gradients
+    )
+
+
+def test_rerun_leaves_out_checks_that_were_not_made(root: Path, tmp_path: Path) -> None:
+    def unmake(content: dict[str, Any]) -> None:
+        for check in content["checks"]:
+            check |= {"outcome": "not run", "numbers": {}}
+        content["status"] = "unchecked"
+
+    found = rerun(changed_board(tmp_path, unmake, board=checked()), rerun_options(root))
+    assert (found.checks, found.problems) == ((), [])
 
 
 def test_ranks_may_move_three_times_as_far_and_at_least_one_query(root: Path) -> None:

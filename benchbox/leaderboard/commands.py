@@ -96,7 +96,8 @@ def verify(
     ] = None,
     boards: Boards = BOARDS,
     rerun: Annotated[
-        bool, typer.Option("--rerun", help="Recompute one entry's numbers from its weights.")
+        bool,
+        typer.Option("--rerun", help="Recompute one entry's numbers and checks from its weights."),
     ] = False,
     weights: Annotated[
         list[str] | None, typer.Option(help="SEED=FILE, for --rerun; every seed of the entry.")
@@ -133,7 +134,8 @@ def verify(
         outcome = recompute(files[0], options, progress=progress)
     for line in outcome.problems:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
-    said = f"{len(outcome.numbers)} numbers recomputed, tolerance {outcome.tolerance:g} mAP"
+    said = f"{len(outcome.numbers)} numbers recomputed, tolerance {outcome.tolerance:g} mAP, "
+    said += f"{_counted(len(outcome.checks), 'sanity check', 'sanity checks')} repeated"
     if outcome.problems:
         raise CheckFailed(f"{said}: {len(outcome.problems)} differ, listed above.")
     console.print(f"{said}: all agree", highlight=False)

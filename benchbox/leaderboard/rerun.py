@@ -1,4 +1,4 @@
-"""``benchbox leaderboard verify --rerun``: an entry's numbers once more, from its weights."""
+"""``benchbox leaderboard verify --rerun``: an entry's numbers and checks anew, from its weights."""
 
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ from benchbox.leaderboard.counting_matches import matches_by_query
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_files import read_entry
 from benchbox.leaderboard.protocol import Protocol, read_protocol
+from benchbox.leaderboard.rechecking import compared_checks, recheck
 from benchbox.leaderboard.recomputing import Progress, plan_of, recompute
 from benchbox.leaderboard.rerun_numbers import Recomputed, compared
 from benchbox.leaderboard.weights_files import checked_digest
@@ -51,23 +52,26 @@ class Rerun:
         path: of the entry.
         tolerance: points of mAP that the board allows; see `benchbox.leaderboard.rerun_numbers`.
         numbers: all that were compared.
+        checks: names of the sanity checks that were made again.
+        outcomes: what is wrong with the outcomes of the entry's checks, a line each.
     """
 
     path: Path
     tolerance: float
     numbers: tuple[Recomputed, ...] = field(default=())
+    checks: tuple[str, ...] = field(default=())
+    outcomes: tuple[str, ...] = field(default=())
 
     @property
     def problems(self) -> list[str]:
-        """One line for each number that differs by more than its tolerance."""
-        return [
-            printable(
-                f"{self.path}: {n.what}: entered {n.entered:.10g}, recomputed {n.found:.10g} "
-                f"({n.difference:+.4g}; tolerance {n.tolerance:.4g})"
-            )
+        """One line for each number beyond its tolerance and each check with another outcome."""
+        numbers = (
+            f"{n.what}: entered {n.entered:.10g}, recomputed {n.found:.10g} "
+            f"({n.difference:+.4g}; tolerance {n.tolerance:.4g})"
             for n in self.numbers
             if not n.agrees
-        ]
+        )
+        return [printable(f"{self.path}: {says}") for says in (*numbers, *self.outcomes)]
 
 
 def rerun(
@@ -76,7 +80,7 @@ def rerun(
     *,
     progress: Progress = lambda _share, _text: None,
 ) -> Rerun:
-    """Recompute an entry's numbers from its weights, by the runner's own stages.
+    """Recompute an entry's numbers from its weights, by the runner's own stages, and its checks.
 
     The weights take the place of the training; everything behind it is done anew. No code comes
     from the entry: the guard is that of the defense of this name, and has to be the one recorded.
@@ -99,9 +103,24 @@ def rerun(
             device=resolve_device(options.device),
             batch_size=options.batch_size,
         )
-        scores = recompute(entry, plan, Workplace(site), options.weights, progress)
-    numbers = compared(entry, protocol, scores, matches_by_query(datasets[entry.test.name]))
-    return Rerun(path, protocol.rerun_tolerance, tuple(numbers))
+        place = Workplace(site)
+        scores = recompute(
+            entry, plan, place, options.weights, lambda share, what: progress(share / 2, what)
+        )
+        checks = recheck(
+            *(entry, protocol, registry, plan, place),
+            lambda share, name: progress(0.5 + share / 2, f"check {name}"),
+        )
+    test = datasets[entry.test.name]
+    numbers = compared(entry, protocol, scores, matches_by_query(test))
+    behind_checks, outcomes = compared_checks(entry, protocol, checks, test)
+    return Rerun(
+        path,
+        protocol.rerun_tolerance,
+        numbers=(*numbers, *behind_checks),
+        checks=tuple(check.name for check in checks),
+        outcomes=tuple(outcomes),
+    )
 
 
 def require_weights(

@@ -4,7 +4,7 @@ Each compares two ways of treating the same queries. A difference counts when it
 `SMALLEST` points of mAP and twice its standard error over the queries, paired.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -101,19 +101,27 @@ def beyond_noise(before: Floats, after: Floats) -> tuple[float, float]:
 
 
 def run_checks(
-    examination: Examination, *, progress: Progress = lambda _s, _t: None
+    examination: Examination,
+    *,
+    only: Collection[str] | None = None,
+    progress: Progress = lambda _s, _t: None,
 ) -> list[CheckResult]:
-    """Return the outcome of every check, in the order of `CHECKS`.
+    """Return the outcome of the checks, in the order of `CHECKS`.
 
     Args:
         examination: the defended model, and others.
+        only: their names; None for every check.
         progress: told before each check.
     """
+    wanted = {name: check for name, check in CHECKS.items() if only is None or name in only}
     results = []
-    for place, (name, check) in enumerate(CHECKS.items()):
-        progress(place / len(CHECKS), name)
+    for place, (name, check) in enumerate(wanted.items()):
+        progress(place / len(wanted), name)
         try:
-            results.append(check(examination))
+            with torch.random.fork_rng(devices=[]):
+                # A random guard draws the same numbers whichever checks were made before.
+                torch.manual_seed(examination.subject.seed)
+                results.append(check(examination))
         except BenchboxError as error:
             says = f"the check could not be made: {error}"[:500]
             results.append(CheckResult(name=name, outcome="fail", says=says))

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from attacks import Attack
-from benchbox.data.images import load_images
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.on_protocol import cells_of, run_grid_of
@@ -15,16 +13,12 @@ from benchbox.leaderboard.per_query import read_per_query
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity.checks import Examination, Progress, beyond_noise, run_checks
 from benchbox.leaderboard.sanity.subject import Floats, Subject
-from benchbox.models.folding import attack_ready
+from benchbox.leaderboard.sanity.subject_of import examined_rows, subject_of
 from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.measurements import Group
-from benchbox.runs.grid import parse_fraction
 from benchbox.runs.plan import resolve_defense
 from benchbox.runs.registry import Registry
 from benchbox.runs.stages import parameters
-
-QUERIES = 100
-"""How many queries are examined, evenly spread: a standard error of 2 to 4 points of mAP."""
 
 SOURCES = 2
 """How many other models queries are taken from."""
@@ -41,9 +35,8 @@ _SAME_EMBEDDING = 1e-2
 class Examiner:
     """Makes the subjects of one group of cells.
 
-    Every number of the examination is the board's: its first attack, at its smallest budget where
-    nothing else is said, on the model of its first seed. What the run's grid has besides is not
-    looked at.
+    What is examined follows from the board's protocol (`subject_of`); what the run's grid has
+    besides is not looked at.
 
     Attributes:
         store: of the run.
@@ -69,11 +62,8 @@ class Examiner:
                 and guard do not give what the run says they gave.
         """
         exam = Examination(self.subject(defense), self._sources(defense))
-        with torch.random.fork_rng(devices=[]):
-            # A random guard draws the same numbers each time it is examined.
-            torch.manual_seed(self.protocol.seeds[0])
-            self._require_its_numbers(exam, defense)
-            return run_checks(exam, progress=progress)
+        self._require_its_numbers(exam, defense)
+        return run_checks(exam, progress=progress)
 
     def subject(self, defense: str) -> Subject:
         """Return a defended model of the run with the queries it is examined on.
@@ -96,27 +86,13 @@ class Examiner:
                 f"{where}: the run was made with the guard {str(there)[:200]}, but {defense} here "
                 f"has {str(here)[:200]}. Name the plugin it was made with."
             )
-        data = self.store.dataset(self.group.test)
-        rows = self._rows(len(data.query))
-        queries = [data.query[row] for row in rows]
-        features = self.store.features(cell)
-        attack = self._attack()
-        guides = attack.guides(features["query"], torch.tensor([r.pid for r in data.query]))
-        return Subject(
-            model=attack_ready(self.store.model(cell).to(self.device)),
-            guard=resolved.guard,
-            attack=attack,
-            budgets=tuple(sorted(map(float, self.protocol.fractions))),
-            queries=load_images(queries, size=self.protocol.image_size),
-            guides=guides[torch.tensor(rows)],
-            query_pids=[record.pid for record in queries],
-            query_camids=[record.camid for record in queries],
-            keys=[record.key for record in queries],
-            gallery=features["gallery"],
-            gallery_pids=[record.pid for record in data.gallery],
-            gallery_camids=[record.camid for record in data.gallery],
-            ap=self.protocol.ap,
-            seed=self.protocol.seeds[0],
+        return subject_of(
+            self.store.model(cell),
+            resolved.guard,
+            features=self.store.features(cell),
+            data=self.store.dataset(self.group.test),
+            protocol=self.protocol,
+            registry=self.registry,
             device=self.device,
         )
 
@@ -148,7 +124,7 @@ class Examiner:
             return
         subject, where = exam.subject, self.store.run.path
         stored = self.store.features(self._cell(defense))["query"]
-        stored = stored[torch.tensor(self._rows(len(stored)))]
+        stored = stored[torch.tensor(examined_rows(len(stored)))]
         off = (subject.embedded(subject.clean) - stored).norm(dim=1)
         if not (off <= _SAME_EMBEDDING * stored.norm(dim=1)).all():
             raise BenchboxError(
@@ -175,19 +151,6 @@ class Examiner:
         found = read_per_query(self.store.folder(str(row["cell"]), "rank") / "per_query.json")
         by_key = dict(zip(found.queries, 100 * found.ap, strict=True))
         return np.array([by_key[key] for key in keys if key in by_key])
-
-    def _attack(self) -> Attack:
-        protocol = self.protocol
-        return self.registry.attacks[protocol.attacks[0]](
-            steps=protocol.steps,
-            step_size=float(parse_fraction(protocol.step_size)),
-            own=protocol.guides,
-            distance=protocol.distance,
-        )
-
-    def _rows(self, queries: int) -> list[int]:
-        spread = np.linspace(0, queries - 1, min(QUERIES, queries))
-        return [int(row) for row in np.unique(spread.round())]
 
     def _cell(self, defense: str) -> str:
         """Return the clean cell of the protocol's first seed."""

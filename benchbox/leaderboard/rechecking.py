@@ -1,0 +1,98 @@
+"""An entry's sanity checks once more, from its weights.
+
+All but the transferred attack, which takes the other models of the entry's run. An outcome has to
+be the same; the mAP behind it is that of a hundred queries, so it may differ by more than that of
+all: a mean over a quarter of the queries scatters twice as far.
+"""
+
+import math
+from collections.abc import Sequence
+
+from benchbox.data.protocol import ReidDataset
+from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.entry import Entry
+from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.rerun_numbers import Recomputed
+from benchbox.leaderboard.sanity.checks import CHECKS, Examination, Progress, run_checks
+from benchbox.leaderboard.sanity.subject_of import examined_rows, subject_of
+from benchbox.runs.plan import Plan
+from benchbox.runs.registry import Registry
+from benchbox.runs.workplace import Workplace
+
+NOT_REPEATED = ("transfer",)
+"""Checks that weights alone do not allow."""
+
+
+def recheck(
+    entry: Entry,
+    protocol: Protocol,
+    registry: Registry,
+    plan: Plan,
+    place: Workplace,
+    progress: Progress,
+) -> list[CheckResult]:
+    """Return what the checks that an entry says were made say now.
+
+    Args:
+        entry: whose.
+        protocol: of its board.
+        registry: that has the board's attacks.
+        plan: of the entry's cells.
+        place: where they were just recomputed.
+        progress: told before each check.
+    """
+    only = {check.name for check in entry.checks if check.outcome != "not run"} & set(CHECKS)
+    only -= set(NOT_REPEATED)
+    if not only:
+        return []
+    clean = next(
+        cell.rank.clean
+        for cell in plan.cells
+        if cell.seed == protocol.seeds[0] and cell.test_dataset == entry.test.name
+    )
+    subject = subject_of(
+        clean.train.model(place),
+        plan.defenses[entry.defense.name].guard,
+        features=clean.features(place),
+        data=place.dataset(entry.test.name),
+        protocol=protocol,
+        registry=registry,
+        device=place.device,
+    )
+    return run_checks(Examination(subject, sources={}), only=only, progress=progress)
+
+
+def compared_checks(
+    entry: Entry, protocol: Protocol, found: Sequence[CheckResult], data: ReidDataset
+) -> tuple[list[Recomputed], list[str]]:
+    """Return the numbers behind the checks beside the new ones, and what outcomes differ.
+
+    Args:
+        entry: what was entered.
+        protocol: of its board.
+        found: see `recheck`.
+        data: tested on.
+    """
+    queries = len(data.query)
+    tolerance = protocol.rerun_tolerance * math.sqrt(queries / len(examined_rows(queries)))
+    entered = {check.name: check for check in entry.checks}
+    numbers, differ = [], []
+    for again in found:
+        before = entered[again.name]
+        if again.outcome != before.outcome:
+            differ.append(
+                f"check {again.name}: entered {before.outcome!r} ({before.says}) recomputed "
+                f"{again.outcome!r} ({again.says})"
+            )
+        numbers += [
+            Recomputed(
+                what=f"check {again.name}: {key}",
+                # What an entry leaves out agrees with nothing.
+                entered=before.numbers.get(key, math.nan),
+                found=value,
+                tolerance=tolerance,
+            )
+            for key, value in again.numbers.items()
+            if key.startswith("map")
+        ]
+    return numbers, differ
