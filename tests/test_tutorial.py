@@ -186,3 +186,10 @@ def test_the_workflow_runs_what_the_ci_page_says() -> None:
     joined = joined.replace('"$BASELINE"', "baselines/ci.json").replace('"$GRID"', "grids/ci.toml")
     (command,) = [command for command in commands(CI) if "--junit" in command]
     assert command in joined
+
+
+def test_the_pages_workflow_runs_what_the_tutorial_says() -> None:
+    workflow = (ROOT / "docs" / "pages-workflow.yml").read_text()
+    run = re.findall(r"run: (\.venv.+)", workflow)
+    assert [command for command in commands(TUTORIAL) if command in run] == run
+    assert len(run) == 2
