@@ -16,6 +16,7 @@ import torch
 from benchbox.errors import BenchboxError, CheckFailed
 from benchbox.files import cannot_write, write_text
 from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.entry import Status
 from benchbox.leaderboard.entry_files import read_entry, seal
 from benchbox.leaderboard.grid_toml import as_toml
 from benchbox.leaderboard.site import build_site
@@ -576,17 +577,33 @@ def test_points_stand_where_their_numbers_are() -> None:
         assert title in point.says
 
 
-def test_labels_of_a_crowd_do_not_cover_each_other() -> None:
-    marks = [("Defense", "ok", 60 + i / 4, 10 + i / 8) for i in range(8)]
-    points = trade_off(marks).points
-    boxes = []
+CROWDS: dict[str, list[tuple[str, Status, float, float]]] = {
+    "on a line": [("Defense", "ok", 60 + i / 4, 10 + i / 8) for i in range(8)],
+    # Undefended models lie side by side on the axis, with no room below.
+    "on the axis": [
+        *(("AT_PGD", "ok", 58.07, 11.52), ("Adv_train", "ok", 60.91, 11.24)),
+        *(("BS+MS", "suspect", 71.74, 1.86), ("MedianSmoothing2D", "ok", 72.03, 0.72)),
+        *(("BitSqueezing", "ok", 72.25, 0.32), ("Origin", "ok", 72.64, 0.31)),
+        *(("AMD", "ok", 74.93, 0.55), ("Origin (equal epochs)", "ok", 73.83, 0.31)),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CROWDS)
+def test_labels_of_a_crowd_do_not_cover_each_other(name: str) -> None:
+    points = trade_off(CROWDS[name]).points
+    boxes = [(p.x - 5, p.y - 5, p.x + 5, p.y + 5) for p in points]
     for p in points:
-        width = 6 * len(p.label)
-        left = {"start": p.label_x, "end": p.label_x - width, "middle": p.label_x - width / 2}
-        boxes.append((left[p.anchor], p.label_y - 9, left[p.anchor] + width, p.label_y))
-    for i, a in enumerate(boxes):
-        for b in boxes[i + 1 :]:
-            assert a[2] <= b[0] or b[2] <= a[0] or a[3] <= b[1] or b[3] <= a[1]
+        width, x = 6 * len(p.label), p.at.x
+        left = {"start": x, "end": x - width, "middle": x - width / 2}[p.at.anchor]
+        own = (left, p.at.y - 9, left + width, p.at.y)
+        for other in boxes:
+            assert (
+                own[2] <= other[0] or other[2] <= own[0] or own[3] <= other[1] or other[3] <= own[1]
+            ), p.label
+        boxes.append(own)
+        # One that stands far off has a line to it.
+        assert (p.at.far != 0) == (abs(p.at.y - 4 - p.y) > 14)
 
 
 def test_bars_leave_out_what_is_not_on_their_axis() -> None:

@@ -6,6 +6,12 @@ from typing import NamedTuple
 _LETTER = 6.3
 """About the width of a letter, 11 units high."""
 
+_SHIFTS = (13.0, 24.0, 36.0, 48.0, 60.0, 72.0)
+"""How far up or down a label may stand, in the order they are tried."""
+
+_NEAR = 14.0
+"""Up to this shift it is plain which point a label belongs to."""
+
 
 class Edges(NamedTuple):
     """A box: of a label, of a point, or of all that labels may take."""
@@ -21,9 +27,26 @@ def box(x: float, y: float, half_width: float, half_height: float) -> Edges:
     return Edges(x - half_width, y - half_height, x + half_width, y + half_height)
 
 
+class Place(NamedTuple):
+    """Where a label stands.
+
+    Attributes:
+        x: coordinate.
+        y: of the line of writing.
+        anchor: which end of the label ``x`` is, in SVG's words.
+        far: how far from the point's height the middle of the label is, if so far that a line has
+            to lead there; 0 otherwise.
+    """
+
+    x: float
+    y: float
+    anchor: str
+    far: float
+
+
 def label_place(
     point: tuple[float, float], label: str, taken: list[Edges], *, edges: Edges
-) -> tuple[float, float, str]:
+) -> Place:
     """Return where a label stands: the first place beside its point that is free.
 
     Where none is, it stands to the right and covers something.
@@ -33,9 +56,6 @@ def label_place(
         label: one line.
         taken: boxes that are not free; the label's own is added.
         edges: what it has to stay inside of.
-
-    Returns:
-        x, y and which end of the label x is, in SVG's words.
     """
     candidates = list(_candidates(point, len(label) * _LETTER))
     free = (
@@ -45,14 +65,15 @@ def label_place(
     )
     x, y, anchor, own = next(free, candidates[0])
     taken.append(own)
-    return round(x, 1), round(y, 1), anchor
+    shift = y - 4 - point[1]
+    return Place(round(x, 1), round(y, 1), anchor, round(shift, 1) if abs(shift) > _NEAR else 0.0)
 
 
 def _candidates(
     point: tuple[float, float], width: float
 ) -> Iterator[tuple[float, float, str, Edges]]:
     px, py = point
-    for shift in (0.0, -13.0, 13.0, -24.0, 24.0, -36.0, 36.0):
+    for shift in (0.0, *(sign * step for step in _SHIFTS for sign in (-1, 1))):
         for side, anchor in ((1, "start"), (-1, "end")):
             x = px + 9 * side
             yield x, py + shift + 4, anchor, box(x + side * width / 2, py + shift, width / 2, 6.5)

@@ -9,7 +9,7 @@ from math import ceil, floor
 from typing import Literal
 
 from benchbox.leaderboard.entry import Status
-from benchbox.leaderboard.site_labels import Edges, box, label_place
+from benchbox.leaderboard.site_labels import Edges, Place, box, label_place
 
 _LONGEST_LABEL = 26
 _EDGES = Edges(left=52, top=2, right=640, bottom=300)
@@ -54,8 +54,7 @@ class Point:
     Attributes:
         x: coordinate, likewise ``y``.
         label: beside it; shortened.
-        label_x: coordinate of the label, likewise ``label_y``.
-        anchor: which end of the label that is, in SVG's words.
+        at: where that stands.
         says: the numbers in words.
         status: chooses the marker.
     """
@@ -63,9 +62,7 @@ class Point:
     x: float
     y: float
     label: str
-    label_x: float
-    label_y: float
-    anchor: str
+    at: Place
     says: str
     status: Status
 
@@ -125,9 +122,9 @@ def trade_off(marks: Sequence[tuple[str, Status, float, float]]) -> TradeOff:
     for title, status, clean, worst in marks:
         label = title if len(title) <= _LONGEST_LABEL else f"{title[: _LONGEST_LABEL - 1]}…"
         place = (x.at(clean), y.at(worst))
-        label_x, label_y, anchor = label_place(place, label, taken, edges=_EDGES)
+        at = label_place(place, label, taken, edges=_EDGES)
         says = f"{title}: clean {clean:.2f}, worst case {worst:.2f} mAP ({status})"
-        points.append(Point(*place, label, label_x, label_y, anchor, says, status))
+        points.append(Point(*place, label, at, says, status))
     return TradeOff(x, y, tuple(points))
 
 
