@@ -3,8 +3,8 @@ r"""Does a run fall behind its baseline by more than noise? Every cell is compar
 A cell has regressed if its mAP fell by more than a minimum effect *and* the one-sided upper bound
 of the true difference lies below 0. The bounds, upper and lower, hold for all cells of the table
 together (each at 1% divided by twice the number of cells, after Bonferroni): where nothing changed
-but chance, at most 1% of the tables are to be red. With ``two_sided`` a gain is red by the same rule,
-and a bound has half of that.
+but chance, at most 1% of the tables are to be red. With ``two_sided`` a gain is red by the same
+rule and a bound has half of that.
 
 ``tests/test_regression_simulation.py`` draws baselines and runs and compares them, start to end:
 two models, each clean and under FNA, 140 queries of 40 identities whose queries agree as measured
