@@ -1,10 +1,12 @@
 """Entries: what submit writes of a real run, against other ways to compute it; verify and rerun."""
 
 import csv
+import errno
 import itertools
 import json
 import statistics
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ import torch
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.data.sidewalk import recorded_digest
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.aggregation import spread_of, worst_case
+from benchbox.leaderboard import entry_files
+from benchbox.leaderboard.aggregation import interval_of, spread_of, worst_case
+from benchbox.leaderboard.bootstrap import interval_of_identities
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.entry_files import entry_text, read_entry, seal, sealed
+from benchbox.leaderboard.interval_bounds import interval_faults
 from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.rerun import RerunOptions, rerun
@@ -181,9 +186,43 @@ def test_an_entry_on_the_board_is_replaced_only_when_asked(root: Path) -> None:
     before = files_below(root / "boards")
     with pytest.raises(BenchboxError, match="on the board already"):
         submit(options(root), checks=CHECKS)
+    with pytest.raises(BenchboxError, match="on the board already"):
+        # Before the minutes that the checks take, too.
+        groups_to_check(options(root))
     assert files_below(root / "boards") == before
     submit(options(root, replace=True), checks=CHECKS)
     assert verify([root / "boards"]).problems == ()
+
+
+def test_a_submission_that_cannot_be_written_whole_leaves_the_board(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, wrote = files_below(root / "boards"), []
+
+    def full(path: Path, text: str) -> None:
+        if wrote:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        wrote.append(path)
+        path.write_text(text)
+
+    monkeypatch.setattr(entry_files, "write_text", full)
+    changed = options(root, replace=True, note="Another note.")
+    with pytest.raises(BenchboxError, match="No space left"):
+        submit(changed, checks=CHECKS)
+    assert files_below(root / "boards") == before
+
+
+def test_an_entry_says_when_and_on_what_its_stages_were_made(root: Path) -> None:
+    """Against the manifests of all stages of the run."""
+    manifests = [json.loads(f.read_text()) for f in (root / "out" / "store").glob("*/stage.json")]
+    made = entry_of(root)["provenance"]["made"]
+    times = [datetime.fromisoformat(manifest["finished"]) for manifest in manifests]
+    first, last = (datetime.fromisoformat(made[key]) for key in ("first", "last"))
+    assert min(times) <= first <= last <= max(times)
+    assert made["devices"] == ["cpu"]
+    assert made["torch"] == [torch.__version__]
+    started = datetime.fromisoformat(run_record(root)["started"])
+    assert (first - started).total_seconds() > -1
 
 
 def test_an_entrys_text_is_read_back_as_it_was(root: Path) -> None:
@@ -239,6 +278,8 @@ RESEALED: list[tuple[tuple[Any, ...], float, str]] = [
     (("results", 1, "seeds", 0, "mAP"), 0.01, "its seeds give"),
     (("results", 1, "seeds", 0, "rank1"), 0.5, "no whole number of 24 queries"),
     (("results", 0, "mAP", "low"), 10.0, "leaves out its mean"),
+    (("results", 0, "mAP", "low"), -3.0, "its identities give"),
+    (("results", 1, "mAP", "high"), 3.0, "its identities give"),
     (("results", 3, "mAP", "high"), -30.0, "leaves out its mean"),
     (("worst_case", 0, "seeds", 0, "mAP"), 20.0, "above fna alone"),
     (("worst_case", 1, "mAP", "mean"), 0.01, "its seeds give"),
@@ -281,6 +322,38 @@ def scale(content: dict[str, Any], attack: str, eps: float, target: float) -> No
         "seeds_low": target,
         "seeds_high": target,
     }
+
+
+def test_a_gain_is_found_behind_a_wide_interval(tmp_path: Path) -> None:
+    """Its own width must not make any gain noise."""
+
+    def change(content: dict[str, Any]) -> None:
+        scale(content, "sma", 8.0, 60.0)
+        scale(content, "sma", 10.0, 99.5)
+        for result in content["results"]:
+            if result["attack"] == "sma":
+                result["mAP"] |= {"low": 0.0, "high": 100.0}
+
+    path = changed_board(tmp_path, change)
+    said = " ".join(map(str, verify([path]).problems))
+    assert "the interval 0.0000 to 100.0000 is wider than 12 identities allow" in said
+    assert "sma at 10/255 leaves 39.50 mAP more than 8/255, beyond noise" in said
+
+
+@pytest.mark.parametrize("level", [0.02, 0.5, 0.97])
+def test_no_interval_of_queries_is_too_wide(level: float) -> None:
+    """Of many made data sets, some with queries of 0 and 1 alone and one large identity."""
+    rng = np.random.default_rng(int(100 * level))
+    for number in range(60):
+        queries = rng.integers(1, 30 if number % 2 else 3, size=rng.integers(2, 60))
+        means = rng.beta(0.05, 0.05 * (1 - level) / level, size=len(queries))
+        if number % 3 == 0:
+            means = means.round()
+        pids = np.repeat(np.arange(len(queries)), queries)
+        found = interval_of(np.repeat(means, queries)[None], pids)
+        assert list(interval_faults("x", found, queries.tolist())) == []
+        again = interval_of_identities(100 * means, queries)
+        assert again == pytest.approx((found.low, found.high), abs=1e-9)
 
 
 def test_more_budget_that_helps_the_defender_is_found_unless_it_is_suspect(tmp_path: Path) -> None:
@@ -562,7 +635,7 @@ def test_an_earlier_version_keeps_its_protocol(tmp_path: Path) -> None:
 
 
 def test_checks_are_asked_for_only_where_the_run_is_complete(tmp_path: Path) -> None:
-    assert groups_to_check(options(made_run())) == (SAME, TRANSFER)
+    assert groups_to_check(options(made_run(), replace=True)) == (SAME, TRANSFER)
     board = tmp_path / "micro"
     board.mkdir()
     text = (made_run() / "boards" / "micro" / "protocol.toml").read_text()

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,45 @@ def test_a_baseline_holds_what_the_run_measured(runs, baseline: Path) -> None:
 def test_the_same_again_is_green(runs, baseline: Path, capsys) -> None:
     assert regress(RegressOptions(baseline=baseline, run=runs["before"]), Console(width=140)) == 0
     assert "all 4 cells are as they were" in capsys.readouterr().out
+
+
+def test_reports_of_an_earlier_call_do_not_stay_behind(
+    runs, baseline: Path, tmp_path: Path
+) -> None:
+    reports = {"junit": tmp_path / "r.xml", "markdown": tmp_path / "r.md"}
+    assert regress(RegressOptions(baseline=baseline, run=runs["before"], **reports), QUIET) == 0
+    assert all(report.is_file() for report in reports.values())
+    with pytest.raises(BenchboxError):
+        regress(RegressOptions(baseline=baseline, run=tmp_path, **reports), QUIET)
+    assert not any(report.exists() for report in reports.values())
+
+
+@pytest.mark.parametrize(
+    ("where", "named"),
+    [
+        (".github/grids/ci.v2.toml", True),
+        ("grids/ci.toml", True),
+        ("my grids/ci.toml", False),
+        ("grüße.toml", False),
+    ],
+)
+def test_a_grid_may_lie_anywhere(
+    runs, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, named: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    grid = tmp_path / where
+    grid.parent.mkdir(parents=True, exist_ok=True)
+    grid.write_text((place / "before.toml").read_text())
+    made = RegressOptions(
+        baseline=tmp_path / "baseline.json",
+        grid=grid,
+        out=tmp_path / "out",
+        running=Options(workers=1, store=place / "store"),
+        update=True,
+    )
+    assert regress(made, QUIET) == 0
+    assert read_baseline(made.baseline).grid_file == (where if named else None)
+    assert regress(replace(made, update=False), QUIET) == 0
 
 
 def test_another_seed_is_green(runs, baseline: Path) -> None:

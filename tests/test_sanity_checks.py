@@ -1,5 +1,6 @@
 """The sanity checks tell broken defenses from honest ones."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from rich.console import Console
 from benchbox.data.images import to_unit
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.check_result import CheckResult
+from benchbox.leaderboard.checking import check_groups
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity import CHECKS, Subject, run_checks
 from benchbox.leaderboard.sanity.backward import average_pooled, straight_through
-from benchbox.leaderboard.sanity.checks import Examination
+from benchbox.leaderboard.sanity.checks import Examination, beyond_noise
 from benchbox.leaderboard.sanity.examining import Examiner
 from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.measurements import Group
@@ -91,6 +93,58 @@ def test_an_honest_defense_fails_no_check(results, name: str) -> None:
 @pytest.mark.parametrize(("name", "check"), BROKEN.items())
 def test_a_broken_defense_fails_the_check_made_for_it(results, name: str, check: str) -> None:
     assert results[name][check].outcome == "fail", results[name][check].says
+
+
+def test_a_random_guard_draws_the_same_when_its_numbers_are_made_again(store: Artefacts) -> None:
+    """Otherwise nobody could recompute an entry of one, suspect as it is."""
+    results = store.run.results
+    row = results[(results["defense"] == "resizing") & (results["attack"] == "none")].iloc[0]
+    cell, out = str(row["cell"]), store.run.path
+    before = store.features(cell)
+    shutil.rmtree(store.folder(cell, "embed"))
+    torch.rand(7)  # wherever the process's own generator is
+    given = Options(workers=1, plugins=(PLUGIN,))
+    run_grid(out.parent / "micro.toml", out, given, Console(quiet=True))
+    after = Artefacts(read_run(out)).features(cell)
+    assert all(torch.equal(before[split], after[split]) for split in ("query", "gallery"))
+
+
+def test_noise_is_that_of_identities() -> None:
+    """Against the standard deviation of means over resampled identities."""
+    rng = np.random.default_rng(0)
+    pids = np.repeat(np.arange(40), rng.integers(1, 6, 40))
+    before = rng.uniform(0, 100, len(pids))
+    after = before + rng.normal(3, 20, 40)[pids] + rng.normal(0, 5, len(pids))
+    paired = after - before
+    groups = [paired[pids == pid] for pid in range(40)]
+    means = [
+        np.concatenate([groups[i] for i in rng.integers(0, 40, 40)]).mean() for _ in range(4000)
+    ]
+    change, noise = beyond_noise(before, after, pids)
+    assert change == pytest.approx(paired.mean())
+    assert noise == pytest.approx(2 * np.std(means), rel=0.06)
+    assert noise > 1.3 * 2 * paired.std(ddof=1) / np.sqrt(len(paired))
+    single = np.arange(len(pids))
+    expected = 2 * paired.std(ddof=1) / np.sqrt(len(paired))
+    assert beyond_noise(before, after, single)[1] == pytest.approx(expected)
+
+
+def test_the_examined_identities_are_those_of_the_ranked_queries(subject: Subject) -> None:
+    assert len(subject.pids) == len(subject.average_precision(subject.clean))
+    alone = replace(subject, gallery_camids=[subject.query_camids[0]] * len(subject.gallery_pids))
+    matched = [c != subject.query_camids[0] for c in subject.query_camids]
+    assert alone.pids.tolist() == [p for p, m in zip(subject.query_pids, matched, strict=True) if m]
+    assert len(alone.ranked(alone.embedded(alone.clean))) == sum(matched)
+
+
+def test_a_run_without_another_model_is_refused_before_anything_is_attacked(
+    store: Artefacts, examiner: Examiner, monkeypatch
+) -> None:
+    protocol = examiner.protocol.model_copy(update={"required_checks": ("transfer",)})
+    monkeypatch.setattr(Examiner, "examine", lambda *_, **__: pytest.fail("was examined"))
+    monkeypatch.setattr(Examiner, "_training", lambda *_: "the same")
+    with pytest.raises(BenchboxError, match=r"no other trained model.*\n.*nothing was written"):
+        check_groups(store.run.path, protocol, [examiner.group], "origin", plugins=(PLUGIN,))
 
 
 def test_another_guard_of_the_same_name_is_not_examined(examiner: Examiner) -> None:

@@ -42,9 +42,8 @@ class Stages:
             self._known[kind, key] = self.artefacts.store.manifest(kind, key, most=MOST_BYTES)
         manifest = self._known[kind, key]
         if manifest is None:
-            raise BenchboxError(
-                f"the store has no undamaged {kind} stage for cell {cell} ({key[:12]}…)"
-            )
+            # Without the cell: a stage serves many, and is one problem.
+            raise BenchboxError(f"the store has no undamaged {kind} stage {key[:12]}…")
         return manifest
 
     def file(self, cell: str, kind: str, name: str) -> Path:

@@ -1,5 +1,6 @@
 """A baseline as a record: what a run measured, query by query, to hold a later run against."""
 
+import re
 from typing import Annotated, Literal, NamedTuple, Self
 
 import numpy as np
@@ -37,10 +38,15 @@ Percent = Annotated[_Float, Field(ge=0, le=100)]
 Ap = Annotated[_Float, Field(ge=0, le=1)]
 Pid = Annotated[StrictInt, Field(ge=1, le=2**53)]
 Points = Annotated[_Float, Field(gt=0, le=50)]
-GridFile = Annotated[
-    str, Field(pattern=r"^([A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-]+\.toml$", max_length=200)
-]
+_GRID_PATTERN = r"^(\.?[A-Za-z0-9_-][A-Za-z0-9_.-]*/)*[A-Za-z0-9_-][A-Za-z0-9_.-]*\.toml$"
+_GRID_LENGTH = 200
+GridFile = Annotated[str, Field(pattern=_GRID_PATTERN, max_length=_GRID_LENGTH)]
 """A grid's path from the project's folder; it cannot leave it."""
+
+
+def is_grid_file(path: str) -> bool:
+    """Whether a baseline can name this path."""
+    return len(path) <= _GRID_LENGTH and re.fullmatch(_GRID_PATTERN, path) is not None
 
 
 class Place(NamedTuple):

@@ -40,13 +40,19 @@ def resampled_means(
     pids = np.asarray(identities).reshape(-1)
     if not len(numbers) or not np.isfinite(numbers).all() or len(pids) != len(numbers):
         raise ValueError("expected at least one value, all of them finite, and as many identities")
-    names, place = np.unique(pids, return_inverse=True)
-    sums, counts = np.bincount(place, weights=numbers), np.bincount(place)
+    place = np.unique(pids, return_inverse=True)[1]
+    sums = np.bincount(place, weights=numbers).astype(np.float64)
+    return _drawn_means(sums, np.bincount(place), resamples=resamples, seed=seed)
+
+
+def _drawn_means(
+    sums: NDArray[np.float64], counts: NDArray[np.int64], *, resamples: int, seed: int
+) -> NDArray[np.float64]:
     draw = np.random.default_rng(seed)
-    rows = max(1, _CHUNK // len(names))
+    rows = max(1, _CHUNK // len(sums))
     means = []
     for start in range(0, resamples, rows):
-        drawn = draw.integers(0, len(names), (min(rows, resamples - start), len(names)))
+        drawn = draw.integers(0, len(sums), (min(rows, resamples - start), len(sums)))
         means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
     return np.concatenate(means)
 
@@ -75,5 +81,21 @@ def interval(
         ValueError: as `resampled_means`.
     """
     means = resampled_means(values, identities, resamples=resamples, seed=seed)
+    return _quantiles(means, confidence)
+
+
+def interval_of_identities(means: ArrayLike, queries: ArrayLike) -> tuple[float, float]:
+    """Return `interval` of queries of which only each identity's mean and number is known.
+
+    Args:
+        means: (I,) over an identity's queries; identities in ascending order.
+        queries: (I,) how many it has.
+    """
+    counts = np.asarray(queries, dtype=np.int64)
+    sums = np.asarray(means, dtype=np.float64) * counts
+    return _quantiles(_drawn_means(sums, counts, resamples=RESAMPLES, seed=_SEED), CONFIDENCE)
+
+
+def _quantiles(means: NDArray[np.float64], confidence: float) -> tuple[float, float]:
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

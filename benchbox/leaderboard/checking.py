@@ -7,9 +7,9 @@ import torch
 
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.sanity.checks import Progress
+from benchbox.leaderboard.sanity.checks import NO_SOURCE, Progress
 from benchbox.leaderboard.sanity.examining import Examiner
-from benchbox.leaderboard.submission import read_untrusted_run
+from benchbox.leaderboard.submission import group_title, read_untrusted_run, refused
 from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.measurements import Group
 from benchbox.runs.registry import load_registry
@@ -31,18 +31,24 @@ def check_groups(
     No code of the run is imported: a defense that is not benchbox's own has to be in ``plugins``.
 
     Raises:
-        BenchboxError: the run lacks its store or datasets, or the defense is unknown here.
+        BenchboxError: the run lacks its store or datasets, or another model that a required check
+            needs; or the defense is unknown here.
     """
     store = Artefacts(read_untrusted_run(run))
     registry = load_registry(plugins)
     where = torch.device(resolve_device(device))
+    examiners = {g: Examiner(store, registry, protocol, g, where) for g in groups}
+    if "transfer" in protocol.required_checks:
+        # Asked before the minutes that the other checks take.
+        lacking = [group for group, e in examiners.items() if not e.sources(defense)]
+        if lacking:
+            raise refused(run, protocol, [f"{group_title(g)}: {NO_SOURCE}" for g in lacking])
     found = {}
-    for place, group in enumerate(groups):
+    for place, (group, examiner) in enumerate(examiners.items()):
 
         def told(share: float, name: str, *, place: int = place, group: Group = group) -> None:
             what = f"{defense}, {group.train} → {group.test}: check {name}"
             progress((place + share) / len(groups), what)
 
-        examiner = Examiner(store, registry, protocol, group, where)
         found[group] = examiner.examine(defense, progress=told)
     return found

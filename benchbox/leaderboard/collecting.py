@@ -27,6 +27,7 @@ from benchbox.reports.cautions import describe
 from benchbox.reports.conditions import Condition
 from benchbox.reports.measurements import Group
 from benchbox.reports.run_folder import RunFolder
+from benchbox.runs.store import Manifest
 
 _PERCENT = ("mAP", "rank1", "rank5", "rank10")
 
@@ -43,6 +44,7 @@ class Collected:
         matches: query → how many valid matches the dataset has for it, in its order.
         weights: seed → SHA-256.
         training_seconds: one per seed.
+        stages: key → what the store says of a stage behind the numbers.
         problems: what is wrong; the rest is not to be used then.
     """
 
@@ -53,6 +55,7 @@ class Collected:
     matches: dict[str, int] = field(default_factory=dict)
     weights: dict[int, str] = field(default_factory=dict)
     training_seconds: list[float] = field(default_factory=list)
+    stages: dict[str, Manifest] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
     def ap(self, condition: Condition, seeds: Sequence[int]) -> NDArray[np.float64]:
@@ -94,6 +97,7 @@ class Collected:
                 "measuring_seconds": _sum_or_none(
                     [row["seconds"] for row in self.rows.values()],
                 ),
+                "made": _made(list(self.stages.values())),
             },
         }
 
@@ -195,6 +199,9 @@ def _add_cell(
             file, backbone=group.backbone, image_size=protocol.image_size
         )
         collected.training_seconds.append(stages.manifest(cell, "train").seconds)
+    for kind in ("train", "embed", *([] if condition.is_clean else ["attack"]), "rank"):
+        manifest = stages.manifest(cell, kind)
+        collected.stages[manifest.key] = manifest
     collected.rows[condition, seed] = row
     collected.found[condition, seed] = found
 
@@ -234,6 +241,20 @@ def _differences(collected: Collected) -> list[str]:
         if len(of_seed) > 1
     ]
     return [printable(problem) for problem in problems]
+
+
+def _made(stages: Sequence[Manifest]) -> dict[str, Any] | None:
+    """Return when and on what stages were done; None where one of them does not say."""
+    times = sorted(stage.finished for stage in stages if stage.finished)
+    versions = sorted({stage.torch for stage in stages if stage.torch})
+    if len(times) < len(stages) or not versions:
+        return None
+    return {
+        "first": times[0],
+        "last": times[-1],
+        "devices": sorted({stage.device for stage in stages}),
+        "torch": versions,
+    }
 
 
 def _sum_or_none(values: Sequence[float]) -> float | None:

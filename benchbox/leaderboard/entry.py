@@ -120,8 +120,27 @@ class Weights(Record):
     sha256: Digest
 
 
+class Made(Record):
+    """When and on what the work behind the numbers was done: by this run, or by one before it.
+
+    Attributes:
+        first: when the first of its stages was finished.
+        last: when the last was.
+        devices: they were done on.
+        torch: versions they were done with.
+    """
+
+    first: Time
+    last: Time
+    devices: tuple[Line, ...] = Field(min_length=1, max_length=20)
+    torch: tuple[Line, ...] = Field(min_length=1, max_length=20)
+
+
 class Provenance(Record):
     """Where the numbers come from.
+
+    Started, finished, device, versions and commit are of the run that put the numbers together. It
+    takes finished stages from its store, whose code was the same by digest.
 
     Attributes:
         grid: of the run, resolved.
@@ -132,6 +151,7 @@ class Provenance(Record):
         device: in words.
         training_seconds: of the models, their own trainings alone; None where not recorded.
         measuring_seconds: of embedding and attacks.
+        made: of the stages; None where their store is older than this record.
     """
 
     grid: Settings
@@ -144,6 +164,7 @@ class Provenance(Record):
     finished: Time
     training_seconds: Seconds | None
     measuring_seconds: Seconds | None
+    made: Made | None = None
 
 
 class Entry(Record):

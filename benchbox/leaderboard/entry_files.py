@@ -2,15 +2,17 @@
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
-from benchbox.files import digest_of, write_text
+from benchbox.files import cannot_write, digest_of, write_text
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.protocol import PROTOCOL_FILE
 from benchbox.leaderboard.strict_json import as_json, as_record, read_json
+from benchbox.reports.measurements import Group
 
 _MOST_ENTRIES = 10_000
 _NUMBERS = re.compile(r'\[\n\s*([^\[\]{}"]*?)\s*\]')
@@ -19,8 +21,13 @@ _NUMBERS = re.compile(r'\[\n\s*([^\[\]{}"]*?)\s*\]')
 
 def file_name(entry: Entry) -> str:
     """Return ``<train>--<test>--<backbone>--<defense>--v<version>.json``."""
-    names = (entry.train.name, entry.test.name, entry.backbone, entry.defense.name)
-    return f"{'--'.join(names)}--v{entry.version}.json"
+    return name_of(entry.group, entry.defense.name, entry.version)
+
+
+def name_of(group: Group, defense: str, version: int) -> str:
+    """Return the file name of a defense's entry for a group of cells."""
+    names = (group.train, group.test, group.backbone, defense)
+    return f"{'--'.join(names)}--v{version}.json"
 
 
 def seal(content: dict[str, Any]) -> str:
@@ -46,11 +53,23 @@ def entry_text(entry: Entry) -> str:
     return _NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", text) + "\n"
 
 
-def write_entry(board: Path, entry: Entry) -> Path:
-    """Write an entry into its board, atomically, and return its path."""
-    path = board / file_name(entry)
-    write_text(path, entry_text(entry))
-    return path
+def write_entries(board: Path, entries: Sequence[Entry]) -> tuple[Path, ...]:
+    """Write entries into their board, all of them or none, and return their paths.
+
+    Raises:
+        BenchboxError: the board cannot be written to; it is as it was then.
+    """
+    made = [board / f".{file_name(entry)}.new" for entry in entries]
+    try:
+        for path, entry in zip(made, entries, strict=True):
+            write_text(path, entry_text(entry))
+        # From here on nothing needs space.
+        return tuple(path.replace(board / path.name[1:-4]) for path in made)
+    except OSError as error:
+        raise cannot_write(board, error) from error
+    finally:
+        for path in made:
+            path.unlink(missing_ok=True)
 
 
 def read_entry(path: Path) -> Entry:

@@ -13,6 +13,11 @@ from benchbox.leaderboard.ap_bounds import map_bounds
 from benchbox.leaderboard.check_rules import check_faults
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_numbers import Interval, Mean, Result
+from benchbox.leaderboard.interval_bounds import (
+    interval_faults,
+    largest_error,
+    recomputed_faults,
+)
 from benchbox.leaderboard.interval_over_seeds import interval_over_seeds
 from benchbox.leaderboard.protocol import Protocol
 
@@ -35,6 +40,7 @@ def implausibilities(entry: Entry, protocol: Protocol) -> list[str]:
         *_counts(entry, protocol),
         *_worst_case(entry),
         *_identities(entry),
+        *_intervals(entry),
         *_orders(entry),
         *check_faults(entry, protocol),
     ]
@@ -213,6 +219,18 @@ def _identities(entry: Entry) -> Iterator[str]:
             )
 
 
+def _intervals(entry: Entry) -> Iterator[str]:
+    identities = entry.identities
+    if len(identities.queries) != len(identities.pids):
+        return
+    for index, result in enumerate(entry.results):
+        yield from interval_faults(f"results[{index}].mAP", result.mAP, identities.queries)
+        if len(identities.spreads[index].ap or ()) == len(identities.pids):
+            yield from recomputed_faults(index, result, identities)
+    for index, worst in enumerate(entry.worst_case):
+        yield from interval_faults(f"worst_case[{index}].mAP", worst.mAP, identities.queries)
+
+
 def _orders(entry: Entry) -> Iterator[str]:
     """Yield where an attack, or more of it, helps the defender beyond noise.
 
@@ -226,7 +244,7 @@ def _orders(entry: Entry) -> Iterator[str]:
     for attack, results in groupby(attacked, key=lambda result: result.attack):
         for weaker, stronger in pairwise([clean, *results]):
             gain = stronger.mAP.mean - weaker.mAP.mean
-            if gain > _noise(weaker, stronger):
+            if gain > _noise(weaker, stronger, entry.identities.queries):
                 yield (
                     f"results: {attack} at {stronger.eps_255:g}/255 leaves {gain:.2f} mAP more "
                     f"than {'no attack' if weaker.is_clean else f'{weaker.eps_255:g}/255'}, "
@@ -234,9 +252,11 @@ def _orders(entry: Entry) -> Iterator[str]:
                 )
 
 
-def _noise(a: Result, b: Result) -> float:
+def _noise(a: Result, b: Result, queries: Sequence[int]) -> float:
     """Return how far two results may differ by chance: of independent queries, so rather wide."""
-    widths = [(result.mAP.high - result.mAP.low) / 2 for result in (a, b)]
+    widths = [
+        min((r.mAP.high - r.mAP.low) / 2, 2 * largest_error(r.mAP.mean, queries)) for r in (a, b)
+    ]
     return max(_NOISE, math.hypot(*widths))
 
 

@@ -111,6 +111,7 @@ class Robustness:
         from benchbox.errors import BenchboxError
         from benchbox.leaderboard.regression_report import in_words, verdict_line
 
+        cannot = ""
         try:
             comparison = self.compare(
                 baseline,
@@ -125,7 +126,10 @@ class Robustness:
                 trust_seeds=trust_seeds,
             )
         except BenchboxError as error:
-            pytest.fail(str(error), pytrace=False)
+            cannot = str(error)
+        if cannot:
+            # Outside of the handler, whose error pytest would print as well.
+            pytest.fail(cannot, pytrace=False)
         if not comparison.ok:
             lines = [verdict_line(comparison), *map(in_words, comparison.red)]
             pytest.fail("\n".join(lines), pytrace=False)

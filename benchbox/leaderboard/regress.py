@@ -8,7 +8,7 @@ from rich.console import Console
 from benchbox.errors import BenchboxError
 from benchbox.files import write_bytes, write_text
 from benchbox.leaderboard.baseline import make_baseline, read_baseline, write_baseline
-from benchbox.leaderboard.baseline_record import Baseline
+from benchbox.leaderboard.baseline_record import Baseline, is_grid_file
 from benchbox.leaderboard.regression import Criteria, compare
 from benchbox.leaderboard.regression_report import (
     comparison_table,
@@ -62,6 +62,10 @@ def regress(options: RegressOptions, console: Console) -> int:
         raise BenchboxError(
             "--run and --grid exclude each other: a finished run, or a grid to run."
         )
+    for report in (options.junit, options.markdown):
+        if report is not None:
+            # What an earlier call found must not be taken for this one's.
+            report.unlink(missing_ok=True)
     old = _old_baseline(options)
     run, grid = options.run, None
     if run is None:
@@ -128,10 +132,14 @@ def _grid(options: RegressOptions, old: Baseline | None) -> Path:
 
 
 def _portable(grid: Path | None) -> str | None:
-    """Return a grid's path from the working folder; None where it lies outside."""
+    """Return a grid's path from the working folder; None where it lies outside or is unusual.
+
+    A baseline without one is compared all the same; its grid has to be named with ``--grid``.
+    """
     if grid is None or not grid.resolve().is_relative_to(Path.cwd()):
         return None
-    return grid.resolve().relative_to(Path.cwd()).as_posix()
+    path = grid.resolve().relative_to(Path.cwd()).as_posix()
+    return path if is_grid_file(path) else None
 
 
 def _say(console: Console, text: str) -> None:

@@ -10,7 +10,7 @@ from benchbox.errors import BenchboxError
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.collecting import collect
 from benchbox.leaderboard.entry import About, Entry
-from benchbox.leaderboard.entry_files import entry_text, file_name, sealed, write_entry
+from benchbox.leaderboard.entry_files import entry_text, name_of, sealed, write_entries
 from benchbox.leaderboard.on_protocol import (
     grid_deviations,
     groups_of,
@@ -86,19 +86,14 @@ def submit(options: SubmitOptions, *, checks: Checks) -> Submission:
     run = read_untrusted_run(options.run)
     about = _about(run, options)
     groups, problems = submittable_groups(run, options.defense, protocol)
+    problems += _there_already(groups, protocol, options)
     problems += check_problems(groups, checks, protocol, allow_unchecked=options.allow_unchecked)
     entries: list[Entry] = []
     if not problems:
         entries, problems = _entries(run, protocol, groups, about, checks, options)
-    problems += [
-        f"{file_name(entry)} is on the board already; say so if it is to be replaced"
-        for entry in entries
-        if not options.replace and (options.board / file_name(entry)).exists()
-    ]
     if problems:
         raise refused(options.run, protocol, problems)
-    paths = tuple(write_entry(options.board, entry) for entry in entries)
-    return Submission(paths, tuple(entries))
+    return Submission(write_entries(options.board, entries), tuple(entries))
 
 
 def groups_to_check(options: SubmitOptions) -> tuple[Group, ...]:
@@ -111,6 +106,7 @@ def groups_to_check(options: SubmitOptions) -> tuple[Group, ...]:
     run = read_untrusted_run(options.run)
     _about(run, options)
     groups, problems = submittable_groups(run, options.defense, protocol)
+    problems += _there_already(groups, protocol, options)
     if not problems:
         # Weights and settings are a stranger's: nothing is computed with them before this.
         for group in groups:
@@ -163,7 +159,7 @@ def check_problems(
         found: dict[str, CheckResult] = {}
         for check in checks.get(group, ()):
             if check.name in found:
-                problems.append(f"{_title(group)}: check {check.name} stands there twice")
+                problems.append(f"{group_title(group)}: check {check.name} stands there twice")
             found[check.name] = check
         if allow_unchecked:
             continue
@@ -171,7 +167,7 @@ def check_problems(
             made = found.get(name)
             if made is None or made.outcome == "not run":
                 why = f": {made.says.rstrip('.')}" if made else ""
-                problems.append(f"{_title(group)}: required check {name} was not run{why}")
+                problems.append(f"{group_title(group)}: required check {name} was not run{why}")
     return problems
 
 
@@ -199,7 +195,7 @@ def _entries(
         if collected.problems:
             continue
         outcomes = _with_those_not_run(checks.get(group, ()), protocol)
-        where = f"{printable(run.path)}: {_title(group)}"
+        where = f"{printable(run.path)}: {group_title(group)}"
         entry = sealed(
             collected.content(
                 protocol,
@@ -211,9 +207,22 @@ def _entries(
         )
         # The same questions that verify asks, so that what is written passes them.
         parse_json(entry_text(entry).encode(), where=where)
-        problems += [f"{_title(group)}: {says}" for says in implausibilities(entry, protocol)]
+        problems += [f"{group_title(group)}: {says}" for says in implausibilities(entry, protocol)]
         entries.append(entry)
     return entries, problems
+
+
+def _there_already(
+    groups: Sequence[Group], protocol: Protocol, options: SubmitOptions
+) -> list[str]:
+    if options.replace:
+        return []
+    names = [name_of(group, options.defense, protocol.version) for group in groups]
+    return [
+        f"{name} is on the board already; say so if it is to be replaced"
+        for name in names
+        if (options.board / name).exists()
+    ]
 
 
 def _with_those_not_run(
@@ -239,5 +248,6 @@ def _about(run: RunFolder, options: SubmitOptions) -> About:
     return as_record(content, About, where="submission: defense")
 
 
-def _title(group: Group) -> str:
+def group_title(group: Group) -> str:
+    """Return a group of cells in words."""
     return f"{group.backbone}, {group.train} → {group.test}"

@@ -48,6 +48,8 @@ class Manifest(BaseModel):
         settings: what went into the key besides code and inputs.
         seconds: how long the work took, across kills.
         device: where it was done.
+        finished: when, as ISO 8601 has it; None in artefacts older than this field.
+        torch: the version it was done with; likewise.
         files: relative path → size and digest.
     """
 
@@ -60,6 +62,8 @@ class Manifest(BaseModel):
     settings: dict[str, Any]
     seconds: float
     device: str
+    finished: str | None = None
+    torch: str | None = None
     files: dict[str, FileEntry]
 
 

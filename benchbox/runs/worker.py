@@ -6,6 +6,7 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from os import _exit
@@ -49,7 +50,11 @@ def do_stage(stage: Stage, place: Workplace) -> float:
             return done.seconds
         started = time.monotonic()
         with place.store.building(stage.kind, stage.key) as folder:
-            stage.work(place, folder)
+            with torch.random.fork_rng(devices=[]):
+                # Training and attacks have generators of their own; a random guard draws from
+                # torch's, and has to draw the same when its numbers are recomputed.
+                torch.manual_seed(0)
+                stage.work(place, folder)
             place.store.finish(
                 folder,
                 manifest={
@@ -59,6 +64,8 @@ def do_stage(stage: Stage, place: Workplace) -> float:
                     "settings": stage.settings(),
                     "seconds": time.monotonic() - started,
                     "device": str(place.device),
+                    "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                    "torch": torch.__version__,
                 },
             )
         return time.monotonic() - started

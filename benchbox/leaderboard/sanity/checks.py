@@ -1,7 +1,7 @@
 """The sanity checks (Carlini et al. 2019, "On Evaluating Adversarial Robustness", and after them).
 
 Each compares two ways of treating the same queries. A difference counts when it exceeds
-`SMALLEST` points of mAP and twice its standard error over the queries, paired.
+`SMALLEST` points of mAP and twice its standard error over the identities, paired.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
@@ -37,6 +38,11 @@ tenth, DAS a seventh, BS+MS two thirds."""
 
 HUGE = 64 / 255
 """A budget in which an image can be made to look like anything."""
+
+NO_SOURCE = (
+    "the run has no other trained model to take queries from; put origin (or, for a guard on its "
+    "weights, adv_train) into the grid"
+)
 
 _ZERO_SHARE = 0.01
 
@@ -83,6 +89,10 @@ class Examination:
         drawn = torch.randn(len(subject.queries), subject.gallery.shape[1], generator=generator)
         return float(subject.ranked(torch.nn.functional.normalize(drawn)).mean())
 
+    def change(self, before: Floats, after: Floats) -> tuple[float, float]:
+        """Return by how many points mAP rises, and what of it may be chance."""
+        return beyond_noise(before, after, self.subject.pids)
+
     @property
     def near_chance(self) -> float:
         """The mAP (%) up to which an attack has taken all there was to take."""
@@ -93,11 +103,24 @@ class Examination:
         return self.subject.average_precision(images)
 
 
-def beyond_noise(before: Floats, after: Floats) -> tuple[float, float]:
-    """Return after − before in points of mAP, and what of it may be chance."""
+def beyond_noise(before: Floats, after: Floats, pids: NDArray[np.int64]) -> tuple[float, float]:
+    """Return after − before in points of mAP, and what of it may be chance.
+
+    The queries of one identity agree, so that identities are what is drawn: the standard error is
+    that of a mean of clusters.
+
+    Args:
+        before: (Q,) AP in percent.
+        after: (Q,) of the same queries.
+        pids: (Q,) whom they show.
+    """
     paired = after - before
-    error = paired.std(ddof=1) / np.sqrt(len(paired)) if len(paired) > 1 else np.inf
-    return float(paired.mean()), max(SMALLEST, 2 * float(error))
+    mean = paired.mean()
+    place = np.unique(pids, return_inverse=True)[1]
+    sums = np.bincount(place, weights=paired - mean)
+    count = len(sums)
+    error = np.sqrt(count / (count - 1) * (sums**2).sum()) / len(paired) if count > 1 else np.inf
+    return float(mean), max(SMALLEST, 2 * float(error))
 
 
 def run_checks(
@@ -162,7 +185,7 @@ def more_steps(exam: Examination) -> CheckResult:
     steps = exam.subject.attack.steps * LONGER
     (images,) = exam.subject.attacked(steps=steps)
     few, many = exam.white_box, exam.under(images)
-    gain, noise = beyond_noise(few, many)
+    gain, noise = exam.change(few, many)
     lost = -gain
     numbers = {"map": few.mean(), "map_longer": many.mean(), "steps_longer": steps}
     if gain > noise:
@@ -186,7 +209,7 @@ def larger_budget(exam: Examination) -> CheckResult:
     if len(budgets) < 2:
         says = "the protocol has one budget."
         return CheckResult(name="larger_budget", outcome="not applicable", says=says)
-    steps = [beyond_noise(smaller, larger) for smaller, larger in pairwise(exam.by_budget)]
+    steps = [exam.change(smaller, larger) for smaller, larger in pairwise(exam.by_budget)]
     shown = ", ".join(f"{ap.mean():.1f} at {text}" for text, ap in values.items())
     return CheckResult(
         name="larger_budget",
@@ -219,7 +242,7 @@ def random_noise(exam: Examination) -> CheckResult:
     generator = torch.Generator().manual_seed(subject.seed)
     signs = torch.randint(0, 2, subject.clean.shape, generator=generator) * 2.0 - 1
     noisy = exam.under((subject.clean + subject.budgets[0] * signs).clamp(0, 1))
-    gain, noise = beyond_noise(exam.white_box, noisy)
+    gain, noise = exam.change(exam.white_box, noisy)
     # Where noise alone leaves nothing, no attack can be told from it.
     fine = gain > noise or noisy.mean() <= exam.near_chance
     return CheckResult(
@@ -234,15 +257,13 @@ def random_noise(exam: Examination) -> CheckResult:
 def transfer(exam: Examination) -> CheckResult:
     """Queries attacked on another model hurt less than those attacked on this one."""
     if not exam.sources:
-        says = "the run has no other trained model to take queries from; put origin (or, for a "
-        says += "guard on its weights, adv_train) into the grid."
-        return CheckResult(name="transfer", outcome="not run", says=says)
+        return CheckResult(name="transfer", outcome="not run", says=f"{NO_SOURCE}.")
     numbers, worst = {"map": exam.white_box.mean()}, []
     shown = []
     for place, (title, source) in enumerate(exam.sources.items()):
         (images,) = source.attacked()
         found = exam.under(images)
-        drop, noise = beyond_noise(found, exam.white_box)
+        drop, noise = exam.change(found, exam.white_box)
         numbers[f"map_source_{place}"] = found.mean()
         shown.append(f"{found.mean():.1f} under queries attacked on {title}")
         if drop > noise:
@@ -304,7 +325,7 @@ CHECKS: dict[str, Callable[[Examination], CheckResult]] = {
 
 def _no_stronger(exam: Examination, name: str, images: list[Tensor], backward: str) -> CheckResult:
     found = exam.under(images[0])
-    drop, noise = beyond_noise(found, exam.white_box)
+    drop, noise = exam.change(found, exam.white_box)
     stronger = drop > noise
     return CheckResult(
         name=name,

@@ -11,7 +11,7 @@ from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.on_protocol import cells_of, run_grid_of
 from benchbox.leaderboard.per_query import read_per_query
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.sanity.checks import Examination, Progress, beyond_noise, run_checks
+from benchbox.leaderboard.sanity.checks import Examination, Progress, run_checks
 from benchbox.leaderboard.sanity.subject import Floats, Subject
 from benchbox.leaderboard.sanity.subject_of import examined_rows, subject_of
 from benchbox.reports.artefacts import Artefacts
@@ -96,21 +96,21 @@ class Examiner:
             device=self.device,
         )
 
-    def _sources(self, defense: str) -> dict[str, Subject]:
-        """Return other models to take queries from, by title; none if the run has no other."""
-        there = list(dict.fromkeys(self.store.run.results["defense"]))
+    def sources(self, defense: str) -> list[str]:
+        """Return the defenses to take transferred queries from; none if the run has no other."""
+        # One whose plugin was not named cannot be attacked.
+        known = self.registry.defenses
+        there = [n for n in dict.fromkeys(self.store.run.results["defense"]) if n in known]
         plain = [name for name in there if self.store.guard(name) is None]
         first = [name for name in FIRST_SOURCES if name in plain]
-        titles = self.store.run.record.titles.get("defenses", {})
         own = self._training(defense)
-        found: dict[str, Subject] = {}
         # Guards share their weights, so a source has to be another training, best without a guard.
-        for other in dict.fromkeys((*first, *plain, *there)):
-            if self._training(other) not in (own, None):
-                found[titles.get(other, other)] = self.subject(other)
-            if len(found) == SOURCES:
-                break
-        return found
+        found = dict.fromkeys((*first, *plain, *there))
+        return [other for other in found if self._training(other) not in (own, None)][:SOURCES]
+
+    def _sources(self, defense: str) -> dict[str, Subject]:
+        titles = self.store.run.record.titles.get("defenses", {})
+        return {titles.get(name, name): self.subject(name) for name in self.sources(defense)}
 
     def _require_its_numbers(self, exam: Examination, defense: str) -> None:
         """Check that weights and guard here give the embeddings and the AP of the run.
@@ -132,7 +132,7 @@ class Examiner:
                 "guard give here. Name the plugin it was made with."
             )
         stored_ap = self._stored(defense, subject.keys)
-        difference, noise = beyond_noise(stored_ap, exam.white_box)
+        difference, noise = exam.change(stored_ap, exam.white_box)
         if abs(difference) > max(noise, self.protocol.rerun_tolerance):
             raise BenchboxError(
                 f"{where}: under {subject.attack.name} at {self.protocol.budgets[0]} {defense} "

@@ -126,6 +126,16 @@ class Subject:
         return 100 * found.ap[~np.isnan(found.ap)]
 
     @property
+    def pids(self) -> NDArray[np.int64]:
+        """The identities of the queries that have a match: of another camera than theirs."""
+        there = set(zip(self.gallery_pids, self.gallery_camids, strict=True))
+        cameras: dict[int, set[int]] = {}
+        for pid, camid in there:
+            cameras.setdefault(pid, set()).add(camid)
+        pairs = zip(self.query_pids, self.query_camids, strict=True)
+        return np.array([pid for pid, camid in pairs if cameras.get(pid, set()) - {camid}])
+
+    @property
     def clean(self) -> Tensor:
         """The clean queries in [0, 1]."""
         return to_unit(self.queries)
