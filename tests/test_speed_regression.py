@@ -29,6 +29,19 @@ def benchmarks(file: Path, **times: float) -> Path:
     return file
 
 
+def interleaved(
+    file: Path, rounds: list[float], beside: Any, *, data: bool = True, block: float = 1.0
+) -> Path:
+    """Write a benchmark that timed the reference itself, and the reference's own block."""
+    benchmarks(file, reference=block, a=min(rounds))
+    content = json.loads(file.read_text())
+    content["benchmarks"][1]["extra_info"] = {"reference_seconds": beside, "note": [None]}
+    if data:
+        content["benchmarks"][1]["stats"]["data"] = rounds
+    file.write_text(json.dumps(content))
+    return file
+
+
 def test_a_slower_machine_is_not_slower_code(tmp_path: Path) -> None:
     old = benchmarks(tmp_path / "old.json", reference=1.0, attack=0.5, ranking=0.1)
     new = benchmarks(tmp_path / "new.json", reference=3.0, attack=1.5, ranking=0.3)
@@ -95,4 +108,65 @@ def test_an_ambiguous_reference_is_refused(tmp_path: Path) -> None:
     content["benchmarks"][1]["fullname"] = content["benchmarks"][0]["fullname"]
     file.write_text(json.dumps(content))
     with pytest.raises(BenchboxError, match="stands there twice"):
+        compare_speed(file, file, reference="reference")
+
+
+def test_a_reference_between_the_rounds_takes_out_what_disturbs_both(tmp_path: Path) -> None:
+    rounds, beside = [0.2, 0.2, 0.2, 0.2, 0.2], [0.1, 0.1, 0.1, 0.1, 0.1]
+    old = interleaved(tmp_path / "old.json", rounds, {"reference": beside})
+    # Other work came in the third round and stayed; the second was hit alone, the block was not.
+    disturbed = {"reference": [0.1, 0.1, 0.3, 0.3, 0.3]}
+    new = interleaved(tmp_path / "new.json", [0.2, 0.5, 0.6, 0.6, 0.6], disturbed, block=0.4)
+    (cell,) = (found := compare_speed(old, new, reference="reference")).cells
+    assert (cell.rule, cell.verdict) == ("median of rounds", "within noise")
+    assert (cell.old, cell.new) == pytest.approx((2, 2))
+    assert "median over rounds" in speed_table(found).caption
+    slower = interleaved(tmp_path / "new.json", [0.3, 0.2, 0.9, 0.9, 0.9], disturbed)
+    (cell,) = compare_speed(old, slower, reference="tests/bench.py::reference").cells
+    assert (cell.verdict, cell.times) == ("slower", pytest.approx(1.5))
+
+
+def test_both_sides_are_held_by_one_rule(tmp_path: Path) -> None:
+    beside = {"reference": [0.5, 0.25]}
+    full = interleaved(tmp_path / "full.json", [1.0, 1.0], beside)
+    short = interleaved(tmp_path / "short.json", [1.0, 1.0], beside, data=False)
+    other = interleaved(tmp_path / "other.json", [1.0, 1.0], {"ranking": [0.5, 0.25]})
+    for old, new, rule, ratio in (
+        (full, full, "median of rounds", 3.0),
+        (full, short, "shortest beside", 4.0),
+        (short, full, "shortest beside", 4.0),
+        (full, other, "shortest", 1.0),
+        (other, short, "shortest", 1.0),
+    ):
+        (cell,) = compare_speed(old, new, reference="reference").cells
+        assert (cell.rule, cell.old, cell.new) == (rule, ratio, ratio)
+
+
+@pytest.mark.parametrize(
+    ("beside", "message"),
+    [
+        ({"reference": [0.1]}, r"bad\.json: tests/bench\.py::a: 1 times of the reference for 2"),
+        ({"reference": []}, r"extra_info\.reference_seconds"),
+        ({"reference": [0.1, 0]}, r"extra_info\.reference_seconds"),
+        ({"reference": [0.1, "1"]}, r"extra_info\.reference_seconds"),
+        ({"reference": 0.1}, r"extra_info\.reference_seconds"),
+        ([0.1, 0.1], r"extra_info\.reference_seconds"),
+        ({str(place): [0.1] for place in range(101)}, r"extra_info\.reference_seconds"),
+    ],
+)
+def test_reference_times_that_are_none_are_refused(
+    tmp_path: Path, beside: Any, message: str
+) -> None:
+    file = interleaved(tmp_path / "bad.json", [1.0, 1.0], beside)
+    with pytest.raises(BenchboxError, match=message):
+        compare_speed(file, file, reference="reference")
+
+
+@pytest.mark.parametrize("rounds", [[], [1.0, -1.0], [1.0, None], 1.0, {}])
+def test_rounds_that_are_none_are_refused(tmp_path: Path, rounds: Any) -> None:
+    file = interleaved(tmp_path / "bad.json", [1.0, 1.0], {"reference": [1.0, 1.0]})
+    content = json.loads(file.read_text())
+    content["benchmarks"][1]["stats"]["data"] = rounds
+    file.write_text(json.dumps(content))
+    with pytest.raises(BenchboxError, match=r"bad\.json: benchmarks\[1\]\.stats\.data"):
         compare_speed(file, file, reference="reference")
