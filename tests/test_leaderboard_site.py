@@ -6,6 +6,7 @@ import json
 import shutil
 import tomllib
 from html.parser import HTMLParser
+from math import dist
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -22,7 +23,8 @@ from benchbox.leaderboard.grid_toml import as_toml
 from benchbox.leaderboard.site import build_site
 from benchbox.leaderboard.site_boards import ranked
 from benchbox.leaderboard.site_folder import MARKER
-from benchbox.leaderboard.site_plots import bars, identity_plot, trade_off
+from benchbox.leaderboard.site_plots import MOST_LABELS, Point, bars, identity_plot, trade_off
+from benchbox.leaderboard.site_words import moment
 from benchbox.leaderboard.submission import submit
 from benchbox.runs.grid import read_grid
 from benchbox.runs.registry import load_registry
@@ -258,6 +260,11 @@ def test_a_board_without_entries_shows_what_papers_printed(tmp_path: Path) -> No
     page = Page(tmp_path / "site" / "market-duke" / "index.html")
     assert page.part("measured") == []
     assert "No entry yet" in page.text
+    # The CSV has measured rows alone: a link to none of them would look like a loss.
+    for found in (page, Page(tmp_path / "site" / "index.html")):
+        names = [Path(link["href"]).name for link in found.links]
+        assert "market-duke.json" in names
+        assert "market-duke.csv" not in names
     labels = [cells[1][1] for _, cells in page.part("published") if len(cells) > 1]
     assert labels.count("Ours / All modulesddd") == 2  # a dataset each
 
@@ -270,12 +277,15 @@ def test_the_entry_page_shows_numbers_checks_and_provenance(boards: Path, site: 
     means = [float(c[1][0]["data-value"]) for c in measured if "data-value" in c[1][0]]
     expected = [r["mAP"]["mean"] for r in [*entry["results"], *entry["worst_case"]]]
     assert means == expected
+    finished = read_entry(boards / "micro" / f"{stem}.json").provenance.finished
     for text in (
         *(entry["train"]["digest"], entry["digest"], entry["weights"][1]["sha256"]),
         *(m["cell"] for r in entry["results"] for m in r["seeds"]),
         FAILED[1].says,
         "Not ranked",
         "Zoë Ångström",
+        "mAP in %, of the model of the protocol’s first seed (0) at 8/255",
+        f"Run last written{moment(finished)}",
         f"benchbox run {stem}.toml",
         f"leaderboards/micro/{stem}.json --rerun --weights 0=",
     ):
@@ -579,31 +589,125 @@ def test_points_stand_where_their_numbers_are() -> None:
 
 CROWDS: dict[str, list[tuple[str, Status, float, float]]] = {
     "on a line": [("Defense", "ok", 60 + i / 4, 10 + i / 8) for i in range(8)],
-    # Undefended models lie side by side on the axis, with no room below.
-    "on the axis": [
-        *(("AT_PGD", "ok", 58.07, 11.52), ("Adv_train", "ok", 60.91, 11.24)),
-        *(("BS+MS", "suspect", 71.74, 1.86), ("MedianSmoothing2D", "ok", 72.03, 0.72)),
-        *(("BitSqueezing", "ok", 72.25, 0.32), ("Origin", "ok", 72.64, 0.31)),
-        *(("AMD", "ok", 74.93, 0.55), ("Origin (equal epochs)", "ok", 73.83, 0.31)),
+    "in one place": [("Defense", "ok", 60, 10) for _ in range(8)],
+    # Undefended models lie side by side on the axis, with no room below, and the variants of one
+    # method in each other's markers.
+    "sidewalk-small A": [
+        ("AT_PGD", "ok", 66.90, 17.26),
+        ("Adv_train", "ok", 68.63, 16.30),
+        ("+Diffusion model", "ok", 72.07, 16.11),
+        ("DDD", "ok", 71.63, 16.03),
+        ("+Self-meta learning", "ok", 72.39, 15.25),
+        ("+Adversarial learning", "ok", 73.10, 14.73),
+        ("Metric AT", "ok", 73.25, 14.61),
+        ("+FNES", "ok", 73.31, 14.43),
+        ("DAS (our reading)", "ok", 73.15, 13.35),
+        ("AMD", "ok", 80.74, 0.87),
+        ("BitSqueezing", "ok", 78.35, 0.38),
+        ("Origin (equal epochs)", "ok", 79.81, 0.38),
+        ("Origin", "ok", 78.23, 0.38),
+        ("BS+MS", "suspect", 76.76, 4.09),
+        ("MedianSmoothing2D", "suspect", 76.83, 1.56),
+    ],
+    "sidewalk-small B": [
+        ("AT_PGD", "ok", 58.07, 11.52),
+        ("Adv_train", "ok", 60.91, 11.24),
+        ("DDD", "ok", 63.31, 10.71),
+        ("+Diffusion model", "ok", 63.74, 10.66),
+        ("+Self-meta learning", "ok", 65.66, 9.81),
+        ("Metric AT", "ok", 66.61, 9.55),
+        ("+Adversarial learning", "ok", 66.82, 9.52),
+        ("+FNES", "ok", 66.72, 9.31),
+        ("DAS (our reading)", "ok", 66.83, 8.93),
+        ("MedianSmoothing2D", "ok", 72.03, 0.72),
+        ("AMD", "ok", 74.93, 0.55),
+        ("BitSqueezing", "ok", 72.25, 0.32),
+        ("Origin", "ok", 72.64, 0.31),
+        ("Origin (equal epochs)", "ok", 73.83, 0.31),
+        ("BS+MS", "suspect", 71.74, 1.86),
     ],
 }
+
+Spot = tuple[float, float]
+Box = tuple[float, float, float, float]
+
+
+def label_box(point: Point) -> Box:
+    width, x = 6 * len(point.label), point.at.x
+    left = {"start": x, "end": x - width, "middle": x - width / 2}[point.at.anchor]
+    return (left, point.at.y - 9, left + width, point.at.y)
+
+
+def gap(spot: Spot, box: Box) -> float:
+    """Distance of a spot from a box; 0 inside."""
+    nearest = (min(max(spot[0], box[0]), box[2]), min(max(spot[1], box[1]), box[3]))
+    return dist(spot, nearest)
+
+
+def leader(point: Point) -> list[Spot]:
+    """The line to a label as spots less than half a unit apart, which is all of it to a box."""
+    if point.at.leader is None:
+        return []
+    (x, y), (to_x, to_y) = (point.x, point.y), point.at.leader
+    return [(x + (to_x - x) * i / 400, y + (to_y - y) * i / 400) for i in range(401)]
 
 
 @pytest.mark.parametrize("name", CROWDS)
 def test_labels_of_a_crowd_do_not_cover_each_other(name: str) -> None:
     points = trade_off(CROWDS[name]).points
-    boxes = [(p.x - 5, p.y - 5, p.x + 5, p.y + 5) for p in points]
     for p in points:
-        width, x = 6 * len(p.label), p.at.x
-        left = {"start": x, "end": x - width, "middle": x - width / 2}[p.at.anchor]
-        own = (left, p.at.y - 9, left + width, p.at.y)
-        for other in boxes:
-            assert (
-                own[2] <= other[0] or other[2] <= own[0] or own[3] <= other[1] or other[3] <= own[1]
-            ), p.label
-        boxes.append(own)
-        # One that stands far off has a line to it.
-        assert (p.at.far != 0) == (abs(p.at.y - 4 - p.y) > 14)
+        own = label_box(p)
+        assert own[0] >= 52
+        assert own[2] <= 640
+        for other in points:
+            assert gap((other.x, other.y), own) > 5, (p.label, other.label)
+            if other is p:
+                continue
+            box = label_box(other)
+            assert own[2] <= box[0] or box[2] <= own[0] or own[3] <= box[1] or box[3] <= own[1], (
+                p.label,
+                other.label,
+            )
+            assert all(gap(spot, box) > 0 for spot in leader(p)), (p.label, other.label)
+
+
+@pytest.mark.parametrize("name", CROWDS)
+def test_a_label_is_plainly_its_own_points(name: str) -> None:
+    points = trade_off(CROWDS[name]).points
+    for p in points:
+        own, line = gap((p.x, p.y), label_box(p)), leader(p)
+        others = [(q.x, q.y) for q in points if q is not p]
+        nearest = min(gap(spot, label_box(p)) for spot in others)
+        # Beside its point, and further from every other; or led there, and beside none.
+        assert (own < 14 and nearest > 1.2 * own) if not line else nearest > 12, p.label
+        if line:
+            assert gap(line[-1], label_box(p)) < 5
+            for spot in others:
+                clear = min(5.0, dist((p.x, p.y), spot))
+                assert min(dist(spot, at) for at in line) > clear - 0.1, p.label
+
+
+def test_labels_that_find_no_room_stay_inside_and_the_same() -> None:
+    marks: list[tuple[str, Status, float, float]] = [
+        (f"Defense {i}", "ok", 60 + i % 5 / 3, 10 + i % 4 / 4) for i in range(20)
+    ]
+    plot = trade_off(marks)
+    assert plot == trade_off(marks)
+    for p in plot.points:
+        left, top, right, bottom = label_box(p)
+        assert left >= 52
+        assert right <= 640
+        assert top >= 0
+        assert bottom <= 300
+
+
+def test_a_board_of_hundreds_has_some_labels_and_all_points() -> None:
+    marks: list[tuple[str, Status, float, float]] = [
+        (f"Defense {i}", "ok", 50 + i % 41, i % 29) for i in range(400)
+    ]
+    points = trade_off(marks).points
+    assert len(points) == 400
+    assert [p.at is not None for p in points] == [i < MOST_LABELS for i in range(400)]
 
 
 def test_bars_leave_out_what_is_not_on_their_axis() -> None:

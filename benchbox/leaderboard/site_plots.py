@@ -9,7 +9,10 @@ from math import ceil, floor
 from typing import Literal
 
 from benchbox.leaderboard.entry import Status
-from benchbox.leaderboard.site_labels import Edges, Place, box, label_place
+from benchbox.leaderboard.site_labels import Edges, Place, label_places
+
+MOST_LABELS = 30
+"""Of a trade-off plot."""
 
 _LONGEST_LABEL = 26
 _EDGES = Edges(left=52, top=2, right=640, bottom=300)
@@ -54,7 +57,7 @@ class Point:
     Attributes:
         x: coordinate, likewise ``y``.
         label: beside it; shortened.
-        at: where that stands.
+        at: where that stands; None where there are too many.
         says: the numbers in words.
         status: chooses the marker.
     """
@@ -62,7 +65,7 @@ class Point:
     x: float
     y: float
     label: str
-    at: Place
+    at: Place | None
     says: str
     status: Status
 
@@ -113,18 +116,22 @@ class IdentityPlot:
 
 
 def trade_off(marks: Sequence[tuple[str, Status, float, float]]) -> TradeOff:
-    """Return the plot of ``(title, status, clean mAP, worst-case mAP)``, in percent."""
+    """Return the plot of ``(title, status, clean mAP, worst-case mAP)``, in percent.
+
+    The first `MOST_LABELS` have a label: more are not read, and take minutes to lay out.
+    """
     clean_values = [clean for *_, clean, _ in marks]
     x = _axis(clean_values, start=52, end=620, lowest=min(clean_values), finest=2)
     y = _axis([worst for *_, worst in marks], start=300, end=16)
-    taken = [box(x.at(clean), y.at(worst), 5, 5) for *_, clean, worst in marks]
+    spots = [(x.at(clean), y.at(worst)) for *_, clean, worst in marks]
+    labels = [_shortened(title) for title, *_ in marks]
+    places = label_places(spots[:MOST_LABELS], labels[:MOST_LABELS], edges=_EDGES)
     points = []
-    for title, status, clean, worst in marks:
-        label = title if len(title) <= _LONGEST_LABEL else f"{title[: _LONGEST_LABEL - 1]}…"
-        place = (x.at(clean), y.at(worst))
-        at = label_place(place, label, taken, edges=_EDGES)
+    unlabelled = [None] * (len(marks) - len(places))
+    for mark, spot, label, at in zip(marks, spots, labels, [*places, *unlabelled], strict=True):
+        title, status, clean, worst = mark
         says = f"{title}: clean {clean:.2f}, worst case {worst:.2f} mAP ({status})"
-        points.append(Point(*place, label, at, says, status))
+        points.append(Point(*spot, label, at, says, status))
     return TradeOff(x, y, tuple(points))
 
 
@@ -167,6 +174,10 @@ def identity_plot(clean: Sequence[float], attacked: Sequence[float], attack: str
 def has_map(numbers: Mapping[str, float]) -> bool:
     """Whether a check measured mAP, which its bars then show."""
     return any(map(_is_map, numbers))
+
+
+def _shortened(title: str) -> str:
+    return title if len(title) <= _LONGEST_LABEL else f"{title[: _LONGEST_LABEL - 1]}…"
 
 
 def _is_map(key: str) -> bool:
