@@ -9,6 +9,8 @@ Application, 1997, section 3.8; Field and Welsh, JRSS B 69, 2007).
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchbox.leaderboard.by_identity import by_identity
+
 RESAMPLES = 2_000
 CONFIDENCE = 0.95
 _SEED = 0
@@ -40,9 +42,7 @@ def resampled_means(
     pids = np.asarray(identities).reshape(-1)
     if not len(numbers) or not np.isfinite(numbers).all() or len(pids) != len(numbers):
         raise ValueError("expected at least one value, all of them finite, and as many identities")
-    place = np.unique(pids, return_inverse=True)[1]
-    sums = np.bincount(place, weights=numbers).astype(np.float64)
-    return _drawn_means(sums, np.bincount(place), resamples=resamples, seed=seed)
+    return _drawn_means(*by_identity(numbers, pids), resamples=resamples, seed=seed)
 
 
 def _drawn_means(

@@ -1,6 +1,7 @@
-"""How many valid matches the queries of a dataset have."""
+"""How many valid matches queries have."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from benchbox.data.protocol import ReidDataset
 
@@ -11,10 +12,23 @@ def matches_by_query(dataset: ReidDataset) -> dict[str, int]:
     Queries without one are left out, as retrieval leaves them out. They stand in the dataset's
     order, named as in ``per_query.json``.
     """
-    by_person = Counter(record.pid for record in dataset.gallery)
-    by_camera = Counter((record.pid, record.camid) for record in dataset.gallery)
-    found = {
-        record.key: by_person[record.pid] - by_camera[record.pid, record.camid]
-        for record in dataset.query
-    }
-    return {key: count for key, count in found.items() if count}
+    query, gallery = (
+        [(record.pid, record.camid) for record in split]
+        for split in (dataset.query, dataset.gallery)
+    )
+    counts = zip(dataset.query, valid_matches(query, gallery), strict=True)
+    return {record.key: count for record, count in counts if count}
+
+
+def valid_matches(
+    query: Sequence[tuple[int, int]], gallery: Sequence[tuple[int, int]]
+) -> list[int]:
+    """Return for every query how many gallery images show its person on another camera.
+
+    Args:
+        query: (Q,) identity and camera of each.
+        gallery: (G,) likewise.
+    """
+    by_person = Counter(pid for pid, _ in gallery)
+    by_camera = Counter(gallery)
+    return [by_person[pid] - by_camera[pid, camid] for pid, camid in query]

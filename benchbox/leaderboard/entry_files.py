@@ -59,17 +59,18 @@ def write_entries(board: Path, entries: Sequence[Entry]) -> tuple[Path, ...]:
     Raises:
         BenchboxError: the board cannot be written to; it is as it was then.
     """
-    made = [board / f".{file_name(entry)}.new" for entry in entries]
+    paths = [board / file_name(entry) for entry in entries]
+    drafts = [path.with_name(f".{path.name}.new") for path in paths]
     try:
-        for path, entry in zip(made, entries, strict=True):
-            write_text(path, entry_text(entry))
+        for draft, entry in zip(drafts, entries, strict=True):
+            write_text(draft, entry_text(entry))
         # From here on nothing needs space.
-        return tuple(path.replace(board / path.name[1:-4]) for path in made)
+        return tuple(draft.replace(path) for draft, path in zip(drafts, paths, strict=True))
     except OSError as error:
         raise cannot_write(board, error) from error
     finally:
-        for path in made:
-            path.unlink(missing_ok=True)
+        for draft in drafts:
+            draft.unlink(missing_ok=True)
 
 
 def read_entry(path: Path) -> Entry:

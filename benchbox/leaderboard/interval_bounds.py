@@ -10,10 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from benchbox.leaderboard.bootstrap import interval_of_identities
-from benchbox.leaderboard.entry_numbers import Identities, Interval, Result
-
-_ROUNDING = 1e-6
-"""Points of percent: sums in another order move less."""
+from benchbox.leaderboard.entry_numbers import ROUNDING, Identities, Interval, Result
 
 _OTHER_DRAWS = 0.2
 """Share of the half width that other draws, of another NumPy, may move an end by: with 2,000
@@ -47,14 +44,14 @@ def interval_faults(key: str, given: Interval, queries: Sequence[int]) -> Iterat
 
 
 def recomputed_faults(index: int, result: Result, identities: Identities) -> Iterator[str]:
-    """Yield if an interval is not the one that the kept AP of the identities give."""
+    """Yield if an interval is not the one that the AP of the identities give, where it is kept."""
     kept = identities.spreads[index].ap
-    if kept is None:
+    if kept is None or len(kept) != len(identities.queries):
         return
     low, high = interval_of_identities([100 * ap for ap in kept], identities.queries)
     ends = max(0.0, low), min(100.0, high)
     given = result.mAP.low, result.mAP.high
-    allowed = _OTHER_DRAWS * (ends[1] - ends[0]) / 2 + _ROUNDING
+    allowed = _OTHER_DRAWS * (ends[1] - ends[0]) / 2 + ROUNDING
     if max(abs(a - b) for a, b in zip(given, ends, strict=True)) > allowed:
         yield (
             f"results[{index}].mAP: the interval {given[0]:.4f} to {given[1]:.4f}, its identities "

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from benchbox.leaderboard.by_identity import by_identity
+
 _Floats = NDArray[np.float64]
 
 MIN_DRAWS = 20_000
@@ -61,7 +63,7 @@ def paired_bounds(
         seed: the same one gives the same bounds.
     """
     means = differences.mean(0)
-    sums, sizes = _by_identity(differences - means, identities)
+    sums, sizes = (part.astype(np.float32) for part in by_identity(differences - means, identities))
     count, cells = sums.shape
     beyond = max(1, int(level * (draws + 1)))
     rng = np.random.default_rng(seed)
@@ -80,16 +82,6 @@ def paired_bounds(
         low = np.partition(np.concatenate([low, drawn]), beyond - 1, axis=0)[:beyond]
         high = -np.partition(-np.concatenate([high, drawn]), beyond - 1, axis=0)[:beyond]
     return Bounds(means + low.max(0), means + high.min(0))
-
-
-def _by_identity(
-    values: _Floats, identities: NDArray[np.int64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return sums (K, N) of every identity's queries and how many (K,) it has."""
-    _, index, sizes = np.unique(identities, return_inverse=True, return_counts=True)
-    sums = np.zeros((len(sizes), values.shape[1]))
-    np.add.at(sums, index, values)
-    return sums.astype(np.float32), sizes.astype(np.float32)
 
 
 def _resampling(rng: np.random.Generator, size: int, count: int) -> NDArray[np.float32]:

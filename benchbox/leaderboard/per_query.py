@@ -12,10 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.leaderboard.entry_numbers import ROUNDING
 from benchbox.leaderboard.strict_json import RUN, as_record, read_json
-
-_ROUNDING = 1e-6
-"""Points of percent: a sum in another order moves less."""
 
 _MOST = 20_000
 """Queries; the largest of the known datasets has 11,659."""
@@ -84,7 +82,7 @@ def disagreements(row: Mapping[str, Any], found: PerQuery) -> list[str]:
     """Return what a row of results.csv says otherwise than the cell's queries."""
     says = []
     for column, value in found.percent().items():
-        if not math.isclose(row[column], value, rel_tol=0, abs_tol=_ROUNDING):
+        if not math.isclose(row[column], value, rel_tol=0, abs_tol=ROUNDING):
             says.append(f"results.csv has {column} {row[column]:.4f}, its queries give {value:.4f}")
     if row["queries"] != len(found.ap):
         says.append(f"results.csv has {row['queries']} queries, the store {len(found.ap)}")

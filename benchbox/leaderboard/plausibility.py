@@ -12,7 +12,7 @@ from benchbox.leaderboard.aggregation import deviation, spread_of
 from benchbox.leaderboard.ap_bounds import map_bounds
 from benchbox.leaderboard.check_rules import check_faults
 from benchbox.leaderboard.entry import Entry
-from benchbox.leaderboard.entry_numbers import Interval, Mean, Result
+from benchbox.leaderboard.entry_numbers import ROUNDING, Interval, Mean, Result
 from benchbox.leaderboard.interval_bounds import (
     interval_faults,
     largest_error,
@@ -20,9 +20,6 @@ from benchbox.leaderboard.interval_bounds import (
 )
 from benchbox.leaderboard.interval_over_seeds import interval_over_seeds
 from benchbox.leaderboard.protocol import Protocol
-
-_ROUNDING = 1e-6
-"""Points of percent: sums in another order move less."""
 
 _NOISE = 1.0
 """Points of mAP that no pair of numbers is asked to differ by less than."""
@@ -118,7 +115,7 @@ def _mean(key: str, given: Mean, values: Sequence[float]) -> Iterator[str]:
 
 
 def _interval(key: str, given: Interval, values: Sequence[float]) -> Iterator[str]:
-    if not given.low - _ROUNDING <= given.mean <= given.high + _ROUNDING:
+    if not given.low - ROUNDING <= given.mean <= given.high + ROUNDING:
         yield f"{key}: the interval {given.low:.4f} to {given.high:.4f} leaves out its mean"
     ends = interval_over_seeds(values) or (None, None)
     if not all(map(_same, (given.seeds_low, given.seeds_high), ends)):
@@ -141,11 +138,11 @@ def _ranks(entry: Entry, protocol: Protocol) -> Iterator[str]:
             for name in ("rank1", "rank5", "rank10"):
                 hits = getattr(measured, name) / 100 * entry.counts.queries
                 at[int(name.removeprefix("rank"))] = round(hits)
-                if abs(hits - round(hits)) > _ROUNDING * entry.counts.queries:
+                if abs(hits - round(hits)) > ROUNDING * entry.counts.queries:
                     yield f"{key}: {name}: no whole number of {entry.counts.queries} queries"
             if counted:
                 low, high = map_bounds(at, queries, matches, ap=protocol.ap)
-                if not low - _ROUNDING <= measured.mAP <= high + _ROUNDING:
+                if not low - ROUNDING <= measured.mAP <= high + ROUNDING:
                     yield (
                         f"{key}: mAP: {measured.mAP:.2f}, its ranks allow {low:.2f} to {high:.2f}"
                     )
@@ -169,7 +166,7 @@ def _worst_case(entry: Entry) -> Iterator[str]:
         same = [r for r in entry.results if not r.is_clean and r.eps_255 == worst.eps_255]
         for place, of_seed in enumerate(worst.seeds):
             for result in same:
-                if of_seed.mAP > result.seeds[place].mAP + _ROUNDING:
+                if of_seed.mAP > result.seeds[place].mAP + ROUNDING:
                     yield (
                         f"worst_case[{index}]: seed {of_seed.seed}: {of_seed.mAP:.4f}, above "
                         f"{result.attack} alone ({result.seeds[place].mAP:.4f})"
@@ -199,7 +196,7 @@ def _identities(entry: Entry) -> Iterator[str]:
         key = f"identities.spreads[{index}]"
         if (spread.ap is not None) != (index < 2):
             yield f"{key}.ap: clean and the first attack have it, and no other"
-        if spread.worst_decile > spread.mean + _ROUNDING:
+        if spread.worst_decile > spread.mean + ROUNDING:
             yield f"{key}.worst_decile: above the mean"
         if spread.ap is None:
             continue
@@ -225,8 +222,7 @@ def _intervals(entry: Entry) -> Iterator[str]:
         return
     for index, result in enumerate(entry.results):
         yield from interval_faults(f"results[{index}].mAP", result.mAP, identities.queries)
-        if len(identities.spreads[index].ap or ()) == len(identities.pids):
-            yield from recomputed_faults(index, result, identities)
+        yield from recomputed_faults(index, result, identities)
     for index, worst in enumerate(entry.worst_case):
         yield from interval_faults(f"worst_case[{index}].mAP", worst.mAP, identities.queries)
 
@@ -263,4 +259,4 @@ def _noise(a: Result, b: Result, queries: Sequence[int]) -> float:
 def _same(a: float | None, b: float | None) -> bool:
     if a is None or b is None:
         return a is b
-    return math.isclose(a, b, rel_tol=0, abs_tol=_ROUNDING)
+    return math.isclose(a, b, rel_tol=0, abs_tol=ROUNDING)

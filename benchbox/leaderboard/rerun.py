@@ -108,8 +108,12 @@ def rerun(
             entry, plan, place, options.weights, lambda share, what: progress(share / 2, what)
         )
         checks = recheck(
-            *(entry, protocol, registry, plan, place),
-            lambda share, name: progress(0.5 + share / 2, f"check {name}"),
+            entry,
+            protocol,
+            registry,
+            plan,
+            place,
+            progress=lambda share, name: progress(0.5 + share / 2, f"check {name}"),
         )
     test = datasets[entry.test.name]
     numbers = compared(entry, protocol, scores, matches_by_query(test))

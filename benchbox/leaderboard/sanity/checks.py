@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
+from benchbox.leaderboard.by_identity import by_identity
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.sanity.backward import (
     average_pooled,
@@ -116,8 +117,7 @@ def beyond_noise(before: Floats, after: Floats, pids: NDArray[np.int64]) -> tupl
     """
     paired = after - before
     mean = paired.mean()
-    place = np.unique(pids, return_inverse=True)[1]
-    sums = np.bincount(place, weights=paired - mean)
+    sums, _ = by_identity(paired - mean, pids)
     count = len(sums)
     error = np.sqrt(count / (count - 1) * (sums**2).sum()) / len(paired) if count > 1 else np.inf
     return float(mean), max(SMALLEST, 2 * float(error))

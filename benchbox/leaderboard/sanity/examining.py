@@ -15,6 +15,7 @@ from benchbox.leaderboard.sanity.checks import Examination, Progress, run_checks
 from benchbox.leaderboard.sanity.subject import Floats, Subject
 from benchbox.leaderboard.sanity.subject_of import examined_rows, subject_of
 from benchbox.reports.artefacts import Artefacts
+from benchbox.reports.conditions import Condition
 from benchbox.reports.measurements import Group
 from benchbox.runs.plan import resolve_defense
 from benchbox.runs.registry import Registry
@@ -135,22 +136,22 @@ class Examiner:
         difference, noise = exam.change(stored_ap, exam.white_box)
         if abs(difference) > max(noise, self.protocol.rerun_tolerance):
             raise BenchboxError(
-                f"{where}: under {subject.attack.name} at {self.protocol.budgets[0]} {defense} "
-                f"leaves {exam.white_box.mean():.1f} mAP here, the run says "
+                f"{where}: under {subject.attack.name} {self._condition.budget} {defense} leaves "
+                f"{exam.white_box.mean():.1f} mAP here, the run says "
                 f"{stored_ap.mean():.1f} for these {len(stored_ap)} queries."
             )
 
     def _stored(self, defense: str, keys: Sequence[str]) -> Floats:
         """Return the AP (%) that the run has of some queries under the protocol's attack."""
-        eps_255 = min(self.protocol.budgets_255)
-        attack = self.protocol.attacks[0]
-        condition = next(
-            c for c in self.protocol.conditions if (c.attack, c.eps_255) == (attack, eps_255)
-        )
-        row = cells_of(self.store.run, defense)[self.group, condition, self.protocol.seeds[0]]
+        row = cells_of(self.store.run, defense)[self.group, self._condition, self.protocol.seeds[0]]
         found = read_per_query(self.store.folder(str(row["cell"]), "rank") / "per_query.json")
         by_key = dict(zip(found.queries, 100 * found.ap, strict=True))
         return np.array([by_key[key] for key in keys if key in by_key])
+
+    @property
+    def _condition(self) -> Condition:
+        """The protocol's first attack at its smallest budget."""
+        return self.protocol.conditions[1]
 
     def _cell(self, defense: str) -> str:
         """Return the clean cell of the protocol's first seed."""

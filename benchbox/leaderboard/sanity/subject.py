@@ -15,6 +15,7 @@ from benchbox.data.images import to_unit
 from benchbox.evaluation.attacking import attack_queries
 from benchbox.evaluation.embedding import Embed, embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
+from benchbox.leaderboard.counting_matches import valid_matches
 from benchbox.training.seeding import seeded
 from defenses import Guard
 
@@ -128,12 +129,10 @@ class Subject:
     @property
     def pids(self) -> NDArray[np.int64]:
         """The identities of the queries that have a match: of another camera than theirs."""
-        there = set(zip(self.gallery_pids, self.gallery_camids, strict=True))
-        cameras: dict[int, set[int]] = {}
-        for pid, camid in there:
-            cameras.setdefault(pid, set()).add(camid)
-        pairs = zip(self.query_pids, self.query_camids, strict=True)
-        return np.array([pid for pid, camid in pairs if cameras.get(pid, set()) - {camid}])
+        query = list(zip(self.query_pids, self.query_camids, strict=True))
+        gallery = list(zip(self.gallery_pids, self.gallery_camids, strict=True))
+        matches = zip(self.query_pids, valid_matches(query, gallery), strict=True)
+        return np.array([pid for pid, count in matches if count])
 
     @property
     def clean(self) -> Tensor:
