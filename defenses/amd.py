@@ -15,7 +15,7 @@ from attacks import MetricIFGSM
 from attacks.in_training import attack_batch, frozen
 from benchbox.data.images import to_unit
 from benchbox.data.protocol import ImageRecord
-from benchbox.files import write_bytes
+from benchbox.files.atomic import write_bytes
 from benchbox.models.reid import ReidModel
 from benchbox.training.preparation import Ingredients, Preparation
 from benchbox.training.recipe import Batch, Recipe

@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
-from benchbox.files import digest_of
+from benchbox.files.digests import digest_of
 from benchbox.models.registry import build_model
 from benchbox.runs.store import Store
 from benchbox.studies import cells, classifier_options

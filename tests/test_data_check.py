@@ -11,7 +11,7 @@ from benchbox.data.checking import check_dataset
 from benchbox.data.decoding import MAX_PIXELS
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
-from benchbox.files import write_json
+from benchbox.files.atomic import write_json
 from tests.made_datasets import (
     GALLERY,
     QUERY,

@@ -20,7 +20,7 @@ from benchbox.data.official import OFFICIAL_COUNTS, compare_with_official
 from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
-from benchbox.files import write_json
+from benchbox.files.atomic import write_json
 from tests.made_datasets import GALLERY, QUERY, TRAIN, make_duke, make_market, noise_image
 
 MAKERS = {"market": make_market, "duke": make_duke}

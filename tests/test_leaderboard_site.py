@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from benchbox.errors import BenchboxError, CheckFailed
-from benchbox.files import cannot_write, write_text
+from benchbox.files.atomic import cannot_write, write_text
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.entry import Status
 from benchbox.leaderboard.entry_files import read_entry, seal

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchbox.errors import BenchboxError
-from benchbox.files import digest_of_file
+from benchbox.files.digests import digest_of_file
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.entry_files import read_entry
 from benchbox.leaderboard.plain_text import require_plain, require_title, require_web_address

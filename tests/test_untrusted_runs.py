@@ -17,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from benchbox import cli
-from benchbox.bounded import read_at_most
 from benchbox.errors import BenchboxError, unknown_name
+from benchbox.files.bounded import read_at_most
 from benchbox.leaderboard.plain_text import require_visible, require_web_address
 from benchbox.leaderboard.strict_json import parse_json
 from benchbox.reports.artefacts import Artefacts

@@ -15,11 +15,12 @@ from benchbox.data.decoding import (
     strict_decoding,
 )
 from benchbox.data.digest import dataset_digest, image_digest, pixels_digest
-from benchbox.data.naming import NAMING_TITLES, Naming, printable
+from benchbox.data.naming import NAMING_TITLES, Naming
 from benchbox.data.observing import dataset_notes, dataset_warnings, queries_in_gallery
 from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
 from benchbox.data.scanning import SPLIT_FOLDERS, Problem, scan_dataset
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 
 
 @dataclass(frozen=True, slots=True)

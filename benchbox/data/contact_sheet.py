@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
-from benchbox.files import atomic_path
+from benchbox.files.atomic import atomic_path
 
 _TILE = (96, 192)  # width and height of an image on the sheet, pixels
 _GAP = 8

@@ -10,8 +10,8 @@ from typing import TypeVar
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 
 Progress = Callable[[float, str], None]
 """Told how far the work is: the share done (0 to 1) and what is being done, in words."""

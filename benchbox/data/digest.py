@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from benchbox.files import digest_of_file
+from benchbox.files.digests import digest_of_file
 
 
 def pixels_digest(pixels: np.ndarray) -> str:

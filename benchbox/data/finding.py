@@ -8,12 +8,13 @@ from platformdirs import user_cache_dir
 
 from benchbox.data import sidewalk
 from benchbox.data.decoding import Progress
-from benchbox.data.naming import NAMING_TITLES, Naming, parse_name, printable
+from benchbox.data.naming import NAMING_TITLES, Naming, parse_name
 from benchbox.data.official import PUBLISHED
 from benchbox.data.protocol import ReidDataset
 from benchbox.data.reading import read_dataset
 from benchbox.data.scanning import QUERY, SPLIT_FOLDERS
 from benchbox.errors import BenchboxError, unknown_name
+from benchbox.files.printable import printable
 
 PATH_PREFIX = "path:"
 """``path:/some/folder`` names a dataset by its place instead of by the registry."""

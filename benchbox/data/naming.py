@@ -1,9 +1,7 @@
 """How Market-1501 and DukeMTMC-reID write identity, camera and frame into a file name."""
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 Naming = Literal["market", "duke"]
@@ -74,12 +72,3 @@ def format_name(name: ImageName, *, extension: str = "jpg") -> str:
 def is_clutter(file_name: str) -> bool:
     """Return whether an operating system left this file behind (Market-1501 ships Thumbs.db)."""
     return file_name.startswith(".") or file_name.lower() in {"thumbs.db", "desktop.ini"}
-
-
-def printable(path: Path | str) -> str:
-    """Return a path as one printable line, whatever bytes its name is made of."""
-    text = os.fspath(path)
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape", "replace").decode("ascii")
-        for char in text
-    )

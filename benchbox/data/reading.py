@@ -4,10 +4,10 @@ from pathlib import Path
 
 from benchbox.data.decoding import ImageError, Progress, in_threads, strict_decoding
 from benchbox.data.digest import dataset_digest, image_digest
-from benchbox.data.naming import printable
 from benchbox.data.protocol import JUNK_PID, ImageRecord, ReidDataset
 from benchbox.data.scanning import EXPECTED_LAYOUT, SPLIT_FOLDERS, scan_dataset
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 
 
 def read_dataset(

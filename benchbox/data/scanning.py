@@ -11,10 +11,10 @@ from benchbox.data.naming import (
     Naming,
     is_clutter,
     parse_name,
-    printable,
 )
 from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 SPLIT_FOLDERS = (TRAIN, QUERY, GALLERY)

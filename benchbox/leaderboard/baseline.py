@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from benchbox.errors import BenchboxError
-from benchbox.files import write_text
+from benchbox.files.atomic import write_text
 from benchbox.leaderboard.baseline_record import Baseline
 from benchbox.leaderboard.per_query import PerQuery, disagreements, read_per_query
 from benchbox.leaderboard.strict_json import Limits, as_json, as_record, read_record

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 from benchbox.leaderboard.aggregation import identities_of, interval_of, mean_of, worst_cases
 from benchbox.leaderboard.artefact_checks import Stages, setting_deviations
 from benchbox.leaderboard.check_result import CheckResult

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchbox.console import make_console, progress_bar
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError, CheckFailed
+from benchbox.files.console import make_console, progress_bar
+from benchbox.files.printable import printable
 
 BOARDS = Path("leaderboards")
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
-from benchbox.files import cannot_write, digest_of, write_text
+from benchbox.files.atomic import cannot_write, write_text
+from benchbox.files.digests import digest_of
+from benchbox.files.printable import printable
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.protocol import PROTOCOL_FILE
 from benchbox.leaderboard.strict_json import as_json, as_record, read_json

@@ -12,9 +12,9 @@ from typing import Literal
 
 import jinja2
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
-from benchbox.files import write_text
+from benchbox.files.atomic import write_text
+from benchbox.files.printable import printable
 from benchbox.runs.registry import load_registry
 
 Kind = Literal["recipe", "guard", "both"]

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from benchbox.data.naming import printable
 from benchbox.data.official import Counts
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.strict_json import as_record
 from benchbox.reports.cautions import describe

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 from benchbox.leaderboard.entry_numbers import ROUNDING
 from benchbox.leaderboard.strict_json import RUN, as_record, read_json
 

@@ -6,17 +6,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from benchbox.data.naming import printable
 from benchbox.data.official import OFFICIAL_COUNTS, Counts
 from benchbox.data.sidewalk import DOMAINS, SIZES
 from benchbox.data.sidewalk.sizes import spec_of
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
+from benchbox.files.toml import parse_toml
 from benchbox.leaderboard.plain_text import Backbone, Line, Name, Title
 from benchbox.leaderboard.strict_json import as_record, read_bounded
 from benchbox.reports.conditions import CLEAN, Condition
 from benchbox.reports.record import Digest
 from benchbox.runs.grid import parse_fraction
-from benchbox.runs.toml_files import parse_toml
 
 PROTOCOL_FILE = "protocol.toml"
 _SIZE = 100_000

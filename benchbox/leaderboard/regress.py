@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from benchbox.errors import BenchboxError
-from benchbox.files import write_bytes, write_text
+from benchbox.files.atomic import write_bytes, write_text
 from benchbox.leaderboard.baseline import make_baseline, read_baseline, write_baseline
 from benchbox.leaderboard.baseline_record import Baseline, is_grid_file
 from benchbox.leaderboard.regression import Criteria, compare

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchbox.data.finding import open_dataset
-from benchbox.data.naming import printable
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
-from benchbox.files import digest_of_file
+from benchbox.files.digests import digest_of_file
+from benchbox.files.printable import printable
 from benchbox.leaderboard.counting_matches import matches_by_query
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_files import read_entry

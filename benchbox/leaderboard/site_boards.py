@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError, CheckFailed
+from benchbox.files.printable import printable
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_files import entry_paths, file_name, read_entry
 from benchbox.leaderboard.protocol import PROTOCOL_FILE, Protocol, read_protocol

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
-from benchbox.files import cannot_write, write_json, write_text
+from benchbox.files.atomic import cannot_write, write_json, write_text
+from benchbox.files.printable import printable
 from benchbox.leaderboard.strict_json import Limits, read_record
 
 MARKER = ".benchbox-site.json"

@@ -16,8 +16,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError, unknown_name
+from benchbox.files.printable import printable
 from benchbox.leaderboard.strict_json import Limits, read_record
 from benchbox.reports.table import Cell, Header, Table
 

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.collecting import collect
 from benchbox.leaderboard.entry import About, Entry

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_files import entry_paths, read_entry
 from benchbox.leaderboard.grid_toml import as_toml

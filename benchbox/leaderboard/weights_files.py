@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
-from benchbox.files import digest_of_file
+from benchbox.files.digests import digest_of_file
+from benchbox.files.printable import printable
 from benchbox.reports.stored_weights import load_model
 
 MOST_BYTES = 4_000_000_000

@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from benchbox.errors import BenchboxError
-from benchbox.files import write_bytes
+from benchbox.files.atomic import write_bytes
 
 FORMAT = "benchbox-weights-1"
 """Name and version of the layout; the key of the header's one entry."""

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from benchbox.data.holding_out import hold_out
 from benchbox.data.images import load_images, to_unit
-from benchbox.data.naming import printable
 from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 from benchbox.models.reid import ReidModel
 from benchbox.reports.conditions import Condition
 from benchbox.reports.run_folder import RunFolder

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 from benchbox.reports.published_record import (
     About,
     Printed,

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from benchbox.bounded import read_at_most
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.bounded import read_at_most
+from benchbox.files.printable import printable
 from benchbox.reports.conditions import CLEAN, Condition
 from benchbox.runs.grid import parse_fraction
 

@@ -9,7 +9,7 @@ import jinja2
 from rich.console import RenderableType
 
 from benchbox.errors import BenchboxError
-from benchbox.files import write_text
+from benchbox.files.atomic import write_text
 from benchbox.reports.as_rich import FittedTable
 from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe

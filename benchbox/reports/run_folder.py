@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchbox.bounded import read_at_most
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.bounded import read_at_most
+from benchbox.files.printable import printable
 from benchbox.reports.conditions import CLEAN, CLEAN_ATTACK, Condition
 from benchbox.reports.record import RunRecord, read_record
 from benchbox.runs.results import SOURCE_COLUMNS

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchbox.files import write_text
+from benchbox.files.atomic import write_text
 from benchbox.reports.table import Table
 
 

@@ -8,7 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import TaskID
 
-from benchbox.console import noted_bars, time_left
+from benchbox.files.console import noted_bars, time_left
 from benchbox.runs.executor import Done, Event, Failed, LeftOut, Moved, Started
 from benchbox.runs.stages import Stage
 

@@ -18,12 +18,12 @@ from pydantic import (
 )
 
 from benchbox.data.finding import DATASETS
-from benchbox.data.naming import printable
 from benchbox.data.sidewalk import SIZES
 from benchbox.errors import BenchboxError, unknown_name
+from benchbox.files.printable import printable
+from benchbox.files.toml import read_toml
 from benchbox.models.registry import check_backbone
 from benchbox.runs.registry import Registry
-from benchbox.runs.toml_files import read_toml
 
 T = TypeVar("T")
 

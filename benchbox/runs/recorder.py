@@ -10,7 +10,7 @@ from typing import Any
 
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
-from benchbox.files import write_json
+from benchbox.files.atomic import write_json
 from benchbox.runs.grid import parse_source
 from benchbox.runs.plan import Plan
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home

@@ -10,8 +10,8 @@ from types import MappingProxyType, ModuleType
 
 from attacks import ATTACKS, Attack
 from attacks import register as register_attack
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 from benchbox.shadowing import require_own_packages
 from defenses import DEFENSES, Defense
 from defenses import register as register_defense

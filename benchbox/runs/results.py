@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchbox.files import write_text
+from benchbox.files.atomic import write_text
 from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.store import Store
 

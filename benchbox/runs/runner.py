@@ -15,7 +15,7 @@ from benchbox.data.holding_out import hold_out, hold_out_digest
 from benchbox.data.official import compare_with_official
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
-from benchbox.files import cannot_write
+from benchbox.files.atomic import cannot_write
 from benchbox.runs.display import Display
 from benchbox.runs.executor import Done, Event, Executor, Failed, LeftOut, LocalProcesses
 from benchbox.runs.grid import Grid, read_grid

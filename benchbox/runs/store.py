@@ -15,9 +15,10 @@ from typing import Any
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from benchbox.bounded import read_at_most
 from benchbox.errors import BenchboxError
-from benchbox.files import cannot_write, digest_of_file, write_json
+from benchbox.files.atomic import cannot_write, write_json
+from benchbox.files.bounded import read_at_most
+from benchbox.files.digests import digest_of_file
 
 SCHEMA = 1
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from benchbox.files import digest_of, write_bytes, write_json
+from benchbox.files.atomic import write_bytes, write_json
+from benchbox.files.digests import digest_of
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
 from benchbox.models.weights import save_weights

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.printable import printable
 from benchbox.torchvision_import import ensure_torchvision
 from benchbox.training.training_set import TrainingSet
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from benchbox.files import write_json
+from benchbox.files.atomic import write_json
 from benchbox.models.registry import check_backbone
 from benchbox.reports.table import Table
 from benchbox.reports.table_files import write_table

@@ -7,7 +7,7 @@ from typing import Self
 
 from rich.console import Console
 
-from benchbox.console import noted_bars, time_left
+from benchbox.files.console import noted_bars, time_left
 
 _TENTHS = 10
 

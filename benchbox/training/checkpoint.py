@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchbox.files import write_bytes, write_text
+from benchbox.files.atomic import write_bytes, write_text
 from benchbox.training.recipe import Companion
 
 History = list[dict[str, Any]]

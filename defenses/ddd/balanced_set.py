@@ -16,7 +16,7 @@ from benchbox.data.naming import NAME_EXAMPLES, ImageName, format_name, parse_na
 from benchbox.data.protocol import ImageRecord
 from benchbox.data.scanning import TRAIN
 from benchbox.errors import BenchboxError
-from benchbox.files import cannot_write, write_json, write_text
+from benchbox.files.atomic import cannot_write, write_json, write_text
 
 Reason = Literal["fill", "camera"]
 """Why an image is made: ``fill`` for Eq. 1, ``camera`` for Eq. 2."""

@@ -13,7 +13,7 @@ from typing_extensions import override
 from benchbox.data.images import load_images
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
-from benchbox.files import write_text
+from benchbox.files.atomic import write_text
 from benchbox.models.weights import save_weights
 from benchbox.training.checkpoint import log_text
 from benchbox.training.preparation import Ingredients, Preparation

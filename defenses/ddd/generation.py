@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchbox.files import write_bytes
+from benchbox.files.atomic import write_bytes
 from benchbox.training.preparation import Progress
 from benchbox.training.seeding import seeded
 from defenses.ddd.balanced_set import Synthetic

@@ -17,7 +17,7 @@ from benchbox.data.sidewalk.plan import FOLDERS, GALLERY, QUERY, TRAIN, plan
 from benchbox.data.sidewalk.sizes import VERSION, Spec, spec_of
 from benchbox.data.sidewalk.workers import Digests, rendered
 from benchbox.errors import BenchboxError
-from benchbox.files import cannot_write, write_json
+from benchbox.files.atomic import cannot_write, write_json
 
 MANIFEST = "sidewalk.json"
 _CHUNK = 24  # tracklets a task: long enough to pay for its way to a worker, a second of progress

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from attacks import Attack
 from benchbox.evaluation.attacking import attack_queries
-from benchbox.files import write_bytes, write_json
+from benchbox.files.atomic import write_bytes, write_json
 from benchbox.models.folding import Precision
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage

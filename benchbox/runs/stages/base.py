@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchbox.files import digest_of
+from benchbox.files.digests import digest_of
 from benchbox.runs.code import code_digest
 from benchbox.runs.workplace import Workplace
 

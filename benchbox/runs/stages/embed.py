@@ -9,7 +9,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from benchbox.evaluation.embedding import Embed, embed_images
-from benchbox.files import write_bytes
+from benchbox.files.atomic import write_bytes
 from benchbox.models.folding import Precision, attack_ready
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data

@@ -9,7 +9,7 @@ import numpy as np
 from typing_extensions import override
 
 from benchbox.evaluation.retrieval import evaluate_retrieval
-from benchbox.files import write_json
+from benchbox.files.atomic import write_json
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage, of_255
 from benchbox.runs.stages.embed import EmbedStage

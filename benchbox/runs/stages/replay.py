@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from attacks import Attack
 from benchbox.evaluation.embedding import embed_images
-from benchbox.files import write_bytes
+from benchbox.files.atomic import write_bytes
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage
 from benchbox.runs.stages.embed import EmbedStage

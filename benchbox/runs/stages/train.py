@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from benchbox.errors import BenchboxError
-from benchbox.files import digest_of_file, write_bytes, write_json
+from benchbox.files.atomic import write_bytes, write_json
+from benchbox.files.digests import digest_of_file
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
 from benchbox.models.weights import load_weights, save_weights

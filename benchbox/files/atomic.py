@@ -1,6 +1,5 @@
-"""Atomic writes and content digests: a reader never sees half a file."""
+"""Atomic writes: a reader never sees half a file."""
 
-import hashlib
 import json
 import os
 import tempfile
@@ -63,18 +62,3 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` to ``path`` atomically as readable JSON; NaN and infinities are refused."""
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
-
-
-def digest_of(value: Any) -> str:
-    """Return the SHA-256 (hex) of a JSON value, the same on every machine.
-
-    Keys are sorted and floats keep their shortest exact form, so equal values have equal digests.
-    """
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def digest_of_file(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

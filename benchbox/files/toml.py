@@ -4,9 +4,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from benchbox.bounded import read_at_most
-from benchbox.data.naming import printable
 from benchbox.errors import BenchboxError
+from benchbox.files.bounded import read_at_most
+from benchbox.files.printable import printable
 
 _SIZE = 200_000
 _LINE = 2_000
