@@ -19,7 +19,6 @@ from benchbox.files.atomic import cannot_write, write_text
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.entry import Status
 from benchbox.leaderboard.entry_files import read_entry, seal
-from benchbox.leaderboard.grid_toml import as_toml
 from benchbox.leaderboard.site import build_site
 from benchbox.leaderboard.site_boards import ranked
 from benchbox.leaderboard.site_folder import MARKER
@@ -28,6 +27,7 @@ from benchbox.leaderboard.site_words import moment
 from benchbox.leaderboard.submission import submit
 from benchbox.runs.grid import read_grid
 from benchbox.runs.registry import load_registry
+from benchbox.untrusted.grid_toml import as_toml
 from tests.made_boards import CHECKS, PASSED, SAME, TRANSFER, files_below, made_run, options
 
 STEM = "market1501--market1501--small--{}--v1"

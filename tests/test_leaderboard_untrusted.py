@@ -17,13 +17,13 @@ from benchbox.errors import BenchboxError
 from benchbox.files.digests import digest_of_file
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.entry_files import read_entry
-from benchbox.leaderboard.plain_text import require_plain, require_title, require_web_address
 from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.rerun import RerunOptions, rerun
-from benchbox.leaderboard.strict_json import Limits, read_json
 from benchbox.leaderboard.submission import submit
 from benchbox.leaderboard.verification import verify
 from benchbox.leaderboard.weights_files import checked_digest
+from benchbox.untrusted.json import Limits, read_json
+from benchbox.untrusted.text import require_plain, require_title, require_web_address
 from tests.made_boards import (
     CHECKS,
     NAME,

@@ -19,11 +19,11 @@ from safetensors.torch import load_file, save_file
 from benchbox import cli
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.files.bounded import read_at_most
-from benchbox.leaderboard.plain_text import require_visible, require_web_address
-from benchbox.leaderboard.strict_json import parse_json
 from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.run_folder import read_run
 from benchbox.runs.grid import parse_fraction
+from benchbox.untrusted.json import parse_json
+from benchbox.untrusted.text import require_visible, require_web_address
 from tests.made_boards import changed_board, files_below, made_run
 from tests.test_leaderboard_untrusted import artefact, changed_run, drop, put, relist
 

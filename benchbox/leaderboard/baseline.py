@@ -12,10 +12,10 @@ from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
 from benchbox.leaderboard.baseline_record import Baseline
 from benchbox.leaderboard.per_query import PerQuery, disagreements, read_per_query
-from benchbox.leaderboard.strict_json import Limits, as_json, as_record, read_record
 from benchbox.leaderboard.submission import read_untrusted_run
 from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.run_folder import RunFolder, condition_of
+from benchbox.untrusted.json import Limits, as_json, as_record, read_record
 
 BASELINE = Limits(size=50_000_000, values=4_000_000)
 _WEIGHTS = "weights.safetensors"

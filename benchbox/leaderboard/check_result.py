@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from benchbox.leaderboard.plain_text import Line, Name
+from benchbox.untrusted.text import Line, Name
 
 Outcome = Literal["pass", "fail", "not applicable", "not run"]
 """``fail`` marks the entry suspect; ``not applicable`` needs a reason, which ``says`` gives."""

@@ -20,7 +20,6 @@ from benchbox.leaderboard.entry import SCHEMA, About, status_of
 from benchbox.leaderboard.on_protocol import cells_of
 from benchbox.leaderboard.per_query import PerQuery, disagreements, read_per_query
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.strict_json import as_json
 from benchbox.leaderboard.weights_files import checked_digest
 from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.cautions import describe
@@ -28,6 +27,7 @@ from benchbox.reports.conditions import Condition
 from benchbox.reports.measurements import Group
 from benchbox.reports.run_folder import RunFolder
 from benchbox.runs.store import Manifest
+from benchbox.untrusted.json import as_json
 
 _PERCENT = ("mAP", "rank1", "rank5", "rank10")
 

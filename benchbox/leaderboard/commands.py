@@ -147,8 +147,8 @@ def require_board_name(name: str) -> None:
     Raises:
         BenchboxError: it is no name.
     """
-    from benchbox.leaderboard.plain_text import Name
-    from benchbox.leaderboard.strict_json import as_record
+    from benchbox.untrusted.json import as_record
+    from benchbox.untrusted.text import Name
 
     as_record(name, Name, where="--board")
 

@@ -15,17 +15,10 @@ from benchbox.leaderboard.entry_numbers import (
     Seed,
     WorstCase,
 )
-from benchbox.leaderboard.plain_text import (
-    Backbone,
-    Line,
-    Name,
-    Title,
-    WebAddress,
-    require_visible,
-)
 from benchbox.reports.conditions import Condition
 from benchbox.reports.measurements import Group
 from benchbox.reports.record import Digest
+from benchbox.untrusted.text import Backbone, Line, Name, Title, WebAddress, require_visible
 
 SCHEMA = 1
 

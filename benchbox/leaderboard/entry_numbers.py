@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchbox.leaderboard.plain_text import Name
 from benchbox.reports.conditions import CLEAN_ATTACK, Condition
+from benchbox.untrusted.text import Name
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -7,7 +7,6 @@ from benchbox.data.official import Counts
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.strict_json import as_record
 from benchbox.reports.cautions import describe
 from benchbox.reports.conditions import Condition
 from benchbox.reports.measurements import Group
@@ -15,6 +14,7 @@ from benchbox.reports.record import DatasetRecord
 from benchbox.reports.run_folder import RunFolder, condition_of
 from benchbox.runs.grid import Grid, parse_fraction
 from benchbox.runs.stages.base import of_255
+from benchbox.untrusted.json import as_record
 
 _SHOWN_FAILURES = 10
 

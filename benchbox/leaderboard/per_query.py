@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.entry_numbers import ROUNDING
-from benchbox.leaderboard.strict_json import RUN, as_record, read_json
+from benchbox.untrusted.json import RUN, as_record, read_json
 
 _MOST = 20_000
 """Queries; the largest of the known datasets has 11,659."""

@@ -10,7 +10,6 @@ from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.per_query import PerQuery, read_per_query
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.rerun_numbers import Scores
-from benchbox.leaderboard.strict_json import as_record, read_json
 from benchbox.reports.conditions import Condition
 from benchbox.runs.grid import Grid
 from benchbox.runs.plan import Plan, make_plan
@@ -19,6 +18,7 @@ from benchbox.runs.stages import Stage, TrainStage, parameters, with_needs
 from benchbox.runs.store import Store
 from benchbox.runs.worker import do_stage
 from benchbox.runs.workplace import Workplace
+from benchbox.untrusted.json import as_record, read_json
 
 Progress = Callable[[float, str], None]
 """Told a share in [0, 1] and what comes next."""

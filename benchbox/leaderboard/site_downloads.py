@@ -7,11 +7,11 @@ from typing import Any
 
 from benchbox.leaderboard.entry_files import file_name
 from benchbox.leaderboard.entry_numbers import Mean
-from benchbox.leaderboard.grid_toml import as_toml
 from benchbox.leaderboard.site_boards import Board, Row
 from benchbox.leaderboard.site_published import PublishedRow
-from benchbox.leaderboard.strict_json import as_json
 from benchbox.reports.conditions import CLEAN_ATTACK, Condition
+from benchbox.untrusted.grid_toml import as_toml
+from benchbox.untrusted.json import as_json
 
 WORST_CASE = "worst_case"
 """Stands for the attack where a row of the CSV is the worst case at a budget."""

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import cannot_write, write_json, write_text
 from benchbox.files.printable import printable
-from benchbox.leaderboard.strict_json import Limits, read_record
+from benchbox.untrusted.json import Limits, read_record
 
 MARKER = ".benchbox-site.json"
 """Shows that a folder holds a site, and which of its files are the site's."""

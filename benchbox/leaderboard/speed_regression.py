@@ -18,8 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.files.printable import printable
-from benchbox.leaderboard.strict_json import Limits, read_record
 from benchbox.reports.table import Cell, Header, Table
+from benchbox.untrusted.json import Limits, read_record
 
 SpeedVerdict = Literal["slower", "faster", "within noise"]
 SpeedRule = Literal["median of rounds", "shortest beside", "shortest"]

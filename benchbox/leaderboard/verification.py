@@ -8,12 +8,12 @@ from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_files import entry_paths, read_entry
-from benchbox.leaderboard.grid_toml import as_toml
 from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.plausibility import implausibilities
 from benchbox.leaderboard.protocol import Protocol, read_protocol
-from benchbox.leaderboard.strict_json import as_record
 from benchbox.runs.grid import Grid
+from benchbox.untrusted.grid_toml import as_toml
+from benchbox.untrusted.json import as_record
 
 
 @dataclass(frozen=True)
