@@ -120,10 +120,10 @@ def compare_run(
     ] = None,
 ) -> None:
     """Print measured, published and difference for every cell that a run and papers share."""
-    from benchbox.reports.as_rich import FittedTable
     from benchbox.reports.compare import compare, compare_table, nothing_shared, write_compare
     from benchbox.reports.published import read_published
     from benchbox.reports.run_folder import read_run
+    from benchbox.tables.as_rich import FittedTable
 
     console = make_console()
     run, papers = read_run(folder), read_published(published)
@@ -190,9 +190,9 @@ def study_classifier(
     data_root: DataRoot = None,
 ) -> None:
     """Does robustness live in the classifier? Train, re-fit the classifier, measure (Table 1)."""
-    from benchbox.reports.as_rich import FittedTable
     from benchbox.studies.classifier import study_classifier as study
     from benchbox.studies.classifier_options import StudyOptions
+    from benchbox.tables.as_rich import FittedTable
 
     options = StudyOptions(
         cifar=cifar,

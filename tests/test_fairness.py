@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from benchbox.reports.fairness import STATISTICS, fairness, gini, spread, worst_decile
 from benchbox.reports.run_folder import read_run
-from benchbox.reports.table import Table
+from benchbox.tables.table import Table
 from tests.made_runs import TITLES, make_run, write_csv
 
 SHARES = st.lists(st.floats(0, 1), min_size=1, max_size=60)

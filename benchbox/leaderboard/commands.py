@@ -256,7 +256,7 @@ def regress_speed(
 ) -> None:
     """Compare benchmarks as ratios to one of their own run; exit 1 if one got slower."""
     from benchbox.leaderboard.speed_regression import compare_speed, speed_table
-    from benchbox.reports.as_rich import FittedTable
+    from benchbox.tables.as_rich import FittedTable
 
     comparison = compare_speed(baseline, new, reference=reference, threshold=threshold)
     console = make_console()

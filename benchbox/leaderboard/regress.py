@@ -18,8 +18,8 @@ from benchbox.leaderboard.regression_report import (
     update_table,
     verdict_line,
 )
-from benchbox.reports.as_rich import FittedTable
 from benchbox.runs.runner import Options, run_grid
+from benchbox.tables.as_rich import FittedTable
 
 
 @dataclass(frozen=True, kw_only=True)

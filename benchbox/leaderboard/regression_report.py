@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from benchbox.leaderboard.baseline_record import Baseline, BaselineCell, Place
 from benchbox.leaderboard.regression import ComparedCell, Comparison
-from benchbox.reports.as_text import escape_markdown
-from benchbox.reports.table import Cell, Header, Table
 from benchbox.reports.tables import CONVENTION_TITLES, MISSING
+from benchbox.tables.as_text import escape_markdown
+from benchbox.tables.table import Cell, Header, Table
 
 _MOST_MARKDOWN = 60_000
 """GitHub takes 65,536 characters in a comment."""

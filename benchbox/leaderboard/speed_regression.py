@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.files.printable import printable
-from benchbox.reports.table import Cell, Header, Table
+from benchbox.tables.table import Cell, Header, Table
 from benchbox.untrusted.json import Limits, read_record
 
 SpeedVerdict = Literal["slower", "faster", "within noise"]

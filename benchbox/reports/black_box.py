@@ -10,8 +10,8 @@ from benchbox.reports.conditions import Condition
 from benchbox.reports.measurements import Group, Measurements, Score, measurements
 from benchbox.reports.record import Names
 from benchbox.reports.run_folder import condition_of
-from benchbox.reports.table import Cell, Header, Table
 from benchbox.reports.tables import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
+from benchbox.tables.table import Cell, Header, Table
 
 Source = tuple[str, str]
 """Backbone and defense of the model that the queries were attacked on."""

@@ -16,9 +16,9 @@ from benchbox.reports.shared_cells import (
     compare,
     nothing_shared,
 )
-from benchbox.reports.table import Cell, Header, Table
-from benchbox.reports.table_files import write_table
 from benchbox.reports.tables import CONVENTION_TITLES
+from benchbox.tables.table import Cell, Header, Table
+from benchbox.tables.table_files import write_table
 
 __all__ = [
     "ComparedCell",

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from benchbox.reports.conditions import Condition
 from benchbox.reports.measurements import Measurements, Pairs, Place, measurements
 from benchbox.reports.record import Names
-from benchbox.reports.table import Cell, Header, Table
 from benchbox.reports.tables import CONVENTION_TITLES, MISSING, split_sizes
+from benchbox.tables.table import Cell, Header, Table
 
 STATISTICS = ("Mean", "Std", "Worst 10%", "Gini")
 _DECIMALS = (2, 2, 2, 3)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from benchbox.reports.published_record import Printed, Published
-from benchbox.reports.table import Cell, Header, Table
 from benchbox.reports.tables import MISSING
+from benchbox.tables.table import Cell, Header, Table
 
 
 def published_tables(published: Sequence[Published]) -> dict[str, Table]:

@@ -10,7 +10,6 @@ from rich.console import RenderableType
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
-from benchbox.reports.as_rich import FittedTable
 from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe
 from benchbox.reports.compare import compare, compare_table, nothing_shared
@@ -23,9 +22,10 @@ from benchbox.reports.published import published_folder, read_published
 from benchbox.reports.published_tables import published_tables
 from benchbox.reports.record import RunRecord
 from benchbox.reports.run_folder import RunFolder, read_run
-from benchbox.reports.table import Cell, Header, Table
-from benchbox.reports.table_files import write_table
 from benchbox.reports.tables import best_run, over_seeds
+from benchbox.tables.as_rich import FittedTable
+from benchbox.tables.table import Cell, Header, Table
+from benchbox.tables.table_files import write_table
 
 
 @dataclass(frozen=True)

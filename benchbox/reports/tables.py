@@ -10,7 +10,7 @@ from benchbox.reports.conditions import Condition, fraction_of_255
 from benchbox.reports.layouts import WHITE_BOX, Layout
 from benchbox.reports.measurements import Group, Measurements, Place, Score, measurements
 from benchbox.reports.record import Names
-from benchbox.reports.table import Cell, Header, Table
+from benchbox.tables.table import Cell, Header, Table
 
 MISSING = "–"
 CONVENTION_TITLES = {

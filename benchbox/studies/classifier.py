@@ -16,8 +16,6 @@ from rich.console import Console
 
 from benchbox.files.atomic import write_json
 from benchbox.models.registry import check_backbone
-from benchbox.reports.table import Table
-from benchbox.reports.table_files import write_table
 from benchbox.runs.provenance import device_name, git_state, now, versions
 from benchbox.runs.runner import resolve_device
 from benchbox.runs.store import Store
@@ -28,6 +26,8 @@ from benchbox.studies.classifier_table import study_record, study_table
 from benchbox.studies.plain_classifier import check_classifier
 from benchbox.studies.results import KIND, Result, read_result
 from benchbox.studies.watching import Watching
+from benchbox.tables.table import Table
+from benchbox.tables.table_files import write_table
 
 SCHEMA = 1
 

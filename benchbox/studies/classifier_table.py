@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbox.reports.conditions import fraction_of_255
-from benchbox.reports.table import Cell as TableCell
-from benchbox.reports.table import Header, Table
 from benchbox.studies.accuracy import Pgd
 from benchbox.studies.cells import Cell
 from benchbox.studies.material import STAND_IN
 from benchbox.studies.paired import Difference, paired_difference
 from benchbox.studies.results import CONVERGED, HEADS, Result
+from benchbox.tables.table import Cell as TableCell
+from benchbox.tables.table import Header, Table
 
 Done = Sequence[tuple[Cell, Result]]
 

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchbox.reports.table import Cell, Table
+    from benchbox.tables.table import Cell, Table
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchbox.files.atomic import write_text
-from benchbox.reports.table import Table
+from benchbox.tables.table import Table
 
 
 def write_table(table: Table, folder: Path, name: str) -> list[Path]:

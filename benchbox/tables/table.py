@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 from rich.table import Table as RichTable
 
-from benchbox.reports.as_html import table_to_html
-from benchbox.reports.as_latex import table_to_latex
-from benchbox.reports.as_rich import table_to_rich
-from benchbox.reports.as_text import table_to_csv, table_to_markdown
+from benchbox.tables.as_html import table_to_html
+from benchbox.tables.as_latex import table_to_latex
+from benchbox.tables.as_rich import table_to_rich
+from benchbox.tables.as_text import table_to_csv, table_to_markdown
 
 
 @dataclass(frozen=True, slots=True)

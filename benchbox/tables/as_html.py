@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 if TYPE_CHECKING:
-    from benchbox.reports.table import Cell, Table
+    from benchbox.tables.table import Cell, Table
 
 
 def table_to_html(table: "Table") -> Markup:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchbox.reports.table import Table
+    from benchbox.tables.table import Table
 
 
 def table_to_csv(table: "Table") -> str:

@@ -11,7 +11,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from benchbox.reports.table import Table
+    from benchbox.tables.table import Table
 
 _FOLDS = ((), ("/",), ("/", "±"), ("/", "±", " · "))
 """Where a cell may be folded onto more lines; the first that fits the terminal is taken."""

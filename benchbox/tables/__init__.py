@@ -1,0 +1,1 @@
+"""Tables as records, and as Markdown, CSV, LaTeX, HTML and on the terminal."""
