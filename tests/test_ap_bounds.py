@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from benchbox import rank_distances
 from benchbox.evaluation.retrieval import ApConvention, Retrieval
-from benchbox.leaderboard.ap_bounds import highest_ap, lowest_ap, map_bounds
+from benchbox.statistics.ap_bounds import highest_ap, lowest_ap, map_bounds
 
 CONVENTIONS: tuple[ApConvention, ...] = ("trapezoid", "step")
 

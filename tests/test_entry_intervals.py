@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from benchbox.leaderboard.aggregation import interval_of
-from benchbox.leaderboard.bootstrap import interval, resampled_means
-from benchbox.leaderboard.interval_over_seeds import interval_over_seeds, t_quantile
+from benchbox.statistics.bootstrap import interval, resampled_means
+from benchbox.statistics.interval_over_seeds import interval_over_seeds, t_quantile
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

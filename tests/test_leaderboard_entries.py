@@ -20,7 +20,6 @@ from benchbox.data.sidewalk import recorded_digest
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard import entry_files
 from benchbox.leaderboard.aggregation import interval_of, spread_of, worst_case
-from benchbox.leaderboard.bootstrap import interval_of_identities
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.entry_files import entry_text, read_entry, seal, sealed
 from benchbox.leaderboard.interval_bounds import interval_faults
@@ -34,6 +33,7 @@ from benchbox.leaderboard.verification import verify
 from benchbox.reports.conditions import CLEAN
 from benchbox.runs.grid import read_grid
 from benchbox.runs.registry import load_registry
+from benchbox.statistics.bootstrap import interval_of_identities
 from defenses import DEFENSES
 from tests.made_boards import (
     CHECKS,

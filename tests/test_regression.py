@@ -18,7 +18,6 @@ from benchbox.errors import BenchboxError
 from benchbox.leaderboard.baseline import label, read_baseline, write_baseline
 from benchbox.leaderboard.baseline_record import Baseline, BaselineCell
 from benchbox.leaderboard.comparability import obstacles
-from benchbox.leaderboard.paired_bootstrap import draws_for, paired_bounds
 from benchbox.leaderboard.regression import Criteria, compare, verdict_of
 from benchbox.leaderboard.regression_report import (
     comparison_table,
@@ -39,6 +38,7 @@ from benchbox.leaderboard.seed_noise import (
     seed_noise,
 )
 from benchbox.reports.conditions import Condition
+from benchbox.statistics.paired_bootstrap import draws_for, paired_bounds
 from tests.made_baselines import made_baseline, made_content, sha256
 
 # --- the bounds

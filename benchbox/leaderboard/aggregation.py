@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchbox.leaderboard.bootstrap import interval
 from benchbox.leaderboard.entry_numbers import (
     Identities,
     Interval,
@@ -16,10 +15,11 @@ from benchbox.leaderboard.entry_numbers import (
     WorstCase,
     WorstSeed,
 )
-from benchbox.leaderboard.interval_over_seeds import interval_over_seeds
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.reports.conditions import Condition
 from benchbox.reports.fairness import spread
+from benchbox.statistics.bootstrap import interval
+from benchbox.statistics.interval_over_seeds import interval_over_seeds
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from benchbox.errors import BenchboxError
+from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.printable import printable
 from benchbox.leaderboard.aggregation import identities_of, interval_of, mean_of, worst_cases
 from benchbox.leaderboard.artefact_checks import Stages, setting_deviations
 from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.counting_matches import matches_by_query
 from benchbox.leaderboard.entry import SCHEMA, About, status_of
 from benchbox.leaderboard.on_protocol import cells_of
 from benchbox.leaderboard.per_query import PerQuery, disagreements, read_per_query

@@ -9,8 +9,8 @@ queries' weighted variance, n the most queries of one identity; and the variance
 import math
 from collections.abc import Iterator, Sequence
 
-from benchbox.leaderboard.bootstrap import interval_of_identities
 from benchbox.leaderboard.entry_numbers import ROUNDING, Identities, Interval, Result
+from benchbox.statistics.bootstrap import interval_of_identities
 
 _OTHER_DRAWS = 0.2
 """Share of the half width that other draws, of another NumPy, may move an end by: with 2,000

@@ -9,7 +9,6 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from benchbox.leaderboard.aggregation import deviation, spread_of
-from benchbox.leaderboard.ap_bounds import map_bounds
 from benchbox.leaderboard.check_rules import check_faults
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_numbers import ROUNDING, Interval, Mean, Result
@@ -18,8 +17,9 @@ from benchbox.leaderboard.interval_bounds import (
     largest_error,
     recomputed_faults,
 )
-from benchbox.leaderboard.interval_over_seeds import interval_over_seeds
 from benchbox.leaderboard.protocol import Protocol
+from benchbox.statistics.ap_bounds import map_bounds
+from benchbox.statistics.interval_over_seeds import interval_over_seeds
 
 _NOISE = 1.0
 """Points of mAP that no pair of numbers is asked to differ by less than."""

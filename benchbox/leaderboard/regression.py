@@ -57,8 +57,8 @@ import numpy as np
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.baseline_record import Baseline, BaselineCell, Place
 from benchbox.leaderboard.comparability import obstacles, remarks
-from benchbox.leaderboard.paired_bootstrap import MAX_DRAWS, Bounds, draws_for, paired_bounds
 from benchbox.leaderboard.seed_noise import SeedNoise, retraining_weight, seed_noise
+from benchbox.statistics.paired_bootstrap import MAX_DRAWS, Bounds, draws_for, paired_bounds
 
 Verdict = Literal["regressed", "improved", "within noise", "same"]
 

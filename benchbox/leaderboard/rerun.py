@@ -8,9 +8,9 @@ from pathlib import Path
 from benchbox.data.finding import open_dataset
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
+from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.digests import digest_of_file
 from benchbox.files.printable import printable
-from benchbox.leaderboard.counting_matches import matches_by_query
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_files import read_entry
 from benchbox.leaderboard.protocol import Protocol, read_protocol

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.by_identity import by_identity
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.sanity.backward import (
     average_pooled,
@@ -23,6 +22,7 @@ from benchbox.leaderboard.sanity.backward import (
     straight_through,
 )
 from benchbox.leaderboard.sanity.subject import Floats, Subject
+from benchbox.statistics.by_identity import by_identity
 
 Progress = Callable[[float, str], None]
 """Told a share in [0, 1] and what comes next."""

@@ -15,7 +15,7 @@ from benchbox.data.images import to_unit
 from benchbox.evaluation.attacking import attack_queries
 from benchbox.evaluation.embedding import Embed, embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
-from benchbox.leaderboard.counting_matches import valid_matches
+from benchbox.evaluation.valid_matches import valid_matches
 from benchbox.training.seeding import seeded
 from defenses import Guard
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchbox.leaderboard.by_identity import by_identity
+from benchbox.statistics.by_identity import by_identity
 
 _Floats = NDArray[np.float64]
 

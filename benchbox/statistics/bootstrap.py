@@ -9,7 +9,7 @@ Application, 1997, section 3.8; Field and Welsh, JRSS B 69, 2007).
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from benchbox.leaderboard.by_identity import by_identity
+from benchbox.statistics.by_identity import by_identity
 
 RESAMPLES = 2_000
 CONFIDENCE = 0.95

@@ -1,0 +1,1 @@
+"""Intervals and bounds of retrieval numbers: bootstraps over identities, Student's interval over seeds."""
