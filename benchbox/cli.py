@@ -122,7 +122,7 @@ def compare_run(
     """Print measured, published and difference for every cell that a run and papers share."""
     from benchbox.reports.compare import compare, compare_table, nothing_shared, write_compare
     from benchbox.reports.published import read_published
-    from benchbox.reports.run_folder import read_run
+    from benchbox.results.run_folder import read_run
     from benchbox.tables.as_rich import FittedTable
 
     console = make_console()

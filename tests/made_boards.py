@@ -17,7 +17,7 @@ from benchbox.leaderboard.checking import check_groups
 from benchbox.leaderboard.entry_files import seal
 from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.submission import Checks, SubmitOptions, groups_to_check, submit
-from benchbox.reports.measurements import Group
+from benchbox.results.measurements import Group
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset
 

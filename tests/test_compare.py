@@ -14,7 +14,7 @@ from benchbox.reports.compare import (
     write_compare,
 )
 from benchbox.reports.published import read_published
-from benchbox.reports.run_folder import read_run
+from benchbox.results.run_folder import read_run
 from tests.made_runs import TITLES, make_run, write_csv
 
 FOLDER = Path(__file__).resolve().parents[1] / "leaderboards" / "published"

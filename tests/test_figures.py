@@ -38,7 +38,7 @@ from benchbox.reports.figures.redundancy import (
     redundancy_montage,
 )
 from benchbox.reports.figures.trade_off import trade_off
-from benchbox.reports.run_folder import read_run
+from benchbox.results.run_folder import read_run
 from defenses import DEFENSES
 from tests.made_runs import TITLES, make_run
 

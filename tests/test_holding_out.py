@@ -22,8 +22,8 @@ from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.retrieval import evaluate_retrieval
-from benchbox.reports.artefacts import Artefacts
-from benchbox.reports.run_folder import read_run
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.run_folder import read_run
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.runner import Options, preview, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid

@@ -30,7 +30,7 @@ from benchbox.leaderboard.rerun_numbers import rank_tolerance
 from benchbox.leaderboard.sanity import CHECKS as CHECKS_THERE
 from benchbox.leaderboard.submission import groups_to_check, submit
 from benchbox.leaderboard.verification import verify
-from benchbox.reports.conditions import CLEAN
+from benchbox.results.conditions import CLEAN
 from benchbox.runs.grid import read_grid
 from benchbox.runs.registry import load_registry
 from benchbox.statistics.bootstrap import interval_of_identities

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.new_defense import LONGEST, write_template
-from benchbox.reports.run_folder import read_run
+from benchbox.results.run_folder import read_run
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import Options, run_grid
 from defenses import Vanilla

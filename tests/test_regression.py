@@ -37,7 +37,7 @@ from benchbox.leaderboard.seed_noise import (
     retraining_weight,
     seed_noise,
 )
-from benchbox.reports.conditions import Condition
+from benchbox.results.conditions import Condition
 from benchbox.statistics.paired_bootstrap import draws_for, paired_bounds
 from tests.made_baselines import made_baseline, made_content, sha256
 

@@ -14,7 +14,7 @@ from benchbox.errors import BenchboxError
 from benchbox.leaderboard.baseline import make_baseline, read_baseline
 from benchbox.leaderboard.regress import RegressOptions, regress
 from benchbox.leaderboard.regression import Criteria, compare
-from benchbox.reports.run_folder import read_run
+from benchbox.results.run_folder import read_run
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
 

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from benchbox.reports.artefacts import Artefacts
-from benchbox.reports.conditions import Condition
 from benchbox.reports.report import Report, write_report, write_tables
-from benchbox.reports.run_folder import read_run
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.conditions import Condition
+from benchbox.results.run_folder import read_run
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
 

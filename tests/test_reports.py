@@ -18,11 +18,11 @@ from benchbox.data.contact_sheet import contact_sheet, pick_identities
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
 from benchbox.reports.cautions import cautions
-from benchbox.reports.conditions import fraction_of_255
 from benchbox.reports.figures import per_identity, robustness_bars
 from benchbox.reports.report import console_tables, run_tables, write_report, write_tables
-from benchbox.reports.run_folder import read_run
 from benchbox.reports.tables import best_run, over_seeds
+from benchbox.results.conditions import fraction_of_255
+from benchbox.results.run_folder import read_run
 from benchbox.tables.as_latex import escape_latex
 from benchbox.tables.as_text import escape_markdown
 from benchbox.tables.table import Cell, Header, Table

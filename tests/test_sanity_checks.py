@@ -18,9 +18,9 @@ from benchbox.leaderboard.sanity import CHECKS, Subject, run_checks
 from benchbox.leaderboard.sanity.backward import average_pooled, straight_through
 from benchbox.leaderboard.sanity.checks import Examination, beyond_noise
 from benchbox.leaderboard.sanity.examining import Examiner
-from benchbox.reports.artefacts import Artefacts
-from benchbox.reports.measurements import Group
-from benchbox.reports.run_folder import read_run
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.measurements import Group
+from benchbox.results.run_folder import read_run
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from benchbox import cli
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.files.bounded import read_at_most
-from benchbox.reports.artefacts import Artefacts
-from benchbox.reports.run_folder import read_run
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.run_folder import read_run
 from benchbox.runs.grid import parse_fraction
 from benchbox.untrusted.json import parse_json
 from benchbox.untrusted.text import require_visible, require_web_address

@@ -16,8 +16,8 @@ from benchbox.leaderboard.entry_numbers import (
     WorstSeed,
 )
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.reports.conditions import Condition
 from benchbox.reports.fairness import spread
+from benchbox.results.conditions import Condition
 from benchbox.statistics.bootstrap import interval
 from benchbox.statistics.interval_over_seeds import interval_over_seeds
 

@@ -8,9 +8,9 @@ from typing import Any
 from attacks import ATTACKS
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.reports.artefacts import MOST_BYTES, Artefacts
-from benchbox.reports.conditions import Condition
-from benchbox.reports.measurements import Group
+from benchbox.results.artefacts import MOST_BYTES, Artefacts
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group
 from benchbox.runs.grid import parse_fraction
 from benchbox.runs.store import Manifest
 

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from benchbox.reports.conditions import CLEAN_ATTACK, Condition
+from benchbox.results.conditions import CLEAN_ATTACK, Condition
 
 MAX_CELLS = 2_000
 MAX_SEEDS = 20

@@ -10,8 +10,8 @@ from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity.checks import NO_SOURCE, Progress
 from benchbox.leaderboard.sanity.examining import Examiner
 from benchbox.leaderboard.submission import group_title, read_untrusted_run, refused
-from benchbox.reports.artefacts import Artefacts
-from benchbox.reports.measurements import Group
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.measurements import Group
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import resolve_device
 

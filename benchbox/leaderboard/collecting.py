@@ -18,14 +18,14 @@ from benchbox.leaderboard.artefact_checks import Stages, setting_deviations
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.entry import SCHEMA, About, status_of
 from benchbox.leaderboard.on_protocol import cells_of
-from benchbox.leaderboard.per_query import PerQuery, disagreements, read_per_query
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.weights_files import checked_digest
-from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.cautions import describe
-from benchbox.reports.conditions import Condition
-from benchbox.reports.measurements import Group
-from benchbox.reports.run_folder import RunFolder
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group
+from benchbox.results.per_query import PerQuery, disagreements, read_per_query
+from benchbox.results.run_folder import RunFolder
 from benchbox.runs.store import Manifest
 from benchbox.untrusted.json import as_json
 

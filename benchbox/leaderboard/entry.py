@@ -15,9 +15,9 @@ from benchbox.leaderboard.entry_numbers import (
     Seed,
     WorstCase,
 )
-from benchbox.reports.conditions import Condition
-from benchbox.reports.measurements import Group
-from benchbox.reports.record import Digest
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group
+from benchbox.results.record import Digest
 from benchbox.untrusted.text import Backbone, Line, Name, Title, WebAddress, require_visible
 
 SCHEMA = 1

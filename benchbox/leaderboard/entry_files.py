@@ -12,7 +12,7 @@ from benchbox.files.digests import digest_of
 from benchbox.files.printable import printable
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.protocol import PROTOCOL_FILE
-from benchbox.reports.measurements import Group
+from benchbox.results.measurements import Group
 from benchbox.untrusted.json import as_json, as_record, read_json
 
 _MOST_ENTRIES = 10_000

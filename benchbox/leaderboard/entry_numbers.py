@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchbox.reports.conditions import CLEAN_ATTACK, Condition
+from benchbox.results.conditions import CLEAN_ATTACK, Condition
 from benchbox.untrusted.text import Name
 
 Percent = Annotated[float, Field(ge=0, le=100)]

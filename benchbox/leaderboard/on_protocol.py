@@ -8,10 +8,10 @@ from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.reports.cautions import describe
-from benchbox.reports.conditions import Condition
-from benchbox.reports.measurements import Group
-from benchbox.reports.record import DatasetRecord
-from benchbox.reports.run_folder import RunFolder, condition_of
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group
+from benchbox.results.record import DatasetRecord
+from benchbox.results.run_folder import RunFolder, condition_of
 from benchbox.runs.grid import Grid, parse_fraction
 from benchbox.runs.stages.base import of_255
 from benchbox.untrusted.json import as_record

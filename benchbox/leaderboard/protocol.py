@@ -12,8 +12,8 @@ from benchbox.data.sidewalk.sizes import spec_of
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.files.toml import parse_toml
-from benchbox.reports.conditions import CLEAN, Condition
-from benchbox.reports.record import Digest
+from benchbox.results.conditions import CLEAN, Condition
+from benchbox.results.record import Digest
 from benchbox.runs.grid import parse_fraction
 from benchbox.untrusted.json import as_record, read_bounded
 from benchbox.untrusted.text import Backbone, Line, Name, Title

@@ -7,10 +7,10 @@ from pathlib import Path
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.entry import Entry
-from benchbox.leaderboard.per_query import PerQuery, read_per_query
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.rerun_numbers import Scores
-from benchbox.reports.conditions import Condition
+from benchbox.results.conditions import Condition
+from benchbox.results.per_query import PerQuery, read_per_query
 from benchbox.runs.grid import Grid
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.registry import Registry

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from benchbox.leaderboard.aggregation import identities_of, interval_of, worst_cases
 from benchbox.leaderboard.entry import Entry
 from benchbox.leaderboard.entry_numbers import Identities, Interval
-from benchbox.leaderboard.per_query import PerQuery
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.reports.conditions import Condition
+from benchbox.results.conditions import Condition
+from benchbox.results.per_query import PerQuery
 
 _RANKS = 3.0
 """How many times as far as mAP a rank may move."""

@@ -38,9 +38,9 @@ from benchbox.leaderboard.site_words import (
     pair_title,
     protocol_words,
 )
-from benchbox.reports.conditions import CLEAN_ATTACK, fraction_of_255
 from benchbox.reports.published import published_folder, read_published
 from benchbox.reports.published_record import Published
+from benchbox.results.conditions import CLEAN_ATTACK, fraction_of_255
 
 
 def build_site(boards: Path, out: Path, *, published: Path | None = None) -> list[Path]:

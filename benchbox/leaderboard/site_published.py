@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.reports.conditions import CLEAN_ATTACK
-from benchbox.reports.measurements import Group
 from benchbox.reports.published_record import About, Published, PublishedCell
+from benchbox.results.conditions import CLEAN_ATTACK
+from benchbox.results.measurements import Group
 
 Place = tuple[str, float]
 """Attack and budget in 1/255; the board's protocol fixes the rest."""

@@ -6,8 +6,8 @@ from datetime import datetime
 from attacks import ATTACKS
 from benchbox.leaderboard.entry import Dataset, Status
 from benchbox.leaderboard.protocol import Protocol, ProtocolDataset
-from benchbox.reports.conditions import Condition, fraction_of_255
-from benchbox.reports.measurements import Group
+from benchbox.results.conditions import Condition, fraction_of_255
+from benchbox.results.measurements import Group
 
 STATUS: Mapping[Status, str] = {
     "ok": "every sanity check that applies passed",

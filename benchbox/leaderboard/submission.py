@@ -21,8 +21,8 @@ from benchbox.leaderboard.on_protocol import (
 )
 from benchbox.leaderboard.plausibility import implausibilities
 from benchbox.leaderboard.protocol import Protocol, read_protocol
-from benchbox.reports.measurements import Group
-from benchbox.reports.run_folder import RunFolder, read_run
+from benchbox.results.measurements import Group
+from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.untrusted.json import RUN, as_record, parse_json, read_bounded, read_json
 
 Checks = Mapping[Group, Sequence[CheckResult]]

@@ -5,7 +5,7 @@ from pathlib import Path
 from benchbox.errors import BenchboxError
 from benchbox.files.digests import digest_of_file
 from benchbox.files.printable import printable
-from benchbox.reports.stored_weights import load_model
+from benchbox.results.stored_weights import load_model
 
 MOST_BYTES = 4_000_000_000
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchbox.reports.conditions import Condition
-from benchbox.reports.measurements import Group, Measurements, Score, measurements
-from benchbox.reports.record import Names
-from benchbox.reports.run_folder import condition_of
 from benchbox.reports.tables import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group, Measurements, Score, measurements
+from benchbox.results.record import Names
+from benchbox.results.run_folder import condition_of
 from benchbox.tables.table import Cell, Header, Table
 
 Source = tuple[str, str]

@@ -6,8 +6,8 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from benchbox.reports.black_box import replayed, stronger_than_white_box
-from benchbox.reports.measurements import Measurements, measurements
-from benchbox.reports.run_folder import RunFolder
+from benchbox.results.measurements import Measurements, measurements
+from benchbox.results.run_folder import RunFolder
 
 _RAISES = 1.0
 """Points of mAP that a defense must gain from a larger budget to be worth a caution."""

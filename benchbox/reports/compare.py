@@ -5,10 +5,8 @@ from pathlib import Path
 
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.errors import BenchboxError
-from benchbox.reports.conditions import fraction_of_255
 from benchbox.reports.published import read_published
 from benchbox.reports.published_record import Published
-from benchbox.reports.run_folder import RunFolder, read_run
 from benchbox.reports.shared_cells import (
     ComparedCell,
     Difference,
@@ -17,6 +15,8 @@ from benchbox.reports.shared_cells import (
     nothing_shared,
 )
 from benchbox.reports.tables import CONVENTION_TITLES
+from benchbox.results.conditions import fraction_of_255
+from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.table import Cell, Header, Table
 from benchbox.tables.table_files import write_table
 

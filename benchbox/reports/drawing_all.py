@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Literal
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.drawings import drawings_of_results
 from benchbox.reports.drawings_of_data import drawings_of_data
 from benchbox.reports.drawings_of_models import drawings_of_models
 from benchbox.reports.picture import Drawing, LeftOut, Picture, save_drawing
-from benchbox.reports.run_folder import RunFolder, read_run
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.run_folder import RunFolder, read_run
 
 Depth = Literal["all", "results"]
 """``results`` draws what results.csv and per_id.csv allow, in seconds; ``all`` takes the models,

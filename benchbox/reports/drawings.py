@@ -7,10 +7,10 @@ from benchbox.reports.figures.budgets import budget_curves
 from benchbox.reports.figures.identities import shown_conditions
 from benchbox.reports.figures.identity_spread import main_defenses
 from benchbox.reports.figures.trade_off import trade_off
-from benchbox.reports.measurements import Measurements, measurements
 from benchbox.reports.picture import Drawing
-from benchbox.reports.run_folder import RunFolder
 from benchbox.reports.tables import CONVENTION_TITLES, split_sizes
+from benchbox.results.measurements import Measurements, measurements
+from benchbox.results.run_folder import RunFolder
 
 FEW = 6
 """Curves that a panel holds without being crowded."""

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from benchbox.data.contact_sheet import contact_sheet, pick_identities
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
-from benchbox.reports.artefacts import Artefacts
 from benchbox.reports.drawings import how_measured
 from benchbox.reports.figures.identity_spread import (
     identity_rows,
@@ -26,8 +25,9 @@ from benchbox.reports.figures.redundancy import (
     redundancy,
     redundancy_montage,
 )
-from benchbox.reports.measurements import measurements
 from benchbox.reports.picture import Drawing, file_name
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.measurements import measurements
 
 _NEAR = (
     "Near-duplicates are two images of one identity whose 64-bit perceptual hashes (pHash) differ "

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.errors import BenchboxError
-from benchbox.reports.artefacts import Artefacts, Attacked
-from benchbox.reports.conditions import Condition
 from benchbox.reports.figures.embedding_map import (
     embedding_map,
     embedding_map_caption,
@@ -23,8 +21,10 @@ from benchbox.reports.figures.generated import generated_samples
 from benchbox.reports.figures.heatmaps import Person, heatmaps, heatmaps_caption
 from benchbox.reports.figures.identity_spread import main_defenses
 from benchbox.reports.figures.retrieval_strips import Hit, Strip, retrieval_strips, retrieve
-from benchbox.reports.measurements import Group, Measurements, measurements
 from benchbox.reports.picture import Drawing, file_name
+from benchbox.results.artefacts import Artefacts, Attacked
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group, Measurements, measurements
 
 PEOPLE = 3
 """Rows of the heatmaps."""

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from benchbox.reports.conditions import Condition
-from benchbox.reports.measurements import Measurements, Pairs, Place, measurements
-from benchbox.reports.record import Names
 from benchbox.reports.tables import CONVENTION_TITLES, MISSING, split_sizes
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Measurements, Pairs, Place, measurements
+from benchbox.results.record import Names
 from benchbox.tables.table import Cell, Header, Table
 
 STATISTICS = ("Mean", "Std", "Worst 10%", "Gini")
@@ -92,7 +92,7 @@ def fairness(
     sample standard deviation (n − 1). A mean over fewer seeds than the table's gives its n.
 
     Args:
-        results: results.csv, as :func:`benchbox.reports.run_folder.read_results` returns it.
+        results: results.csv, as :func:`benchbox.results.run_folder.read_results` returns it.
         per_id: per_id.csv.
         names: titles, order and plan.
         pairs: ``same`` for models tested where they were trained, ``transfer`` for the others.

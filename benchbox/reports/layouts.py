@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from benchbox.reports.measurements import Pairs
+from benchbox.results.measurements import Pairs
 
 ABLATION = (
     "metric_at",

@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from benchbox.reports.conditions import CLEAN_ATTACK
+from benchbox.results.conditions import CLEAN_ATTACK
 
 PublishedPlace = tuple[str, str, str, str, str, float, int]
 """Train dataset, test dataset, backbone, defense, attack, budget in 1/255, steps."""

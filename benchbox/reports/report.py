@@ -16,13 +16,13 @@ from benchbox.reports.compare import compare, compare_table, nothing_shared
 from benchbox.reports.drawing_all import Depth, Progress, draw_all
 from benchbox.reports.fairness import fairness
 from benchbox.reports.layouts import layouts_for
-from benchbox.reports.measurements import measurements
 from benchbox.reports.picture import LeftOut
 from benchbox.reports.published import published_folder, read_published
 from benchbox.reports.published_tables import published_tables
-from benchbox.reports.record import RunRecord
-from benchbox.reports.run_folder import RunFolder, read_run
 from benchbox.reports.tables import best_run, over_seeds
+from benchbox.results.measurements import measurements
+from benchbox.results.record import RunRecord
+from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_rich import FittedTable
 from benchbox.tables.table import Cell, Header, Table
 from benchbox.tables.table_files import write_table

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from benchbox.reports.conditions import Condition
-from benchbox.reports.measurements import Group, Measurements, measurements
 from benchbox.reports.published_record import Published, PublishedPlace
-from benchbox.reports.run_folder import RunFolder
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group, Measurements, measurements
+from benchbox.results.run_folder import RunFolder
 
 Mark = Literal["beyond", "within", "one seed"]
 

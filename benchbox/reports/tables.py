@@ -6,10 +6,10 @@ from itertools import groupby
 
 import pandas as pd
 
-from benchbox.reports.conditions import Condition, fraction_of_255
 from benchbox.reports.layouts import WHITE_BOX, Layout
-from benchbox.reports.measurements import Group, Measurements, Place, Score, measurements
-from benchbox.reports.record import Names
+from benchbox.results.conditions import Condition, fraction_of_255
+from benchbox.results.measurements import Group, Measurements, Place, Score, measurements
+from benchbox.results.record import Names
 from benchbox.tables.table import Cell, Header, Table
 
 MISSING = "–"
@@ -29,7 +29,7 @@ def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) 
     deviation (n − 1). A mean over fewer seeds than the table's gives its n.
 
     Args:
-        results: results.csv, as :func:`benchbox.reports.run_folder.read_results` returns it.
+        results: results.csv, as :func:`benchbox.results.run_folder.read_results` returns it.
         names: titles, order and plan.
         layout: which of the paper's tables.
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchbox.reports.conditions import fraction_of_255
+from benchbox.results.conditions import fraction_of_255
 from benchbox.studies.accuracy import Pgd
 from benchbox.studies.cells import Cell
 from benchbox.studies.material import STAND_IN

@@ -9,14 +9,14 @@ import torch
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.on_protocol import cells_of, run_grid_of
-from benchbox.leaderboard.per_query import read_per_query
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity.checks import Examination, Progress, run_checks
 from benchbox.leaderboard.sanity.subject import Floats, Subject
 from benchbox.leaderboard.sanity.subject_of import examined_rows, subject_of
-from benchbox.reports.artefacts import Artefacts
-from benchbox.reports.conditions import Condition
-from benchbox.reports.measurements import Group
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group
+from benchbox.results.per_query import read_per_query
 from benchbox.runs.plan import resolve_defense
 from benchbox.runs.registry import Registry
 from benchbox.runs.stages import parameters

@@ -13,7 +13,6 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.conditions import CLEAN, Condition, fraction_of_255
 from benchbox.reports.figures.drawing import (
     OKABE_ITO,
     TEXT_POINTS,
@@ -23,8 +22,9 @@ from benchbox.reports.figures.drawing import (
     style_of,
 )
 from benchbox.reports.figures.image_counts import TWO_COLUMNS
-from benchbox.reports.measurements import Group, Measurements, Score, measurements_at_home
-from benchbox.reports.record import Names
+from benchbox.results.conditions import CLEAN, Condition, fraction_of_255
+from benchbox.results.measurements import Group, Measurements, Score, measurements_at_home
+from benchbox.results.record import Names
 
 MARKERS = ("o", "s", "^", "D", "v", "X", "P", "<", ">", "d")
 """Shapes that are told apart without colour."""

@@ -11,11 +11,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.conditions import Condition
 from benchbox.reports.figures.budgets import curve_places, shown_defenses
 from benchbox.reports.figures.drawing import TEXT_POINTS, literal, new_figure, plain_axes, style_of
-from benchbox.reports.measurements import Group, Measurements, measurements_at_home
-from benchbox.reports.record import Names
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group, Measurements, measurements_at_home
+from benchbox.results.record import Names
 
 
 def per_identity(

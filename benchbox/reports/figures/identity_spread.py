@@ -22,8 +22,8 @@ from benchbox.reports.figures.budgets import (
 from benchbox.reports.figures.drawing import new_figure, plain_axes
 from benchbox.reports.figures.identities import shown_conditions
 from benchbox.reports.figures.image_counts import ONE_COLUMN, TWO_COLUMNS
-from benchbox.reports.measurements import Group, measurements_at_home
-from benchbox.reports.record import Names
+from benchbox.results.measurements import Group, measurements_at_home
+from benchbox.results.record import Names
 
 COLUMNS = ("group", "defense", "condition", "pid", "ap", "images")
 

@@ -10,7 +10,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from benchbox.reports.conditions import Condition
 from benchbox.reports.figures.drawing import (
     OKABE_ITO,
     TEXT_POINTS,
@@ -18,8 +17,9 @@ from benchbox.reports.figures.drawing import (
     new_figure,
     plain_axes,
 )
-from benchbox.reports.measurements import Group, Measurements, measurements_at_home
-from benchbox.reports.record import Names
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group, Measurements, measurements_at_home
+from benchbox.results.record import Names
 
 _CLEAN_COLOUR = "#8A8A8A"
 _HATCHES = ("", "////", "....", "xxxx")

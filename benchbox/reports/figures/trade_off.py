@@ -15,13 +15,13 @@ from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.conditions import Condition
 from benchbox.reports.figures.budgets import curve_style, defense_legend, over_seeds
 from benchbox.reports.figures.drawing import TEXT_POINTS, literal, new_figure, plain_axes
 from benchbox.reports.figures.identities import shown_conditions
 from benchbox.reports.figures.image_counts import ONE_COLUMN, TWO_COLUMNS
-from benchbox.reports.measurements import Group, Measurements, measurements_at_home
-from benchbox.reports.record import Names
+from benchbox.results.conditions import Condition
+from benchbox.results.measurements import Group, Measurements, measurements_at_home
+from benchbox.results.record import Names
 
 Boxes = NDArray[np.float64]
 """(N, 4) boxes: ``x0, y0, x1, y1`` in pixels."""

@@ -7,9 +7,9 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.conditions import CLEAN, Condition
-from benchbox.reports.record import Names
-from benchbox.reports.run_folder import condition_of
+from benchbox.results.conditions import CLEAN, Condition
+from benchbox.results.record import Names
+from benchbox.results.run_folder import condition_of
 
 Pairs = Literal["same", "transfer"]
 """``same``: tested on the dataset trained on; ``transfer``: on another."""

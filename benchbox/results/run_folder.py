@@ -12,8 +12,8 @@ import pandas as pd
 from benchbox.errors import BenchboxError
 from benchbox.files.bounded import read_at_most
 from benchbox.files.printable import printable
-from benchbox.reports.conditions import CLEAN, CLEAN_ATTACK, Condition
-from benchbox.reports.record import RunRecord, read_record
+from benchbox.results.conditions import CLEAN, CLEAN_ATTACK, Condition
+from benchbox.results.record import RunRecord, read_record
 from benchbox.runs.results import SOURCE_COLUMNS
 
 Check = Callable[[float], bool]

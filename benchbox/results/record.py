@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from benchbox.errors import BenchboxError
 from benchbox.files.bounded import read_at_most
 from benchbox.files.printable import printable
-from benchbox.reports.conditions import CLEAN, Condition
+from benchbox.results.conditions import CLEAN, Condition
 from benchbox.runs.grid import parse_fraction
 
 _SIZE = 500_000_000

@@ -14,9 +14,9 @@ from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.models.reid import ReidModel
-from benchbox.reports.conditions import Condition
-from benchbox.reports.run_folder import RunFolder
-from benchbox.reports.stored_weights import classifier_shape, load_model, load_tensors
+from benchbox.results.conditions import Condition
+from benchbox.results.run_folder import RunFolder
+from benchbox.results.stored_weights import classifier_shape, load_model, load_tensors
 from benchbox.runs.stages.attack import images_file, sample_rows
 from benchbox.runs.store import Manifest, Store
 
