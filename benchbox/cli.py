@@ -120,8 +120,8 @@ def compare_run(
     ] = None,
 ) -> None:
     """Print measured, published and difference for every cell that a run and papers share."""
+    from benchbox.published.reading import read_published
     from benchbox.reports.compare import compare, compare_table, nothing_shared, write_compare
-    from benchbox.reports.published import read_published
     from benchbox.results.run_folder import read_run
     from benchbox.tables.as_rich import FittedTable
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from benchbox.errors import BenchboxError
+from benchbox.published.reading import read_published
 from benchbox.reports.compare import (
     compare,
     compare_table,
     nothing_shared,
     write_compare,
 )
-from benchbox.reports.published import read_published
 from benchbox.results.run_folder import read_run
 from tests.made_runs import TITLES, make_run, write_csv
 

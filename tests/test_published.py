@@ -11,9 +11,9 @@ import pytest
 from attacks import ATTACKS
 from benchbox.data.finding import DATASETS
 from benchbox.errors import BenchboxError
-from benchbox.reports import published as reading
-from benchbox.reports.published import published_folder, read_published
-from benchbox.reports.published_record import Published
+from benchbox.published import reading as reading
+from benchbox.published.reading import published_folder, read_published
+from benchbox.published.record import Published
 from benchbox.reports.published_tables import published_tables
 from defenses import DEFENSES
 

@@ -38,8 +38,8 @@ from benchbox.leaderboard.site_words import (
     pair_title,
     protocol_words,
 )
-from benchbox.reports.published import published_folder, read_published
-from benchbox.reports.published_record import Published
+from benchbox.published.reading import published_folder, read_published
+from benchbox.published.record import Published
 from benchbox.results.conditions import CLEAN_ATTACK, fraction_of_255
 
 

@@ -11,7 +11,7 @@ from benchbox.leaderboard.entry_files import entry_paths, file_name, read_entry
 from benchbox.leaderboard.protocol import PROTOCOL_FILE, Protocol, read_protocol
 from benchbox.leaderboard.site_published import PublishedRow, published_groups, published_rows
 from benchbox.leaderboard.verification import verify
-from benchbox.reports.published_record import Published
+from benchbox.published.record import Published
 from benchbox.results.measurements import Group
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.reports.published_record import About, Published, PublishedCell
+from benchbox.published.record import About, Published, PublishedCell
 from benchbox.results.conditions import CLEAN_ATTACK
 from benchbox.results.measurements import Group
 

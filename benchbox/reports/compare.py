@@ -5,8 +5,8 @@ from pathlib import Path
 
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.errors import BenchboxError
-from benchbox.reports.published import read_published
-from benchbox.reports.published_record import Published
+from benchbox.published.reading import read_published
+from benchbox.published.record import Published
 from benchbox.reports.shared_cells import (
     ComparedCell,
     Difference,

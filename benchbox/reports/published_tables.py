@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from benchbox.reports.published_record import Printed, Published
+from benchbox.published.record import Printed, Published
 from benchbox.reports.tables import MISSING
 from benchbox.tables.table import Cell, Header, Table
 

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
+from benchbox.published.reading import published_folder, read_published
 from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe
 from benchbox.reports.compare import compare, compare_table, nothing_shared
@@ -17,7 +18,6 @@ from benchbox.reports.drawing_all import Depth, Progress, draw_all
 from benchbox.reports.fairness import fairness
 from benchbox.reports.layouts import layouts_for
 from benchbox.reports.picture import LeftOut
-from benchbox.reports.published import published_folder, read_published
 from benchbox.reports.published_tables import published_tables
 from benchbox.reports.tables import best_run, over_seeds
 from benchbox.results.measurements import measurements

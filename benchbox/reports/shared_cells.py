@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from benchbox.reports.published_record import Published, PublishedPlace
+from benchbox.published.record import Published, PublishedPlace
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group, Measurements, measurements
 from benchbox.results.run_folder import RunFolder

@@ -11,13 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.reports.published_record import (
-    About,
-    Printed,
-    Published,
-    PublishedAccuracy,
-    PublishedCell,
-)
+from benchbox.published.record import About, Printed, Published, PublishedAccuracy, PublishedCell
 
 CLASSIFIERS = "-table1"
 """What the name of a source's file of classification accuracies ends with."""

@@ -1,0 +1,1 @@
+"""What papers printed, read strictly and never mixed with measured numbers."""
