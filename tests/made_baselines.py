@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchbox.leaderboard.baseline_record import Baseline
+from benchbox.regression.baseline_record import Baseline
 
 CONDITIONS = (("none", 0.0, 0, 0.0), ("fna", 8.0, 16, 1.0), ("sma", 8.0, 16, 1.0))
 

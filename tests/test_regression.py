@@ -15,11 +15,10 @@ import pytest
 from scipy import stats
 
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.baseline import label, read_baseline, write_baseline
-from benchbox.leaderboard.baseline_record import Baseline, BaselineCell
-from benchbox.leaderboard.comparability import obstacles
-from benchbox.leaderboard.regression import Criteria, compare, verdict_of
-from benchbox.leaderboard.regression_report import (
+from benchbox.regression.baseline import label, read_baseline, write_baseline
+from benchbox.regression.baseline_record import Baseline, BaselineCell
+from benchbox.regression.comparability import obstacles
+from benchbox.regression.report import (
     comparison_table,
     in_words,
     to_junit,
@@ -27,7 +26,7 @@ from benchbox.leaderboard.regression_report import (
     update_table,
     verdict_line,
 )
-from benchbox.leaderboard.seed_noise import (
+from benchbox.regression.seed_noise import (
     DECLARED_DEGREES,
     OTHER_ATTACKS,
     SEED_STD,
@@ -37,6 +36,7 @@ from benchbox.leaderboard.seed_noise import (
     retraining_weight,
     seed_noise,
 )
+from benchbox.regression.verdict import Criteria, compare, verdict_of
 from benchbox.results.conditions import Condition
 from benchbox.statistics.paired_bootstrap import draws_for, paired_bounds
 from tests.made_baselines import made_baseline, made_content, sha256
@@ -535,7 +535,7 @@ def test_markdown_escapes_the_run_s_settings() -> None:
 def test_a_comment_stays_below_githubs_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     comparison = compare(made_baseline(), made_baseline())
     assert "</details>" in to_markdown(comparison)
-    monkeypatch.setattr("benchbox.leaderboard.regression_report._MOST_MARKDOWN", 1_000)
+    monkeypatch.setattr("benchbox.regression.report._MOST_MARKDOWN", 1_000)
     text = to_markdown(comparison)
     assert "</details>" not in text
     assert "too long for a comment" in text

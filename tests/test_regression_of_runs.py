@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.baseline import make_baseline, read_baseline
-from benchbox.leaderboard.regress import RegressOptions, regress
-from benchbox.leaderboard.regression import Criteria, compare
+from benchbox.regression.baseline import make_baseline, read_baseline
+from benchbox.regression.run import RegressOptions, regress
+from benchbox.regression.verdict import Criteria, compare
 from benchbox.results.run_folder import read_run
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid

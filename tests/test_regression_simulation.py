@@ -17,10 +17,10 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import binom
 
-from benchbox.leaderboard import seed_noise
-from benchbox.leaderboard.baseline_record import Baseline
-from benchbox.leaderboard.regression import Comparison, Criteria, compare
-from benchbox.leaderboard.seed_noise import SEED_STD, level_factor
+from benchbox.regression import seed_noise
+from benchbox.regression.baseline_record import Baseline
+from benchbox.regression.seed_noise import SEED_STD, level_factor
+from benchbox.regression.verdict import Comparison, Criteria, compare
 from tests.made_baselines import made_content, sha256
 
 pytestmark = pytest.mark.slow

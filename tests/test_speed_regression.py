@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.speed_regression import compare_speed, speed_table
+from benchbox.regression.speed import compare_speed, speed_table
 
 
 def benchmarks(file: Path, **times: float) -> Path:

@@ -215,9 +215,9 @@ def regress(
     ] = False,
 ) -> None:
     """Compare a run with a baseline; exit 1 if robustness regressed beyond noise."""
-    from benchbox.leaderboard.regress import RegressOptions
-    from benchbox.leaderboard.regress import regress as compare
-    from benchbox.leaderboard.regression import Criteria
+    from benchbox.regression.run import RegressOptions
+    from benchbox.regression.run import regress as compare
+    from benchbox.regression.verdict import Criteria
     from benchbox.runs.runner import Options
 
     status = compare(
@@ -255,7 +255,7 @@ def regress_speed(
     threshold: Annotated[float, typer.Option(help="Slower from this many times as long.")] = 1.3,
 ) -> None:
     """Compare benchmarks as ratios to one of their own run; exit 1 if one got slower."""
-    from benchbox.leaderboard.speed_regression import compare_speed, speed_table
+    from benchbox.regression.speed import compare_speed, speed_table
     from benchbox.tables.as_rich import FittedTable
 
     comparison = compare_speed(baseline, new, reference=reference, threshold=threshold)

@@ -1,1 +1,1 @@
-"""Intervals and bounds of retrieval numbers: bootstraps over identities, Student's interval over seeds."""
+"""Intervals and bounds of retrieval numbers, over identities and over seeds."""

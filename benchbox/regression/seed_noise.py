@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchbox.leaderboard.baseline_record import Baseline, BaselineCell, Place
+from benchbox.regression.baseline_record import Baseline, BaselineCell, Place
 
 SEED_STD: Mapping[str, float] = {"none": 1.4, "fna": 1.4, "ifgsm": 1.3, "sma": 1.8}
 """Attack → standard deviation of models, in points at an mAP of 50%, where nothing is measured.

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from benchbox.leaderboard.regression import Comparison
+    from benchbox.regression.verdict import Comparison
 
 
 class Robustness:
@@ -59,7 +59,7 @@ class Robustness:
             minimum_effect: points of mAP a cell must at least fall.
             level: probability of a false alarm in the whole table.
             two_sided: a gain beyond noise is red too.
-            trust_seeds: see `benchbox.leaderboard.regression.Criteria`.
+            trust_seeds: see `benchbox.regression.verdict.Criteria`.
 
         Raises:
             BenchboxError: the two cannot be compared, or not exactly one of run and grid is given.
@@ -67,9 +67,9 @@ class Robustness:
         from rich.console import Console
 
         from benchbox.errors import BenchboxError
-        from benchbox.leaderboard.baseline import make_baseline, read_baseline
-        from benchbox.leaderboard.regress import default_folder, finished_run
-        from benchbox.leaderboard.regression import Criteria, compare
+        from benchbox.regression.baseline import make_baseline, read_baseline
+        from benchbox.regression.run import default_folder, finished_run
+        from benchbox.regression.verdict import Criteria, compare
         from benchbox.runs.runner import Options
 
         if (run is None) == (grid is None):
@@ -109,7 +109,7 @@ class Robustness:
             The comparison, for a test's own further questions.
         """
         from benchbox.errors import BenchboxError
-        from benchbox.leaderboard.regression_report import in_words, verdict_line
+        from benchbox.regression.report import in_words, verdict_line
 
         cannot = ""
         try:

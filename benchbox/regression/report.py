@@ -4,8 +4,8 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from benchbox.leaderboard.baseline_record import Baseline, BaselineCell, Place
-from benchbox.leaderboard.regression import ComparedCell, Comparison
+from benchbox.regression.baseline_record import Baseline, BaselineCell, Place
+from benchbox.regression.verdict import ComparedCell, Comparison
 from benchbox.reports.tables import CONVENTION_TITLES, MISSING
 from benchbox.tables.as_text import escape_markdown
 from benchbox.tables.table import Cell, Header, Table

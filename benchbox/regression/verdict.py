@@ -55,9 +55,9 @@ from typing import Literal
 import numpy as np
 
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.baseline_record import Baseline, BaselineCell, Place
-from benchbox.leaderboard.comparability import obstacles, remarks
-from benchbox.leaderboard.seed_noise import SeedNoise, retraining_weight, seed_noise
+from benchbox.regression.baseline_record import Baseline, BaselineCell, Place
+from benchbox.regression.comparability import obstacles, remarks
+from benchbox.regression.seed_noise import SeedNoise, retraining_weight, seed_noise
 from benchbox.statistics.paired_bootstrap import MAX_DRAWS, Bounds, draws_for, paired_bounds
 
 Verdict = Literal["regressed", "improved", "within noise", "same"]

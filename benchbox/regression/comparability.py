@@ -1,7 +1,7 @@
 """May a run be held against a baseline at all, and what must a reader know when it is?"""
 
-from benchbox.leaderboard.baseline_record import Baseline
-from benchbox.leaderboard.seed_noise import UNMEASURED, SeedNoise
+from benchbox.regression.baseline_record import Baseline
+from benchbox.regression.seed_noise import UNMEASURED, SeedNoise
 
 PROTOCOL_KEYS = ("ap", "guides", "distance", "precision", "validation", "image_size")
 """Settings of a grid that say how robustness is measured; the others are what is judged."""

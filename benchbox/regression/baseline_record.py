@@ -153,7 +153,7 @@ class Baseline(_Record):
         dirty: whether there were uncommitted changes.
         datasets: name → digest, of every dataset in the cells.
         seed_std: attack → declared standard deviation of mAP over retrainings, in points at an
-            mAP of 50%; for an attack that is not named see `benchbox.leaderboard.seed_noise`.
+            mAP of 50%; for an attack that is not named see `benchbox.regression.seed_noise`.
         queries: test dataset → keys of its queries with a valid match, in the order of ``ap``.
         pids: test dataset → whom each of these queries shows.
         cells: in the order of the run.

@@ -7,10 +7,9 @@ from rich.console import Console
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_bytes, write_text
-from benchbox.leaderboard.baseline import make_baseline, read_baseline, write_baseline
-from benchbox.leaderboard.baseline_record import Baseline, is_grid_file
-from benchbox.leaderboard.regression import Criteria, compare
-from benchbox.leaderboard.regression_report import (
+from benchbox.regression.baseline import make_baseline, read_baseline, write_baseline
+from benchbox.regression.baseline_record import Baseline, is_grid_file
+from benchbox.regression.report import (
     comparison_table,
     in_words,
     to_junit,
@@ -18,6 +17,7 @@ from benchbox.leaderboard.regression_report import (
     update_table,
     verdict_line,
 )
+from benchbox.regression.verdict import Criteria, compare
 from benchbox.runs.runner import Options, run_grid
 from benchbox.tables.as_rich import FittedTable
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
-from benchbox.leaderboard.baseline_record import Baseline
 from benchbox.leaderboard.submission import read_untrusted_run
+from benchbox.regression.baseline_record import Baseline
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.per_query import PerQuery, disagreements, read_per_query
 from benchbox.results.run_folder import RunFolder, condition_of

@@ -1,0 +1,1 @@
+"""Robustness in CI: a run beside a committed baseline, red beyond noise."""
