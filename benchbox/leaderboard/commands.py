@@ -273,7 +273,7 @@ def new_defense(
     ] = "both",
 ) -> None:
     """Write a working defense and its test, to start from."""
-    from benchbox.leaderboard.new_defense import write_template
+    from benchbox.scaffold.new_defense import write_template
 
     for path in write_template(name, out, kind=kind):
         line = printable(f"written: {path}")

@@ -66,7 +66,7 @@ def template(name: str, *, kind: Kind) -> dict[str, str]:
         kind: as there.
     """
     environment = jinja2.Environment(  # noqa: S701  what is made is Python, of a checked name
-        loader=jinja2.PackageLoader("benchbox.leaderboard", "templates"),
+        loader=jinja2.PackageLoader("benchbox.scaffold", "templates"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

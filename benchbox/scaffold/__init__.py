@@ -1,0 +1,1 @@
+"""A working defense and its test to start from."""
