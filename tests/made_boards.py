@@ -12,11 +12,11 @@ from typing import Any
 
 from rich.console import Console
 
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.checking import check_groups
-from benchbox.leaderboard.entry_files import seal
+from benchbox.leaderboard.entry.files import seal
 from benchbox.leaderboard.protocol import read_protocol
-from benchbox.leaderboard.submission import Checks, SubmitOptions, groups_to_check, submit
+from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.submitting.check_groups import check_groups
+from benchbox.leaderboard.submitting.submit import Checks, SubmitOptions, groups_to_check, submit
 from benchbox.results.measurements import Group
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchbox.leaderboard.aggregation import interval_of
+from benchbox.leaderboard.entry.aggregate import interval_of
 from benchbox.statistics.bootstrap import interval, resampled_means
 from benchbox.statistics.interval_over_seeds import interval_over_seeds, t_quantile
 

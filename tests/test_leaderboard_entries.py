@@ -18,18 +18,18 @@ import torch
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.data.sidewalk import recorded_digest
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard import entry_files
-from benchbox.leaderboard.aggregation import interval_of, spread_of, worst_case
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.entry_files import entry_text, read_entry, seal, sealed
-from benchbox.leaderboard.interval_bounds import interval_faults
-from benchbox.leaderboard.on_protocol import grid_deviations
+from benchbox.leaderboard.entry import files as entry_files
+from benchbox.leaderboard.entry.aggregate import interval_of, spread_of, worst_case
+from benchbox.leaderboard.entry.files import entry_text, read_entry, seal, sealed
 from benchbox.leaderboard.protocol import read_protocol
-from benchbox.leaderboard.rerun import RerunOptions, rerun
-from benchbox.leaderboard.rerun_numbers import rank_tolerance
 from benchbox.leaderboard.sanity import CHECKS as CHECKS_THERE
-from benchbox.leaderboard.submission import groups_to_check, submit
-from benchbox.leaderboard.verification import verify
+from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.submitting.on_protocol import grid_deviations
+from benchbox.leaderboard.submitting.submit import groups_to_check, submit
+from benchbox.leaderboard.verifying.interval_bounds import interval_faults
+from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
+from benchbox.leaderboard.verifying.rerun_numbers import rank_tolerance
+from benchbox.leaderboard.verifying.verify import verify
 from benchbox.results.conditions import CLEAN
 from benchbox.runs.grid import read_grid
 from benchbox.runs.registry import load_registry
@@ -482,8 +482,8 @@ FORGED: list[tuple[tuple[Any, ...], float, str]] = [
 
 def test_rerun_compares_every_number(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One recomputation, compared with an entry in which one number after another was changed."""
-    from benchbox.leaderboard import rerun as module
-    from benchbox.leaderboard.rerun_numbers import compared
+    from benchbox.leaderboard.verifying import rerun as module
+    from benchbox.leaderboard.verifying.rerun_numbers import compared
 
     kept: list[Any] = []
 

@@ -16,15 +16,15 @@ import torch
 
 from benchbox.errors import BenchboxError, CheckFailed
 from benchbox.files.atomic import cannot_write, write_text
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.entry import Status
-from benchbox.leaderboard.entry_files import read_entry, seal
-from benchbox.leaderboard.site import build_site
-from benchbox.leaderboard.site_boards import ranked
-from benchbox.leaderboard.site_folder import MARKER
-from benchbox.leaderboard.site_plots import MOST_LABELS, Point, bars, identity_plot, trade_off
-from benchbox.leaderboard.site_words import moment
-from benchbox.leaderboard.submission import submit
+from benchbox.leaderboard.entry.files import read_entry, seal
+from benchbox.leaderboard.entry.record import Status
+from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.site.boards import ranked
+from benchbox.leaderboard.site.build import build_site
+from benchbox.leaderboard.site.folder import MARKER
+from benchbox.leaderboard.site.plots import MOST_LABELS, Point, bars, identity_plot, trade_off
+from benchbox.leaderboard.site.words import moment
+from benchbox.leaderboard.submitting.submit import submit
 from benchbox.runs.grid import read_grid
 from benchbox.runs.registry import load_registry
 from benchbox.untrusted.grid_toml import as_toml
@@ -554,7 +554,7 @@ def test_a_full_disk_leaves_the_old_site(boards: Path, tmp_path: Path, monkeypat
         written.append(path)
         write_text(path, "of the new site")
 
-    monkeypatch.setattr("benchbox.leaderboard.site_folder.write_text", write_until_full)
+    monkeypatch.setattr("benchbox.leaderboard.site.folder.write_text", write_until_full)
     with pytest.raises(BenchboxError, match="No space left"):
         build_site(boards, out)
     assert files_below(out) == before

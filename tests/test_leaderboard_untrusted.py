@@ -15,13 +15,13 @@ from safetensors.torch import load_file, save_file
 
 from benchbox.errors import BenchboxError
 from benchbox.files.digests import digest_of_file
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.entry_files import read_entry
+from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.protocol import read_protocol
-from benchbox.leaderboard.rerun import RerunOptions, rerun
-from benchbox.leaderboard.submission import submit
-from benchbox.leaderboard.verification import verify
-from benchbox.leaderboard.weights_files import checked_digest
+from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.submitting.submit import submit
+from benchbox.leaderboard.submitting.weights import checked_digest
+from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
+from benchbox.leaderboard.verifying.verify import verify
 from benchbox.untrusted.json import Limits, read_json
 from benchbox.untrusted.text import require_plain, require_title, require_web_address
 from tests.made_boards import (

@@ -11,13 +11,13 @@ from rich.console import Console
 
 from benchbox.data.images import to_unit
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.checking import check_groups
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity import CHECKS, Subject, run_checks
 from benchbox.leaderboard.sanity.backward import average_pooled, straight_through
 from benchbox.leaderboard.sanity.checks import Examination, beyond_noise
-from benchbox.leaderboard.sanity.examining import Examiner
+from benchbox.leaderboard.sanity.examiner import Examiner
+from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.submitting.check_groups import check_groups
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import Group
 from benchbox.results.run_folder import read_run

@@ -47,10 +47,10 @@ def submit(
     ] = False,
 ) -> None:
     """Check a defense of a finished run, and write its entries for a board."""
-    from benchbox.leaderboard.checking import check_groups
     from benchbox.leaderboard.protocol import read_protocol
-    from benchbox.leaderboard.submission import SubmitOptions, groups_to_check
-    from benchbox.leaderboard.submission import submit as write
+    from benchbox.leaderboard.submitting.check_groups import check_groups
+    from benchbox.leaderboard.submitting.submit import SubmitOptions, groups_to_check
+    from benchbox.leaderboard.submitting.submit import submit as write
 
     require_board_name(board)
     console = make_console()
@@ -107,9 +107,9 @@ def verify(
     data_root: DataRoot = None,
 ) -> None:
     """Check schema, digests, protocol and plausibility of entries; exit 1 if one is wrong."""
-    from benchbox.leaderboard.rerun import RerunOptions
-    from benchbox.leaderboard.rerun import rerun as recompute
-    from benchbox.leaderboard.verification import verify as check
+    from benchbox.leaderboard.verifying.rerun import RerunOptions
+    from benchbox.leaderboard.verifying.rerun import rerun as recompute
+    from benchbox.leaderboard.verifying.verify import verify as check
 
     console = make_console()
     found = check(files or [boards])
@@ -178,7 +178,7 @@ def build(
     boards: Boards = BOARDS,
 ) -> None:
     """Write the boards as static pages that open from disk."""
-    from benchbox.leaderboard.site import build_site
+    from benchbox.leaderboard.site.build import build_site
 
     written = build_site(boards, out)
     line = printable(f"{len(written)} files: {out / 'index.html'}")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
-from benchbox.leaderboard.submission import read_untrusted_run
+from benchbox.leaderboard.submitting.submit import read_untrusted_run
 from benchbox.regression.baseline_record import Baseline
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.per_query import PerQuery, disagreements, read_per_query

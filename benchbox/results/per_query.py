@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.leaderboard.entry_numbers import ROUNDING
+from benchbox.leaderboard.entry.numbers import ROUNDING
 from benchbox.untrusted.json import RUN, as_record, read_json
 
 _MOST = 20_000

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.sanity.backward import (
     average_pooled,
     averaged_over_draws,
     straight_through,
 )
+from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.sanity.subject import Floats, Subject
 from benchbox.statistics.by_identity import by_identity
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from benchbox.leaderboard.entry_numbers import (
+from benchbox.leaderboard.entry.numbers import (
     Identities,
     Interval,
     Mean,

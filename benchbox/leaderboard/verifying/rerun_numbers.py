@@ -16,9 +16,9 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
-from benchbox.leaderboard.aggregation import identities_of, interval_of, worst_cases
-from benchbox.leaderboard.entry import Entry
-from benchbox.leaderboard.entry_numbers import Identities, Interval
+from benchbox.leaderboard.entry.aggregate import identities_of, interval_of, worst_cases
+from benchbox.leaderboard.entry.numbers import Identities, Interval
+from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.results.conditions import Condition
 from benchbox.results.per_query import PerQuery
@@ -75,7 +75,7 @@ def compared(
     """Return every number of an entry that queries determine beside the recomputed one.
 
     Means, deviations and intervals over seeds are left out: they follow from the seeds' numbers,
-    which `benchbox.leaderboard.plausibility` checks.
+    which `benchbox.leaderboard.verifying.plausibility` checks.
 
     Args:
         entry: what was entered.

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import torch
 
-from benchbox.leaderboard.check_result import CheckResult
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity.checks import NO_SOURCE, Progress
-from benchbox.leaderboard.sanity.examining import Examiner
-from benchbox.leaderboard.submission import group_title, read_untrusted_run, refused
+from benchbox.leaderboard.sanity.examiner import Examiner
+from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.submitting.submit import group_title, read_untrusted_run, refused
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import Group
 from benchbox.runs.registry import load_registry

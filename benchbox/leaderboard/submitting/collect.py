@@ -13,13 +13,13 @@ from pydantic import TypeAdapter
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.printable import printable
-from benchbox.leaderboard.aggregation import identities_of, interval_of, mean_of, worst_cases
-from benchbox.leaderboard.artefact_checks import Stages, setting_deviations
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.entry import SCHEMA, About, status_of
-from benchbox.leaderboard.on_protocol import cells_of
+from benchbox.leaderboard.entry.aggregate import identities_of, interval_of, mean_of, worst_cases
+from benchbox.leaderboard.entry.record import SCHEMA, About, status_of
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.weights_files import checked_digest
+from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.submitting.on_protocol import cells_of
+from benchbox.leaderboard.submitting.stage_settings import Stages, setting_deviations
+from benchbox.leaderboard.submitting.weights import checked_digest
 from benchbox.reports.cautions import describe
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.conditions import Condition

@@ -5,10 +5,10 @@ import io
 import json
 from typing import Any
 
-from benchbox.leaderboard.entry_files import file_name
-from benchbox.leaderboard.entry_numbers import Mean
-from benchbox.leaderboard.site_boards import Board, Row
-from benchbox.leaderboard.site_published import PublishedRow
+from benchbox.leaderboard.entry.files import file_name
+from benchbox.leaderboard.entry.numbers import Mean
+from benchbox.leaderboard.site.boards import Board, Row
+from benchbox.leaderboard.site.published import PublishedRow
 from benchbox.results.conditions import CLEAN_ATTACK, Condition
 from benchbox.untrusted.grid_toml import as_toml
 from benchbox.untrusted.json import as_json

@@ -12,12 +12,12 @@ import jinja2
 from markupsafe import Markup
 
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.entry import Entry
-from benchbox.leaderboard.entry_files import entry_text
-from benchbox.leaderboard.site_boards import Block, Board, Row, read_boards
-from benchbox.leaderboard.site_downloads import board_csv, board_json, entry_toml
-from benchbox.leaderboard.site_folder import require_place, write_site
-from benchbox.leaderboard.site_plots import (
+from benchbox.leaderboard.entry.files import entry_text
+from benchbox.leaderboard.entry.record import Entry
+from benchbox.leaderboard.site.boards import Block, Board, Row, read_boards
+from benchbox.leaderboard.site.downloads import board_csv, board_json, entry_toml
+from benchbox.leaderboard.site.folder import require_place, write_site
+from benchbox.leaderboard.site.plots import (
     Bar,
     IdentityPlot,
     TradeOff,
@@ -26,7 +26,7 @@ from benchbox.leaderboard.site_plots import (
     identity_plot,
     trade_off,
 )
-from benchbox.leaderboard.site_words import (
+from benchbox.leaderboard.site.words import (
     CHECKS,
     STATUS,
     attack_title,
@@ -111,11 +111,11 @@ class _Pages:
     """Renders pages; style and script stand in each, named in its policy by their digests."""
 
     def __init__(self) -> None:
-        folder = files("benchbox.leaderboard") / "pages"
+        folder = files("benchbox.leaderboard.site") / "templates"
         style = (folder / "site.css").read_text(encoding="utf-8")
         script = (folder / "site.js").read_text(encoding="utf-8")
         self._environment = jinja2.Environment(
-            loader=jinja2.PackageLoader("benchbox.leaderboard", "pages"),
+            loader=jinja2.PackageLoader("benchbox.leaderboard.site", "templates"),
             autoescape=True,
             undefined=jinja2.StrictUndefined,
             trim_blocks=True,

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from math import ceil, floor
 from typing import Literal
 
-from benchbox.leaderboard.entry import Status
-from benchbox.leaderboard.site_labels import Edges, Place, label_places
+from benchbox.leaderboard.entry.record import Status
+from benchbox.leaderboard.site.labels import Edges, Place, label_places
 
 MOST_LABELS = 30
 """Of a trade-off plot."""

@@ -9,12 +9,12 @@ import math
 from collections.abc import Sequence
 
 from benchbox.data.protocol import ReidDataset
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.entry import Entry
+from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.rerun_numbers import Recomputed
 from benchbox.leaderboard.sanity.checks import CHECKS, Examination, Progress, run_checks
+from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.sanity.subject_of import examined_rows, subject_of
+from benchbox.leaderboard.verifying.rerun_numbers import Recomputed
 from benchbox.runs.plan import Plan
 from benchbox.runs.registry import Registry
 from benchbox.runs.workplace import Workplace

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.collecting import collect
-from benchbox.leaderboard.entry import About, Entry
-from benchbox.leaderboard.entry_files import entry_text, name_of, sealed, write_entries
-from benchbox.leaderboard.on_protocol import (
+from benchbox.leaderboard.entry.files import entry_text, name_of, sealed, write_entries
+from benchbox.leaderboard.entry.record import About, Entry
+from benchbox.leaderboard.protocol import Protocol, read_protocol
+from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.submitting.collect import collect
+from benchbox.leaderboard.submitting.on_protocol import (
     grid_deviations,
     groups_of,
     missing_cells,
@@ -19,8 +20,7 @@ from benchbox.leaderboard.on_protocol import (
     run_deviations,
     run_grid_of,
 )
-from benchbox.leaderboard.plausibility import implausibilities
-from benchbox.leaderboard.protocol import Protocol, read_protocol
+from benchbox.leaderboard.verifying.plausibility import implausibilities
 from benchbox.results.measurements import Group
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.untrusted.json import RUN, as_record, parse_json, read_bounded, read_json

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.entry import Entry
+from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.rerun_numbers import Scores
+from benchbox.leaderboard.verifying.rerun_numbers import Scores
 from benchbox.results.conditions import Condition
 from benchbox.results.per_query import PerQuery, read_per_query
 from benchbox.runs.grid import Grid

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.entry import Entry, status_of
+from benchbox.leaderboard.entry.record import Entry, status_of
 from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.sanity.result import CheckResult
 
 MAY_BE_SPARED: Mapping[str, Callable[[Entry], bool]] = {
     "larger_budget": lambda entry: len(entry.worst_case) < 2,

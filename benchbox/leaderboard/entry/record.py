@@ -6,15 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from benchbox.leaderboard.check_result import CheckResult
-from benchbox.leaderboard.entry_numbers import (
-    Counts,
-    Identities,
-    Record,
-    Result,
-    Seed,
-    WorstCase,
-)
+from benchbox.leaderboard.entry.numbers import Counts, Identities, Record, Result, Seed, WorstCase
+from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.results.record import Digest

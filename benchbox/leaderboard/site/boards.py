@@ -6,11 +6,11 @@ from pathlib import Path
 
 from benchbox.errors import BenchboxError, CheckFailed
 from benchbox.files.printable import printable
-from benchbox.leaderboard.entry import Entry
-from benchbox.leaderboard.entry_files import entry_paths, file_name, read_entry
+from benchbox.leaderboard.entry.files import entry_paths, file_name, read_entry
+from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.protocol import PROTOCOL_FILE, Protocol, read_protocol
-from benchbox.leaderboard.site_published import PublishedRow, published_groups, published_rows
-from benchbox.leaderboard.verification import verify
+from benchbox.leaderboard.site.published import PublishedRow, published_groups, published_rows
+from benchbox.leaderboard.verifying.verify import verify
 from benchbox.published.record import Published
 from benchbox.results.measurements import Group
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.leaderboard.entry import Entry
-from benchbox.leaderboard.entry_files import entry_paths, read_entry
-from benchbox.leaderboard.on_protocol import grid_deviations
-from benchbox.leaderboard.plausibility import implausibilities
+from benchbox.leaderboard.entry.files import entry_paths, read_entry
+from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.protocol import Protocol, read_protocol
+from benchbox.leaderboard.submitting.on_protocol import grid_deviations
+from benchbox.leaderboard.verifying.plausibility import implausibilities
 from benchbox.runs.grid import Grid
 from benchbox.untrusted.grid_toml import as_toml
 from benchbox.untrusted.json import as_record

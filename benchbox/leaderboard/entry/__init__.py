@@ -1,0 +1,1 @@
+"""An entry of a board: its record, its numbers, its file."""
