@@ -17,7 +17,7 @@ from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import cannot_write
 from benchbox.runs.display import Display
-from benchbox.runs.executor import Done, Event, Executor, Failed, LeftOut, LocalProcesses
+from benchbox.runs.executors.local import Done, Event, Executor, Failed, LeftOut, LocalProcesses
 from benchbox.runs.grid import Grid, read_grid
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.preview import plan_tables

@@ -1,0 +1,1 @@
+"""Who does the stages of a run: processes on this machine."""
