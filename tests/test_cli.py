@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchbox.cli import main
+from benchbox.cli.main import main
 from tests.micro import make_micro_dataset, write_micro_grid
 
 

@@ -15,6 +15,8 @@ from benchbox.reports.compare import (
     write_compare,
 )
 from benchbox.results.run_folder import read_run
+from benchbox.tables.as_latex import table_to_latex
+from benchbox.tables.as_text import table_to_csv, table_to_markdown
 from tests.made_runs import TITLES, make_run, write_csv
 
 FOLDER = Path(__file__).resolve().parents[1] / "leaderboards" / "published"
@@ -317,9 +319,9 @@ def test_the_comparison_is_written_in_every_form(tmp_path: Path) -> None:
         "tables/compare.tex",
     ]
     assert [path.read_text() for path in paths] == [
-        table.to_markdown(),
-        table.to_csv(),
-        table.to_latex(),
+        table_to_markdown(table),
+        table_to_csv(table),
+        table_to_latex(table),
     ]
     for row in csv.DictReader(io.StringIO(paths[1].read_text())):
         assert math.isfinite(float(row["mAP difference"]))

@@ -21,10 +21,10 @@ from benchbox.errors import BenchboxError
 from benchbox.leaderboard.entry import files as entry_files
 from benchbox.leaderboard.entry.aggregate import interval_of, spread_of, worst_case
 from benchbox.leaderboard.entry.files import entry_text, read_entry, seal, sealed
+from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.sanity import CHECKS as CHECKS_THERE
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.submitting.on_protocol import grid_deviations
 from benchbox.leaderboard.submitting.submit import groups_to_check, submit
 from benchbox.leaderboard.verifying.interval_bounds import interval_faults
 from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun

@@ -19,9 +19,9 @@ from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.submitting.submit import submit
-from benchbox.leaderboard.submitting.weights import checked_digest
 from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.leaderboard.verifying.verify import verify
+from benchbox.results.stored_weights import checked_digest
 from benchbox.untrusted.json import Limits, read_json
 from benchbox.untrusted.text import require_plain, require_title, require_web_address
 from tests.made_boards import (

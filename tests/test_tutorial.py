@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from benchbox.data.finding import open_dataset
+from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.sanity.checks import CHECKS
-from benchbox.leaderboard.submitting.on_protocol import grid_deviations
 from benchbox.leaderboard.submitting.submit import refused
 from benchbox.runs.grid import Grid
 from tests.micro import make_micro_dataset

@@ -10,11 +10,10 @@ import pandas as pd
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
-from benchbox.leaderboard.submitting.submit import read_untrusted_run
 from benchbox.regression.baseline_record import Baseline
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.per_query import PerQuery, disagreements, read_per_query
-from benchbox.results.run_folder import RunFolder, condition_of
+from benchbox.results.run_folder import RunFolder, condition_of, read_untrusted_run
 from benchbox.untrusted.json import Limits, as_json, as_record, read_record
 
 BASELINE = Limits(size=50_000_000, values=4_000_000)

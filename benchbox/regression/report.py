@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchbox.regression.baseline_record import Baseline, BaselineCell, Place
 from benchbox.regression.verdict import ComparedCell, Comparison
 from benchbox.reports.tables import CONVENTION_TITLES, MISSING
-from benchbox.tables.as_text import escape_markdown
+from benchbox.tables.as_text import escape_markdown, table_to_markdown
 from benchbox.tables.table import Cell, Header, Table
 
 _MOST_MARKDOWN = 60_000
@@ -89,7 +89,7 @@ def to_markdown(comparison: Comparison) -> str:
         parts += [*_rows_only(comparison_table(comparison, changed)), ""]
     else:
         parts += [escape_markdown(caption(comparison)), ""]
-    table = comparison_table(comparison).to_markdown()
+    table = table_to_markdown(comparison_table(comparison))
     room = _MOST_MARKDOWN - sum(map(len, parts))
     if len(table) > room:
         parts.append("The table of all cells is too long for a comment; see the JUnit file.")
@@ -195,7 +195,7 @@ def _signed(points: float) -> str:
 
 def _rows_only(table: Table) -> list[str]:
     """Return a table's Markdown without its title; the caption is kept."""
-    return table.to_markdown().splitlines()[2:]
+    return table_to_markdown(table).splitlines()[2:]
 
 
 def _xml_text(text: str) -> str:

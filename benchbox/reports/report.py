@@ -23,6 +23,7 @@ from benchbox.reports.tables import best_run, over_seeds
 from benchbox.results.measurements import measurements
 from benchbox.results.record import RunRecord
 from benchbox.results.run_folder import RunFolder, read_run
+from benchbox.tables.as_html import table_to_html
 from benchbox.tables.as_rich import FittedTable
 from benchbox.tables.table import Cell, Header, Table
 from benchbox.tables.table_files import write_table
@@ -108,6 +109,7 @@ def write_report(
         lstrip_blocks=True,
     )
     record = folder.record
+    environment.filters["table_to_html"] = table_to_html
     page = environment.get_template("report.html.j2").render(
         record=record,
         results=len(folder.results),

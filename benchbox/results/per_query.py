@@ -12,8 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.leaderboard.entry.numbers import ROUNDING
 from benchbox.untrusted.json import RUN, as_record, read_json
+
+ROUNDING = 1e-6
+"""Points of percent: sums in another order move less."""
 
 _MOST = 20_000
 """Queries; the largest of the known datasets has 11,659."""

@@ -15,6 +15,7 @@ from benchbox.files.printable import printable
 from benchbox.results.conditions import CLEAN, CLEAN_ATTACK, Condition
 from benchbox.results.record import RunRecord, read_record
 from benchbox.runs.results import SOURCE_COLUMNS
+from benchbox.untrusted.json import RUN, read_bounded, read_json
 
 Check = Callable[[float], bool]
 
@@ -82,6 +83,21 @@ def read_run(path: Path) -> RunFolder:
     sources = path / "black_box.csv"
     black_box = read_results(sources, sources=True) if sources.is_file() else None
     return RunFolder(path, results, per_id, record, black_box)
+
+
+def read_untrusted_run(path: Path) -> RunFolder:
+    """Return a run's folder whose files are bounded and whose record is strict JSON.
+
+    Raises:
+        BenchboxError: a file is missing, is a link, is too large or malformed.
+    """
+    if not path.is_dir():
+        raise BenchboxError(f"{printable(path)}: no such folder. Expected that of a finished run.")
+    read_json(path / "run.json", limits=RUN)
+    for name in ("results.csv", "per_id.csv", "black_box.csv"):
+        if name != "black_box.csv" or (path / name).exists():
+            read_bounded(path / name, size=RUN.size)
+    return read_run(path)
 
 
 def read_results(path: Path, *, sources: bool = False) -> pd.DataFrame:

@@ -7,10 +7,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
+from benchbox.files.digests import digest_of_file
 from benchbox.files.printable import printable
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
 from benchbox.models.weights import load_weights
+
+MOST_BYTES = 4_000_000_000
+"""Bytes of a weights file."""
 
 MOST_CLASSES = 100_000
 """Training identities; an empty matrix may claim any number, and a model of it is built."""
@@ -52,6 +56,30 @@ def load_model(file: Path, *, backbone: str, image_size: tuple[int, int]) -> Rei
             f"{printable(file)}: not the weights of this model ({_reason(error)})."
         ) from error
     return model
+
+
+def checked_digest(path: Path, *, backbone: str, image_size: tuple[int, int]) -> str:
+    """Return the SHA-256 of a weights file after loading it into its backbone.
+
+    Nothing in the file is run: it is a table of numbers, whose names, shapes, types and values
+    are compared with the model's.
+
+    Args:
+        path: of the file.
+        backbone: whose weights they are said to be.
+        image_size: (height, width) the model is fed with.
+
+    Raises:
+        BenchboxError: it is no regular file, too large, no weights of this backbone, damaged, or
+            holds values that are not finite.
+    """
+    where = printable(path)
+    if path.is_symlink() or not path.is_file():
+        raise BenchboxError(f"{where}: no such weights file (a link is none).")
+    if path.stat().st_size > MOST_BYTES:
+        raise BenchboxError(f"{where}: larger than {MOST_BYTES:,} bytes, the most that is read.")
+    load_model(path, backbone=backbone, image_size=image_size)
+    return digest_of_file(path)
 
 
 def classifier_shape(file: Path) -> tuple[int, int]:

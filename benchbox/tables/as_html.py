@@ -2,15 +2,13 @@
 
 import html
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-if TYPE_CHECKING:
-    from benchbox.tables.table import Cell, Table
+from benchbox.tables.table import Cell, Table
 
 
-def table_to_html(table: "Table") -> Markup:
+def table_to_html(table: Table) -> Markup:
     """Return the table, escaped, in a box that scrolls sideways on a narrow screen.
 
     Group names head their rows instead of taking columns, so that a phone has room for values. A
@@ -27,7 +25,7 @@ def table_to_html(table: "Table") -> Markup:
     )
 
 
-def _head(table: "Table") -> str:
+def _head(table: Table) -> str:
     lines = []
     for level, row in enumerate(table.header):
         below = table.header_row(level + 1)
@@ -47,7 +45,7 @@ def _head(table: "Table") -> str:
     return "\n".join(lines)
 
 
-def _body(table: "Table", group: tuple[str, ...], rows: list[tuple["Cell", ...]]) -> str:
+def _body(table: Table, group: tuple[str, ...], rows: list[tuple[Cell, ...]]) -> str:
     lines = []
     if group:
         name = html.escape(" · ".join(group))
@@ -59,7 +57,7 @@ def _body(table: "Table", group: tuple[str, ...], rows: list[tuple["Cell", ...]]
     return "<tbody>\n" + "\n".join(lines) + "\n</tbody>"
 
 
-def _cells(table: "Table", row: tuple["Cell", ...]) -> list[str]:
+def _cells(table: Table, row: tuple[Cell, ...]) -> list[str]:
     cells = []
     for column in range(table.group_columns, table.width):
         text = html.escape(row[column].text)

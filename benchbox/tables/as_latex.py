@@ -2,10 +2,8 @@
 
 import re
 from itertools import groupby
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from benchbox.tables.table import Cell, Table
+from benchbox.tables.table import Cell, Table
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -37,7 +35,7 @@ def escape_latex(text: str) -> str:
     return "".join(_ESCAPES.get(character, character) for character in text)
 
 
-def table_to_latex(table: "Table") -> str:
+def table_to_latex(table: Table) -> str:
     """Return a ``table*`` environment for packages booktabs, multirow and graphicx."""
     columns = "l" * table.label_columns + "c" * (table.width - table.label_columns)
     label = re.sub(r"[^a-z0-9]+", "-", table.title.lower()).strip("-")
@@ -62,7 +60,7 @@ def table_to_latex(table: "Table") -> str:
     return "\n".join(lines)
 
 
-def _header(table: "Table") -> list[str]:
+def _header(table: Table) -> list[str]:
     lines: list[str] = []
     for level, row in enumerate(table.header):
         below = table.header_row(level + 1)
@@ -82,7 +80,7 @@ def _header(table: "Table") -> list[str]:
     return lines
 
 
-def _body(table: "Table") -> list[str]:
+def _body(table: Table) -> list[str]:
     lines: list[str] = []
     for index, row in enumerate(table.rows):
         known = table.new_from(index)
@@ -98,7 +96,7 @@ def _body(table: "Table") -> list[str]:
     return lines
 
 
-def _label(table: "Table", index: int, column: int) -> str:
+def _label(table: Table, index: int, column: int) -> str:
     """Return a group's name, as tall as the group is."""
     names = (table.group_of(row)[: column + 1] for row in table.rows[index:])
     name, same = next(groupby(names))
@@ -107,6 +105,6 @@ def _label(table: "Table", index: int, column: int) -> str:
     return rf"\multirow{{{height}}}{{*}}{{{text}}}" if height > 1 else text
 
 
-def _value(cell: "Cell") -> str:
+def _value(cell: Cell) -> str:
     text = escape_latex(cell.text)
     return rf"\textbf{{{text}}}" if cell.bold else text

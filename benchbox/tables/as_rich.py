@@ -3,21 +3,19 @@
 import re
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
-if TYPE_CHECKING:
-    from benchbox.tables.table import Table
+from benchbox.tables.table import Table
 
 _FOLDS = ((), ("/",), ("/", "±"), ("/", "±", " · "))
 """Where a cell may be folded onto more lines; the first that fits the terminal is taken."""
 
 
-def table_to_rich(table: "Table", *, width: int) -> RichTable:
+def table_to_rich(table: Table, *, width: int) -> RichTable:
     """Return the table for a terminal of ``width`` columns.
 
     Group names head their rows instead of taking columns. Where one line a cell does not fit,
@@ -61,7 +59,7 @@ def table_to_rich(table: "Table", *, width: int) -> RichTable:
 class FittedTable:
     """A table that takes the width of the terminal it is printed on."""
 
-    table: "Table"
+    table: Table
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield table_to_rich(self.table, width=options.max_width)

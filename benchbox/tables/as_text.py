@@ -3,13 +3,11 @@
 import csv
 import io
 import re
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from benchbox.tables.table import Table
+from benchbox.tables.table import Table
 
 
-def table_to_csv(table: "Table") -> str:
+def table_to_csv(table: Table) -> str:
     """Return the table as CSV: one header row, group names in every row, no emphasis."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
@@ -18,7 +16,7 @@ def table_to_csv(table: "Table") -> str:
     return stream.getvalue()
 
 
-def table_to_markdown(table: "Table") -> str:
+def table_to_markdown(table: Table) -> str:
     """Return the table as GitHub's Markdown, title above and caption below."""
     rules = ["---" if i < table.label_columns else "---:" for i in range(table.width)]
     lines = [_line([escape_markdown(text) for text in table.headings()]), _line(rules)]

@@ -1,14 +1,6 @@
-"""A table once, in every form it is read: Markdown, CSV, LaTeX, HTML and the terminal."""
+"""A table once; the files beside this one write it as Markdown, CSV, LaTeX and HTML."""
 
 from dataclasses import dataclass
-
-from markupsafe import Markup
-from rich.table import Table as RichTable
-
-from benchbox.tables.as_html import table_to_html
-from benchbox.tables.as_latex import table_to_latex
-from benchbox.tables.as_rich import table_to_rich
-from benchbox.tables.as_text import table_to_csv, table_to_markdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,23 +85,3 @@ class Table:
         group, previous = self.group_of(self.rows[index]), self.group_of(self.rows[index - 1])
         pairs = zip(group, previous, strict=True)
         return next((level for level, (a, b) in enumerate(pairs) if a != b), len(group))
-
-    def to_csv(self) -> str:
-        """Return the table as CSV: one header row, group names in every row, no emphasis."""
-        return table_to_csv(self)
-
-    def to_markdown(self) -> str:
-        """Return the table as GitHub's Markdown, title above and caption below."""
-        return table_to_markdown(self)
-
-    def to_latex(self) -> str:
-        """Return a ``table*`` environment for packages booktabs, multirow and graphicx."""
-        return table_to_latex(self)
-
-    def to_html(self) -> Markup:
-        """Return the table, escaped, in a box that scrolls sideways on a narrow screen."""
-        return table_to_html(self)
-
-    def to_rich(self, *, width: int = 120) -> RichTable:
-        """Return the table for a terminal of ``width`` columns."""
-        return table_to_rich(self, width=width)

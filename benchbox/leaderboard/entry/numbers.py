@@ -10,9 +10,6 @@ from benchbox.untrusted.text import Name
 Percent = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=-(2**53), le=2**53)]
-ROUNDING = 1e-6
-"""Points of percent: sums in another order move less."""
-
 _IMAGES, _MATCHES = 10_000_000, 100_000
 """More than any dataset has, and little enough to count with."""
 CellId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]

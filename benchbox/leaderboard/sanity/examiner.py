@@ -12,8 +12,8 @@ from benchbox.leaderboard.sanity.checks import Examination, Progress, run_checks
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.sanity.subject import Floats, Subject
 from benchbox.leaderboard.sanity.subject_of import examined_rows, subject_of
-from benchbox.leaderboard.submitting.on_protocol import cells_of, run_grid_of
 from benchbox.results.artefacts import Artefacts
+from benchbox.results.cells import cells_of, run_grid_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.results.per_query import read_per_query

@@ -9,9 +9,10 @@ from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity.checks import NO_SOURCE, Progress
 from benchbox.leaderboard.sanity.examiner import Examiner
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.submitting.submit import group_title, read_untrusted_run, refused
+from benchbox.leaderboard.submitting.submit import group_title, refused
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import Group
+from benchbox.results.run_folder import read_untrusted_run
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import resolve_device
 

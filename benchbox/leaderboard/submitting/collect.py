@@ -17,15 +17,15 @@ from benchbox.leaderboard.entry.aggregate import identities_of, interval_of, mea
 from benchbox.leaderboard.entry.record import SCHEMA, About, status_of
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.submitting.on_protocol import cells_of
 from benchbox.leaderboard.submitting.stage_settings import Stages, setting_deviations
-from benchbox.leaderboard.submitting.weights import checked_digest
 from benchbox.reports.cautions import describe
 from benchbox.results.artefacts import Artefacts
+from benchbox.results.cells import cells_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.results.per_query import PerQuery, disagreements, read_per_query
 from benchbox.results.run_folder import RunFolder
+from benchbox.results.stored_weights import checked_digest
 from benchbox.runs.store import Manifest
 from benchbox.untrusted.json import as_json
 

@@ -9,21 +9,21 @@ from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.entry.files import entry_text, name_of, sealed, write_entries
 from benchbox.leaderboard.entry.record import About, Entry
-from benchbox.leaderboard.protocol import Protocol, read_protocol
-from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.submitting.collect import collect
-from benchbox.leaderboard.submitting.on_protocol import (
+from benchbox.leaderboard.on_protocol import (
     grid_deviations,
     groups_of,
     missing_cells,
     require_defense,
     run_deviations,
-    run_grid_of,
 )
+from benchbox.leaderboard.protocol import Protocol, read_protocol
+from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.submitting.collect import collect
 from benchbox.leaderboard.verifying.plausibility import implausibilities
+from benchbox.results.cells import run_grid_of
 from benchbox.results.measurements import Group
-from benchbox.results.run_folder import RunFolder, read_run
-from benchbox.untrusted.json import RUN, as_record, parse_json, read_bounded, read_json
+from benchbox.results.run_folder import RunFolder, read_untrusted_run
+from benchbox.untrusted.json import as_record, parse_json
 
 Checks = Mapping[Group, Sequence[CheckResult]]
 """What the sanity checks found, by group of cells."""
@@ -114,21 +114,6 @@ def groups_to_check(options: SubmitOptions) -> tuple[Group, ...]:
     if problems:
         raise refused(options.run, protocol, problems)
     return groups
-
-
-def read_untrusted_run(path: Path) -> RunFolder:
-    """Return a run's folder whose files are bounded and whose record is strict JSON.
-
-    Raises:
-        BenchboxError: a file is missing, is a link, is too large or malformed.
-    """
-    if not path.is_dir():
-        raise BenchboxError(f"{printable(path)}: no such folder. Expected that of a finished run.")
-    read_json(path / "run.json", limits=RUN)
-    for name in ("results.csv", "per_id.csv", "black_box.csv"):
-        if name != "black_box.csv" or (path / name).exists():
-            read_bounded(path / name, size=RUN.size)
-    return read_run(path)
 
 
 def submittable_groups(

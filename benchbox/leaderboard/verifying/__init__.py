@@ -1,1 +1,1 @@
-"""Whether an entry is what it says: schema, plausibility, and its numbers made again from weights."""
+"""Whether an entry is what it says: schema, plausibility, its numbers made again."""

@@ -9,7 +9,8 @@ queries' weighted variance, n the most queries of one identity; and the variance
 import math
 from collections.abc import Iterator, Sequence
 
-from benchbox.leaderboard.entry.numbers import ROUNDING, Identities, Interval, Result
+from benchbox.leaderboard.entry.numbers import Identities, Interval, Result
+from benchbox.results.per_query import ROUNDING
 from benchbox.statistics.bootstrap import interval_of_identities
 
 _OTHER_DRAWS = 0.2

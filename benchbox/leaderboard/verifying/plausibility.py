@@ -9,7 +9,7 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from benchbox.leaderboard.entry.aggregate import deviation, spread_of
-from benchbox.leaderboard.entry.numbers import ROUNDING, Interval, Mean, Result
+from benchbox.leaderboard.entry.numbers import Interval, Mean, Result
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.verifying.interval_bounds import (
@@ -18,6 +18,7 @@ from benchbox.leaderboard.verifying.interval_bounds import (
     recomputed_faults,
 )
 from benchbox.leaderboard.verifying.required_checks import check_faults
+from benchbox.results.per_query import ROUNDING
 from benchbox.statistics.ap_bounds import map_bounds
 from benchbox.statistics.interval_over_seeds import interval_over_seeds
 

@@ -14,10 +14,10 @@ from benchbox.files.printable import printable
 from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.protocol import Protocol, read_protocol
-from benchbox.leaderboard.submitting.weights import checked_digest
 from benchbox.leaderboard.verifying.recompute import Progress, plan_of, recompute
 from benchbox.leaderboard.verifying.repeat_checks import compared_checks, recheck
 from benchbox.leaderboard.verifying.rerun_numbers import Recomputed, compared
+from benchbox.results.stored_weights import checked_digest
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import resolve_device
 from benchbox.runs.workplace import Site, Workplace
@@ -50,7 +50,7 @@ class Rerun:
 
     Attributes:
         path: of the entry.
-        tolerance: points of mAP that the board allows; see `benchbox.leaderboard.verifying.rerun_numbers`.
+        tolerance: points of mAP that the board allows; see `rerun_numbers`.
         numbers: all that were compared.
         checks: names of the sanity checks that were made again.
         outcomes: what is wrong with the outcomes of the entry's checks, a line each.

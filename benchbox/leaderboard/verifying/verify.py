@@ -8,8 +8,8 @@ from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.entry.files import entry_paths, read_entry
 from benchbox.leaderboard.entry.record import Entry
+from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.protocol import Protocol, read_protocol
-from benchbox.leaderboard.submitting.on_protocol import grid_deviations
 from benchbox.leaderboard.verifying.plausibility import implausibilities
 from benchbox.runs.grid import Grid
 from benchbox.untrusted.grid_toml import as_toml

@@ -8,13 +8,13 @@ from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.reports.cautions import describe
+from benchbox.results.cells import cells_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.results.record import DatasetRecord
-from benchbox.results.run_folder import RunFolder, condition_of
+from benchbox.results.run_folder import RunFolder
 from benchbox.runs.grid import Grid, parse_fraction
 from benchbox.runs.stages.base import of_255
-from benchbox.untrusted.json import as_record
 
 _SHOWN_FAILURES = 10
 
@@ -51,15 +51,6 @@ def grid_deviations(grid: Grid, protocol: Protocol) -> list[str]:
     if protocol.backbones and not set(protocol.backbones) & set(grid.backbones):
         found.append(f"backbone {' or '.join(protocol.backbones)} is missing")
     return found
-
-
-def run_grid_of(run: RunFolder) -> Grid:
-    """Return the grid a run's record holds, as strictly as a grid file is read.
-
-    Raises:
-        BenchboxError: a key is unknown or has a wrong value.
-    """
-    return as_record(run.record.grid, Grid, where=f"{printable(run.path / 'run.json')}: grid")
 
 
 def groups_of(grid: Grid, protocol: Protocol) -> tuple[Group, ...]:
@@ -102,16 +93,6 @@ def missing_cells(
         for seed in protocol.seeds
         if (group, condition, seed) not in there
     ]
-
-
-def cells_of(run: RunFolder, defense: str) -> dict[tuple[Group, Condition, int], dict[str, object]]:
-    """Return a defense's rows of results.csv by group, condition and seed."""
-    found = {}
-    for row in run.results[run.results["defense"] == defense].to_dict("records"):
-        group = Group(row["backbone"], row["train_dataset"], row["test_dataset"])
-        plain = {str(key): value for key, value in row.items()}
-        found[group, condition_of(row), int(row["seed"])] = plain
-    return found
 
 
 def require_defense(run: RunFolder, defense: str) -> None:

@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchbox import __version__
+from benchbox.cli import board as leaderboard_commands
 from benchbox.errors import BenchboxError
 from benchbox.files.console import make_console, progress_bar
 from benchbox.files.printable import printable
-from benchbox.leaderboard import commands as leaderboard_commands
 from benchbox.shadowing import require_own_packages
 
 if TYPE_CHECKING:
