@@ -16,7 +16,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from benchbox.cli.main import main as cli
+from benchbox.cli import main as cli
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.files.bounded import read_at_most
 from benchbox.results.artefacts import Artefacts

@@ -2,18 +2,16 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
+from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.workplace import Workplace
 from benchbox.training.preparation import Ingredients, Preparation
 from benchbox.training.training_set import TrainingSet
-
-if TYPE_CHECKING:
-    from benchbox.runs.stages.train import TrainStage
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class PrepareStage(Stage):
 
     data: Data
     preparation: Preparation
-    vanilla: "TrainStage | None" = None
+    vanilla: ModelStage | None = None
 
     @property
     @override

@@ -14,6 +14,7 @@ from benchbox.models.reid import ReidModel
 from benchbox.models.weights import load_weights, save_weights
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
+from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.workplace import Workplace
 from benchbox.training.loop import train
@@ -21,7 +22,7 @@ from benchbox.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class TrainStage(Stage):
+class TrainStage(ModelStage):
     """Train one model and save its weights.
 
     Attributes:
