@@ -2,15 +2,17 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from benchbox.files.progress import Progress
+
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress as Bars
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -21,11 +23,12 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
-def noted_bars(console: Console) -> "Progress":
+def noted_bars(console: Console) -> "Bars":
     """Return bars whose tasks carry a ``note``, such as an ETA; hidden without a terminal."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
 
-    return Progress(
+    return Bars(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TextColumn("{task.percentage:>3.0f}%"),
@@ -51,13 +54,14 @@ def time_left(started: float, done: float) -> str:
 
 
 @contextmanager
-def progress_bar(console: Console, what: str) -> Iterator[Callable[[float, str], None]]:
+def progress_bar(console: Console, what: str) -> Iterator[Progress]:
     """Show a progress bar with what is being done and an ETA; a line each without a terminal.
 
     Yields:
         a function to be told the share in [0, 1] that is done, and what comes next.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
     if not console.is_terminal:
         said: set[str] = set()
@@ -71,6 +75,6 @@ def progress_bar(console: Console, what: str) -> Iterator[Callable[[float, str],
         yield say
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    with Bars(*columns, console=console, transient=True) as bars:
         task = bars.add_task(what, total=1.0)
         yield lambda share, text: bars.update(task, completed=share, description=text)
