@@ -12,8 +12,8 @@ from typing import Any
 
 from rich.console import Console
 
+from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.entry.files import seal
-from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.submitting.check_groups import check_groups
 from benchbox.leaderboard.submitting.submit import Checks, SubmitOptions, groups_to_check, submit

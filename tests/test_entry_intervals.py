@@ -10,7 +10,7 @@ from scipy import stats
 
 from benchbox.leaderboard.entry.aggregate import interval_of
 from benchbox.statistics.bootstrap import interval, resampled_means
-from benchbox.statistics.interval_over_seeds import interval_over_seeds, t_quantile
+from benchbox.statistics.interval_over_seeds import interval_over_seeds
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -100,11 +100,17 @@ def test_what_has_no_interval_is_refused(values: list[float], pids: list[int]) -
         interval(values, pids)
 
 
-@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 5, 9, 10, 30, 49])
-def test_t_is_that_of_scipy(degrees: int) -> None:
-    for confidence in (0.5, 0.95, 0.999):
-        theirs = stats.t.ppf((1 + confidence) / 2, degrees)
-        assert t_quantile(confidence, degrees) == pytest.approx(theirs, rel=1e-9)
+@pytest.mark.parametrize(
+    ("n", "t"), [(2, 12.706), (3, 4.303), (4, 3.182), (6, 2.571), (11, 2.228), (31, 2.042)]
+)
+def test_the_interval_over_seeds_has_the_quantile_of_printed_tables(n: int, t: float) -> None:
+    """The two-sided 95% column of Student's t, as statistics books print it."""
+    values = [50 + (-1) ** i * 0.01 * (i // 2 + 1) for i in range(n)]
+    found = interval_over_seeds(values)
+    assert found is not None
+    reach = t * statistics.stdev(values) / math.sqrt(n)
+    mean = statistics.fmean(values)
+    assert found == pytest.approx((mean - reach, mean + reach), abs=1e-3 * reach)
 
 
 def test_the_interval_over_seeds_stays_within_percent() -> None:

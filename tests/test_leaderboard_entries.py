@@ -18,11 +18,11 @@ import torch
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.data.sidewalk import recorded_digest
 from benchbox.errors import BenchboxError
+from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.entry import files as entry_files
 from benchbox.leaderboard.entry.aggregate import interval_of, spread_of, worst_case
 from benchbox.leaderboard.entry.files import entry_text, read_entry, seal, sealed
 from benchbox.leaderboard.on_protocol import grid_deviations
-from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.sanity import CHECKS as CHECKS_THERE
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.submitting.submit import groups_to_check, submit
@@ -84,7 +84,7 @@ def test_submit_writes_an_entry_for_each_pair_and_verify_accepts_them(root: Path
     names = sorted(path.name for path in (root / "boards" / "micro").glob("*.json"))
     assert names == ["market1501--dukemtmcreid--small--bs_ms--v1.json", NAME]
     found = verify([root / "boards"])
-    assert (found.entries, found.problems) == (2, ())
+    assert (len(found.entries), found.problems) == (2, ())
 
 
 def test_numbers_are_those_of_the_runs_table(root: Path) -> None:
@@ -591,7 +591,7 @@ def test_the_required_checks_of_a_board_exist(name: str) -> None:
 def test_what_is_on_the_boards_passes() -> None:
     found = verify([REPOSITORY / "leaderboards"])
     assert found.problems == ()
-    assert found.entries >= 46
+    assert len(found.entries) >= 46
 
 
 def test_every_defense_is_on_the_board_of_sidewalk() -> None:

@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import random
+import re
 import shutil
+import sys
 import tomllib
 from html.parser import HTMLParser
 from math import dist
@@ -22,7 +25,8 @@ from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.site.boards import ranked
 from benchbox.leaderboard.site.build import build_site
 from benchbox.leaderboard.site.folder import MARKER
-from benchbox.leaderboard.site.plots import MOST_LABELS, Point, bars, identity_plot, trade_off
+from benchbox.leaderboard.site.plots import bars, identity_plot
+from benchbox.leaderboard.site.trade_off import Label, Mark, trade_off
 from benchbox.leaderboard.site.words import moment
 from benchbox.leaderboard.submitting.submit import submit
 from benchbox.runs.grid import read_grid
@@ -464,6 +468,30 @@ def test_the_same_entries_give_the_same_site(
     assert list(tmp_path.iterdir()) == [tmp_path / "one"]
 
 
+class Opened:
+    """Counts which files are opened to be read while it is watched; Python's own audit events."""
+
+    def __init__(self) -> None:
+        self.watched: Path | None = None
+        self.paths: list[Path] = []
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, given: tuple[Any, ...]) -> None:
+        if self.watched is not None and event == "open" and isinstance(given[0], (str, Path)):
+            path = Path(given[0])
+            if path.is_relative_to(self.watched):
+                self.paths.append(path)
+
+
+def test_every_entry_is_read_once_while_a_site_is_built(boards: Path, tmp_path: Path) -> None:
+    opened = Opened()
+    opened.watched = boards
+    build_site(boards, tmp_path / "site")
+    opened.watched = None
+    read = [path for path in opened.paths if path.suffix == ".json"]
+    assert sorted(read) == sorted((boards / "micro").glob("*.json"))
+
+
 def test_entries_that_do_not_verify_are_refused(boards: Path, tmp_path: Path) -> None:
     stem = STEM.format("origin")
 
@@ -572,19 +600,26 @@ def test_boards_have_to_be_a_folder_of_boards(tmp_path: Path, place: str) -> Non
 # ---- figures
 
 
+def marks_of(rows: list[tuple[str, Status, float, float]]) -> list[Mark]:
+    return [
+        Mark(sign=str(place), title=title, status=status, clean=clean, worst=worst)
+        for place, (title, status, clean, worst) in enumerate(rows, start=1)
+    ]
+
+
 def test_points_stand_where_their_numbers_are() -> None:
-    marks = [(f"Defense {i}", "ok", 40 + 3.7 * i, (7.3 * i) % 31) for i in range(12)]
+    marks = marks_of([(f"Defense {i}", "ok", 40 + 3.7 * i, (7.3 * i) % 31) for i in range(12)])
     plot = trade_off(marks)
     left, right = plot.x.ticks[0], plot.x.ticks[-1]
     bottom, top = plot.y.ticks[0], plot.y.ticks[-1]
-    for (title, _, clean, worst), point in zip(marks, plot.points, strict=True):
+    for mark, point in zip(marks, plot.points, strict=True):
         share = (point.x - left.at) / (right.at - left.at)
         assert float(left.text) + share * (float(right.text) - float(left.text)) == pytest.approx(
-            clean, abs=0.1
+            mark.clean, abs=0.1
         )
         share = (point.y - bottom.at) / (top.at - bottom.at)
-        assert share * float(top.text) == pytest.approx(worst, abs=0.1)
-        assert title in point.says
+        assert share * float(top.text) == pytest.approx(mark.worst, abs=0.1)
+        assert point.says.startswith(f"{mark.sign}: {mark.title}: clean {mark.clean:.2f}, worst ")
 
 
 CROWDS: dict[str, list[tuple[str, Status, float, float]]] = {
@@ -628,86 +663,83 @@ CROWDS: dict[str, list[tuple[str, Status, float, float]]] = {
     ],
 }
 
-Spot = tuple[float, float]
 Box = tuple[float, float, float, float]
 
 
-def label_box(point: Point) -> Box:
-    width, x = 6 * len(point.label), point.at.x
-    left = {"start": x, "end": x - width, "middle": x - width / 2}[point.at.anchor]
-    return (left, point.at.y - 9, left + width, point.at.y)
+def label_box(label: Label) -> Box:
+    """The box of a label in a usual font of 11 units: digits are 6 wide and 8 high."""
+    width = 6 * len(label.text)
+    left = label.x - {"start": 0, "end": width, "middle": width / 2}[label.anchor]
+    return (left, label.y - 8, left + width, label.y)
 
 
-def gap(spot: Spot, box: Box) -> float:
+def gap(x: float, y: float, box: Box) -> float:
     """Distance of a spot from a box; 0 inside."""
-    nearest = (min(max(spot[0], box[0]), box[2]), min(max(spot[1], box[1]), box[3]))
-    return dist(spot, nearest)
+    return dist((x, y), (min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])))
 
 
-def leader(point: Point) -> list[Spot]:
-    """The line to a label as spots less than half a unit apart, which is all of it to a box."""
-    if point.at.leader is None:
-        return []
-    (x, y), (to_x, to_y) = (point.x, point.y), point.at.leader
-    return [(x + (to_x - x) * i / 400, y + (to_y - y) * i / 400) for i in range(401)]
+def signs_of(label: Label) -> list[str]:
+    """The signs of a label, ``4–6`` spelt out."""
+    found = []
+    for part in label.text.split(", "):
+        first, _, last = part.partition("–")
+        found += [str(n) for n in range(int(first), int(last) + 1)] if last else [first]
+    return found
 
 
-@pytest.mark.parametrize("name", CROWDS)
-def test_labels_of_a_crowd_do_not_cover_each_other(name: str) -> None:
-    points = trade_off(CROWDS[name]).points
-    for p in points:
-        own = label_box(p)
-        assert own[0] >= 52
-        assert own[2] <= 640
-        for other in points:
-            assert gap((other.x, other.y), own) > 5, (p.label, other.label)
-            if other is p:
-                continue
-            box = label_box(other)
-            assert own[2] <= box[0] or box[2] <= own[0] or own[3] <= box[1] or box[3] <= own[1], (
-                p.label,
-                other.label,
-            )
-            assert all(gap(spot, box) > 0 for spot in leader(p)), (p.label, other.label)
+def random_crowd(seed: int) -> list[tuple[str, Status, float, float]]:
+    draw = random.Random(seed)
+    rows = [(draw.gauss(70, 4), abs(draw.gauss(8, 6))) for _ in range(draw.randint(1, 40))]
+    return [("Defense", "ok", clean, worst) for clean, worst in sorted(rows, key=lambda r: -r[1])]
 
 
-@pytest.mark.parametrize("name", CROWDS)
-def test_a_label_is_plainly_its_own_points(name: str) -> None:
-    points = trade_off(CROWDS[name]).points
-    for p in points:
-        own, line = gap((p.x, p.y), label_box(p)), leader(p)
-        others = [(q.x, q.y) for q in points if q is not p]
-        nearest = min(gap(spot, label_box(p)) for spot in others)
-        # Beside its point, and further from every other; or led there, and beside none.
-        assert (own < 14 and nearest > 1.2 * own) if not line else nearest > 12, p.label
-        if line:
-            assert gap(line[-1], label_box(p)) < 5
-            for spot in others:
-                clear = min(5.0, dist((p.x, p.y), spot))
-                assert min(dist(spot, at) for at in line) > clear - 0.1, p.label
+ALL_CROWDS = [*CROWDS.values(), *(random_crowd(seed) for seed in range(30))]
 
 
-def test_labels_that_find_no_room_stay_inside_and_the_same() -> None:
-    marks: list[tuple[str, Status, float, float]] = [
-        (f"Defense {i}", "ok", 60 + i % 5 / 3, 10 + i % 4 / 4) for i in range(20)
-    ]
+@pytest.mark.parametrize("rows", ALL_CROWDS)
+def test_every_point_has_its_sign_in_one_label_that_covers_nothing(rows: Any) -> None:
+    marks = marks_of(rows)
     plot = trade_off(marks)
     assert plot == trade_off(marks)
-    for p in plot.points:
-        left, top, right, bottom = label_box(p)
-        assert left >= 52
-        assert right <= 640
-        assert top >= 0
-        assert bottom <= 300
+    assert sorted(s for label in plot.labels for s in signs_of(label)) == sorted(
+        mark.sign for mark in marks
+    )
+    spots = {mark.sign: (p.x, p.y) for mark, p in zip(marks, plot.points, strict=True)}
+    for label in plot.labels:
+        own = label_box(label)
+        assert own[0] >= 40
+        assert own[2] <= 640
+        for sign, (x, y) in spots.items():
+            assert gap(x, y, own) > 4, (label, sign)
+        # It stands beside one of its points at least, and that of a lone point beside it.
+        assert min(gap(*spots[sign], own) for sign in signs_of(label)) < 40, label
+        if len(signs_of(label)) == 1:
+            assert gap(*spots[label.text], own) < 10
+        for other in plot.labels:
+            box = label_box(other)
+            apart = own[2] <= box[0] or box[2] <= own[0] or own[3] <= box[1] or box[3] <= own[1]
+            assert apart or other == label, (label, other)
 
 
-def test_a_board_of_hundreds_has_some_labels_and_all_points() -> None:
-    marks: list[tuple[str, Status, float, float]] = [
-        (f"Defense {i}", "ok", 50 + i % 41, i % 29) for i in range(400)
-    ]
-    points = trade_off(marks).points
-    assert len(points) == 400
-    assert [p.at is not None for p in points] == [i < MOST_LABELS for i in range(400)]
+def test_points_apart_have_labels_of_their_own() -> None:
+    marks = marks_of([("Defense", "ok", 60 + 5 * i, 30 - 6 * i) for i in range(5)])
+    assert [label.text for label in trade_off(marks).labels] == ["1", "2", "3", "4", "5"]
+
+
+def test_the_plot_has_the_signs_of_the_table(site: Path) -> None:
+    """Ranks and the letters of suspect entries are what leads from a point to its name."""
+    text = (site / "micro" / "index.html").read_text()
+    rows = Page(site / "micro" / "index.html").part("measured")
+    blocks, plots = (rows[:3], rows[3:]), re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(plots) == 2
+    for block, plot in zip(blocks, plots, strict=True):
+        said = re.findall(r"<g><title>(\w+): (.*?): clean", plot)
+        table = [(cells[0][1].removeprefix("– "), cells[1][0]["data-text"]) for _, cells in block]
+        assert sorted(said) == sorted(table)
+        assert [sign for sign, _ in table] == ["1", "2", "a"]
+        labels = re.findall(r'<text x="[^"]*" y="[^"]*" text-anchor="\w+">([^<]*)</text>', plot)
+        written = ", ".join(label for label in labels if "mAP" not in label)
+        assert set(re.findall(r"\w+", written)) == {"1", "2", "a"}
 
 
 def test_bars_leave_out_what_is_not_on_their_axis() -> None:

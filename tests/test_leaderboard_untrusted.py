@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 
 from benchbox.errors import BenchboxError
 from benchbox.files.digests import digest_of_file
+from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.entry.files import read_entry
-from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.submitting.submit import submit
 from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun

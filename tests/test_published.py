@@ -13,7 +13,7 @@ from benchbox.data.finding import DATASETS
 from benchbox.errors import BenchboxError
 from benchbox.published import reading as reading
 from benchbox.published.reading import published_folder, read_published
-from benchbox.published.record import Published
+from benchbox.published.record import PublishedSource
 from benchbox.reports.published_tables import published_tables
 from defenses import DEFENSES
 
@@ -54,7 +54,7 @@ DATASET_NAMES = {"Market": "market1501", "Duke": "dukemtmcreid"}
 HEADINGS = {"Model", "Models", "Dataset", "Datasets", "datasets", "Defense", "Modules"}
 
 
-def zhou() -> Published:
+def zhou() -> PublishedSource:
     (only,) = [source for source in read_published() if source.source == "zhou2025"]
     return only
 

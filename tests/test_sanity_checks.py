@@ -11,12 +11,12 @@ from rich.console import Console
 
 from benchbox.data.images import to_unit
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.sanity import CHECKS, Subject, run_checks
+from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject, beyond_noise
 from benchbox.leaderboard.sanity.backward import average_pooled, straight_through
-from benchbox.leaderboard.sanity.checks import Examination, beyond_noise
-from benchbox.leaderboard.sanity.examiner import Examiner
 from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.sanity.run_subjects import RunSubjects
 from benchbox.leaderboard.submitting.check_groups import check_groups
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import Group
@@ -49,7 +49,7 @@ def store(tmp_path_factory) -> Artefacts:
 
 
 @pytest.fixture(scope="module")
-def examiner(store: Artefacts) -> Examiner:
+def subjects(store: Artefacts) -> RunSubjects:
     protocol = Protocol.model_validate(
         {
             "schema": 1,
@@ -69,17 +69,17 @@ def examiner(store: Artefacts) -> Examiner:
     )
     row = store.run.results.iloc[0]
     group = Group(row["backbone"], row["train_dataset"], row["test_dataset"])
-    return Examiner(store, load_registry((PLUGIN,)), protocol, group, CPU)
+    return RunSubjects(store, load_registry((PLUGIN,)), protocol, group, CPU)
 
 
 @pytest.fixture(scope="module")
-def results(examiner: Examiner) -> dict[str, dict[str, CheckResult]]:
-    return {name: {r.name: r for r in examiner.examine(name)} for name in (*HONEST, *BROKEN)}
+def results(subjects: RunSubjects) -> dict[str, dict[str, CheckResult]]:
+    return {name: {r.name: r for r in subjects.examine(name)} for name in (*HONEST, *BROKEN)}
 
 
 @pytest.fixture(scope="module")
-def subject(examiner: Examiner) -> Subject:
-    return examiner.subject("origin")
+def subject(subjects: RunSubjects) -> Subject:
+    return subjects.subject("origin")
 
 
 @pytest.mark.parametrize("name", HONEST)
@@ -138,33 +138,33 @@ def test_the_examined_identities_are_those_of_the_ranked_queries(subject: Subjec
 
 
 def test_a_run_without_another_model_is_refused_before_anything_is_attacked(
-    store: Artefacts, examiner: Examiner, monkeypatch
+    store: Artefacts, subjects: RunSubjects, monkeypatch
 ) -> None:
-    protocol = examiner.protocol.model_copy(update={"required_checks": ("transfer",)})
-    monkeypatch.setattr(Examiner, "examine", lambda *_, **__: pytest.fail("was examined"))
-    monkeypatch.setattr(Examiner, "_training", lambda *_: "the same")
+    protocol = subjects.protocol.model_copy(update={"required_checks": ("transfer",)})
+    monkeypatch.setattr(RunSubjects, "examine", lambda *_, **__: pytest.fail("was examined"))
+    monkeypatch.setattr(RunSubjects, "_training", lambda *_: "the same")
     with pytest.raises(BenchboxError, match=r"no other trained model.*\n.*nothing was written"):
-        check_groups(store.run.path, protocol, [examiner.group], "origin", plugins=(PLUGIN,))
+        check_groups(store.run.path, protocol, [subjects.group], "origin", plugins=(PLUGIN,))
 
 
-def test_another_guard_of_the_same_name_is_not_examined(examiner: Examiner) -> None:
-    known = examiner.registry.defenses
+def test_another_guard_of_the_same_name_is_not_examined(subjects: RunSubjects) -> None:
+    known = subjects.registry.defenses
     milder = replace(known["quantised"].guard, levels=255)
     other = replace(known["quantised"], guard=milder)
-    registry = replace(examiner.registry, defenses={**known, "quantised": other})
+    registry = replace(subjects.registry, defenses={**known, "quantised": other})
     with pytest.raises(BenchboxError, match=r"levels.*255.*plugin it was made with"):
-        replace(examiner, registry=registry).examine("quantised")
+        replace(subjects, registry=registry).examine("quantised")
 
 
-def test_numbers_that_weights_do_not_give_are_refused(examiner: Examiner, monkeypatch) -> None:
-    stored = Examiner._stored
-    monkeypatch.setattr(Examiner, "_stored", lambda *given: np.minimum(stored(*given) + 20, 100))
+def test_numbers_that_weights_do_not_give_are_refused(subjects: RunSubjects, monkeypatch) -> None:
+    stored = RunSubjects._stored
+    monkeypatch.setattr(RunSubjects, "_stored", lambda *given: np.minimum(stored(*given) + 20, 100))
     with pytest.raises(BenchboxError, match=r"adv_train leaves .* mAP here, the run says"):
-        examiner.examine("adv_train")
+        subjects.examine("adv_train")
 
 
 def test_weights_that_do_not_give_the_stored_embeddings_are_refused(
-    examiner: Examiner, monkeypatch
+    subjects: RunSubjects, monkeypatch
 ) -> None:
     stored = Artefacts.features
 
@@ -173,7 +173,7 @@ def test_weights_that_do_not_give_the_stored_embeddings_are_refused(
 
     monkeypatch.setattr(Artefacts, "features", turned)
     with pytest.raises(BenchboxError, match="stored embeddings of origin are not those"):
-        examiner.examine("origin")
+        subjects.examine("origin")
 
 
 def test_what_is_said_is_what_was_measured(results, subject: Subject) -> None:
@@ -193,7 +193,7 @@ def test_a_model_that_forgets_its_input_is_no_robust_model(subject: Subject) -> 
         subject,
         model=lambda images: images.flatten(1)[:, :1] * 0 + torch.ones(subject.gallery.shape[1]),
     )
-    found = {r.name: r.outcome for r in run_checks(Examination(constant, {}))}
+    found = {r.name: r.outcome for r in run_checks(AttackedSubject(constant, {}))}
     assert found["gradients"] == "fail"
     assert found["transfer"] == "not run"
     assert found["random_noise"] == "pass"  # nothing is left of it at all
@@ -203,7 +203,7 @@ def test_nan_gradients_are_counted(subject: Subject) -> None:
     def model(images: torch.Tensor) -> torch.Tensor:
         return subject.model(images) + (images - images).sqrt().sum() * 0
 
-    found = {r.name: r for r in run_checks(Examination(replace(subject, model=model), {}))}
+    found = {r.name: r for r in run_checks(AttackedSubject(replace(subject, model=model), {}))}
     assert found["gradients"].outcome == "fail"
     assert found["gradients"].numbers["not_finite"] == len(subject.queries)
 

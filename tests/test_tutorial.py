@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from benchbox.data.finding import open_dataset
+from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.on_protocol import grid_deviations
-from benchbox.leaderboard.protocol import read_protocol
 from benchbox.leaderboard.sanity.checks import CHECKS
 from benchbox.leaderboard.submitting.submit import refused
 from benchbox.runs.grid import Grid

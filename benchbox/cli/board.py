@@ -47,7 +47,7 @@ def submit(
     ] = False,
 ) -> None:
     """Check a defense of a finished run, and write its entries for a board."""
-    from benchbox.leaderboard.protocol import read_protocol
+    from benchbox.leaderboard.board_protocol import read_protocol
     from benchbox.leaderboard.submitting.check_groups import check_groups
     from benchbox.leaderboard.submitting.submit import SubmitOptions, groups_to_check
     from benchbox.leaderboard.submitting.submit import submit as write
@@ -115,7 +115,7 @@ def verify(
     found = check(files or [boards])
     for problem in found.problems:
         console.print(str(problem), highlight=False, markup=False, soft_wrap=True)
-    said = f"{_counted(found.entries, 'entry', 'entries')}, "
+    said = f"{_counted(len(found.paths), 'entry', 'entries')}, "
     said += _counted(len(found.problems), "problem", "problems")
     if found.problems:
         raise CheckFailed(f"{said}, listed above.")

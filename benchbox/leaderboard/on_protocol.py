@@ -6,7 +6,7 @@ from fractions import Fraction
 from benchbox.data.official import Counts
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.reports.cautions import describe
 from benchbox.results.cells import cells_of
 from benchbox.results.conditions import Condition

@@ -11,7 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.published.record import About, Printed, Published, PublishedAccuracy, PublishedCell
+from benchbox.published.record import (
+    Paper,
+    Printed,
+    PublishedAccuracy,
+    PublishedCell,
+    PublishedSource,
+)
 
 CLASSIFIERS = "-table1"
 """What the name of a source's file of classification accuracies ends with."""
@@ -30,7 +36,7 @@ def published_folder() -> Path:
     return _require_folder(Path(__file__).resolve().parents[2] / "leaderboards" / "published")
 
 
-def read_published(folder: Path | None = None) -> tuple[Published, ...]:
+def read_published(folder: Path | None = None) -> tuple[PublishedSource, ...]:
     """Return every source of a folder, sorted by name; by default the checkout's.
 
     Raises:
@@ -53,7 +59,7 @@ def read_published(folder: Path | None = None) -> tuple[Published, ...]:
         cells = _read_rows(folder / f"{name}.csv", PublishedCell, about)
         more = folder / f"{name}{CLASSIFIERS}.csv"
         accuracies = _read_rows(more, PublishedAccuracy, about) if more.exists() else ()
-        found.append(Published(name, about, cells, accuracies))
+        found.append(PublishedSource(name, about, cells, accuracies))
     return tuple(found)
 
 
@@ -79,7 +85,7 @@ def _read_text(path: Path) -> str:
         raise BenchboxError(f"{printable(path)}: not UTF-8. Save it as UTF-8 text.") from error
 
 
-def _read_about(path: Path) -> About:
+def _read_about(path: Path) -> Paper:
     try:
         content = tomllib.loads(_read_text(path))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -88,13 +94,13 @@ def _read_about(path: Path) -> About:
         ) from error
     try:
         # Through JSON, in whose strict mode an array is a tuple but "1" is no integer.
-        return About.model_validate_json(TypeAdapter(Any).dump_json(content), strict=True)
+        return Paper.model_validate_json(TypeAdapter(Any).dump_json(content), strict=True)
     except ValidationError as error:
         key, given, expected = _first_fault(error)
         raise BenchboxError(f"{printable(path)}: {key}: {given}, {expected}.") from error
 
 
-def _read_rows(path: Path, kind: type[_Row], about: About) -> tuple[_Row, ...]:
+def _read_rows(path: Path, kind: type[_Row], about: Paper) -> tuple[_Row, ...]:
     """Return the rows of a CSV file, each in a table that NAME.toml names, none twice."""
     rows: list[_Row] = []
     seen: set[tuple[object, ...]] = set()

@@ -60,7 +60,7 @@ class PublishedTable(_Record):
     note: Text | None = None
 
 
-class About(_Record):
+class Paper(_Record):
     """NAME.toml: where published numbers come from and how they were reported.
 
     Attributes:
@@ -178,7 +178,7 @@ class PublishedAccuracy(Printed):
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedSource:
     """What one source printed, in the order of its files.
 
     Attributes:
@@ -189,6 +189,6 @@ class Published:
     """
 
     source: str
-    about: About
+    about: Paper
     cells: tuple[PublishedCell, ...]
     accuracies: tuple[PublishedAccuracy, ...]

@@ -6,7 +6,7 @@ from pathlib import Path
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.errors import BenchboxError
 from benchbox.published.reading import read_published
-from benchbox.published.record import Published
+from benchbox.published.record import PublishedSource
 from benchbox.reports.shared_cells import (
     ComparedCell,
     Difference,
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-def compare_table(run: RunFolder, published: Sequence[Published]) -> Table:
+def compare_table(run: RunFolder, published: Sequence[PublishedSource]) -> Table:
     """Return the shared cells as a table; measured and published never share a column.
 
     Raises:
@@ -99,7 +99,7 @@ def _texts(value: Difference) -> tuple[str, str, str, str]:
 
 
 def _caption(
-    run: RunFolder, published: Sequence[Published], compared: Sequence[ComparedCell]
+    run: RunFolder, published: Sequence[PublishedSource], compared: Sequence[ComparedCell]
 ) -> str:
     papers = " and ".join(source.about.reference for source in published)
     convention = CONVENTION_TITLES[str(run.results["ap_convention"].iloc[0])]
@@ -118,7 +118,7 @@ def _caption(
     )
 
 
-def _reported(source: Published, compared: Sequence[ComparedCell]) -> str:
+def _reported(source: PublishedSource, compared: Sequence[ComparedCell]) -> str:
     """Return how a paper's numbers came about, as far as it says."""
     about = source.about
     tables = {table for cell in compared if cell.source == source.source for table in cell.tables}

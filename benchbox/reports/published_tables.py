@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-from benchbox.published.record import Printed, Published
+from benchbox.published.record import Printed, PublishedSource
 from benchbox.reports.tables import MISSING
 from benchbox.tables.table import Cell, Header, Table
 
 
-def published_tables(published: Sequence[Published]) -> dict[str, Table]:
+def published_tables(published: Sequence[PublishedSource]) -> dict[str, Table]:
     """Return the tables of papers by file name, such as ``zhou2025_table2``.
 
     They are not a run's: titles begin with ``Published:`` and captions name the source. Rows and
@@ -24,7 +24,7 @@ def published_tables(published: Sequence[Published]) -> dict[str, Table]:
     return tables
 
 
-def _lay_out(source: Published, number: str, cells: Sequence[Printed]) -> Table:
+def _lay_out(source: PublishedSource, number: str, cells: Sequence[Printed]) -> Table:
     about = source.about
     table = about.tables[number]
     printed = {(cell.row, cell.column): cell.text for cell in cells}

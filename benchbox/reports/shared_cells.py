@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
-from benchbox.published.record import Published, PublishedPlace
+from benchbox.published.record import PublishedPlace, PublishedSource
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group, Measurements, measurements
 from benchbox.results.run_folder import RunFolder
@@ -75,7 +75,7 @@ def difference(values: Sequence[float], published: Decimal) -> Difference:
     return Difference(statistics.fmean(values), std, published)
 
 
-def compare(run: RunFolder, published: Iterable[Published]) -> tuple[ComparedCell, ...]:
+def compare(run: RunFolder, published: Iterable[PublishedSource]) -> tuple[ComparedCell, ...]:
     """Return the cells that run and papers share, in the order of the run's tables.
 
     Shared means: the same datasets, backbone, defense, attack, budget and steps. The run's step
@@ -115,7 +115,7 @@ def compare(run: RunFolder, published: Iterable[Published]) -> tuple[ComparedCel
     return tuple(compared)
 
 
-def nothing_shared(run: RunFolder, published: Iterable[Published]) -> str:
+def nothing_shared(run: RunFolder, published: Iterable[PublishedSource]) -> str:
     """Return one sentence on why a run has nothing to compare: what is published, what it has."""
     if _is_validation(run):
         return (

@@ -9,6 +9,7 @@ from typing import Any
 
 from attacks import Attack
 from benchbox.errors import BenchboxError, unknown_name
+from benchbox.runs.attack_settings import attack_as_set
 from benchbox.runs.grid import Grid, override, parse_source
 from benchbox.runs.registry import Registry
 from benchbox.runs.stages import (
@@ -126,7 +127,7 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         grid=grid,
         defenses={name: defense for name, (defense, _) in resolved.items()},
         vanilla=vanilla.recipe,
-        attacks=[_attack(grid, registry.attacks[name]) for name in grid.attacks],
+        attacks=[attack_as_set(registry.attacks[name], grid) for name in grid.attacks],
         data={name: Data(name, digest, grid.image_size) for name, digest in digests.items()},
     )
     pairs = [(name, name) for name in grid.datasets] + list(grid.transfers)
@@ -234,16 +235,6 @@ def _require_defended(grid: Grid, registry: Registry, where: str) -> None:
     for key in grid.defended:
         if key not in known:
             raise unknown_name("parameter", key, known, where=f"{where}: [defended]")
-
-
-def _attack(grid: Grid, attack: type[Attack]) -> Attack:
-    return attack(
-        eps=float(max(grid.budgets)),
-        steps=grid.steps,
-        step_size=float(grid.step_size),
-        own=grid.guides,
-        distance=grid.distance,
-    )
 
 
 def _training(

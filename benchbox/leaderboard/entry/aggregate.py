@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.numbers import (
     Identities,
     Interval,
@@ -15,7 +16,6 @@ from benchbox.leaderboard.entry.numbers import (
     WorstCase,
     WorstSeed,
 )
-from benchbox.leaderboard.protocol import Protocol
 from benchbox.reports.fairness import spread
 from benchbox.results.conditions import Condition
 from benchbox.statistics.bootstrap import interval

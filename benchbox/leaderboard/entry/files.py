@@ -10,8 +10,8 @@ from benchbox.errors import BenchboxError
 from benchbox.files.atomic import cannot_write, write_text
 from benchbox.files.digests import digest_of
 from benchbox.files.printable import printable
+from benchbox.leaderboard.board_protocol import PROTOCOL_FILE
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.protocol import PROTOCOL_FILE
 from benchbox.results.measurements import Group
 from benchbox.untrusted.json import as_json, as_record, read_json
 

@@ -1,6 +1,6 @@
 """What the sanity checks look at: one defended model on some queries, and ways to attack it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,15 +11,24 @@ from torch import Tensor
 
 from attacks import Attack, Guides
 from attacks.start import uniform_noise
-from benchbox.data.images import to_unit
+from benchbox.data.images import load_images, to_unit
+from benchbox.data.protocol import ReidDataset
 from benchbox.evaluation.attacking import attack_queries
 from benchbox.evaluation.embedding import Embed, embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.evaluation.valid_matches import valid_matches
+from benchbox.leaderboard.board_protocol import Protocol
+from benchbox.models.folding import attack_ready
+from benchbox.models.reid import ReidModel
+from benchbox.runs.attack_settings import attack_as_set
+from benchbox.runs.registry import Registry
 from benchbox.training.seeding import seeded
 from defenses import Guard
 
 Floats = NDArray[np.float64]
+
+QUERIES = 100
+"""How many queries are examined, evenly spread: a standard error of 2 to 4 points of mAP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +37,20 @@ class Subject:
 
     Attributes:
         model: images (B, 3, H, W) in [0, 1] → (B, D), differentiable, in evaluation mode.
-        guard: what stands before it; None for nothing.
-        attack: of the protocol, with its steps and step size.
-        budgets: of the protocol in [0, 1], the smallest first.
-        queries: (Q, 3, H, W) uint8.
-        guides: of these queries, from the clean embeddings of the whole query set.
-        query_pids: (Q,).
-        query_camids: (Q,).
+        guard: what stands before the model; None for nothing.
+        attack: the protocol's first attack, with the protocol's steps and step size.
+        budgets: the protocol's, in [0, 1], the smallest first.
+        queries: (Q, 3, H, W) uint8 images.
+        guides: what the attack steers by, from the clean embeddings of the whole query set.
+        query_pids: (Q,) whom each query shows.
+        query_camids: (Q,) the camera that took it.
         keys: (Q,) names of the query images, which seed random starts.
         gallery: (G, D) clean embeddings behind the guard.
-        gallery_pids: (G,).
-        gallery_camids: (G,).
-        ap: how average precision is taken.
-        seed: of random starts.
-        batch_size: queries at a time.
+        gallery_pids: (G,) whom each gallery image shows.
+        gallery_camids: (G,) the camera that took it.
+        ap: the convention of average precision.
+        seed: what random starts are drawn from, with the attack's name and the query's key.
+        batch_size: how many queries are attacked at a time.
         device: where the model lives.
     """
 
@@ -138,3 +147,55 @@ class Subject:
     def clean(self) -> Tensor:
         """The clean queries in [0, 1]."""
         return to_unit(self.queries)
+
+
+def subject_of(
+    model: ReidModel,
+    guard: Guard | None,
+    *,
+    features: Mapping[str, Tensor],
+    data: ReidDataset,
+    protocol: Protocol,
+    registry: Registry,
+    device: torch.device,
+) -> Subject:
+    """Return a defended model with the queries it is examined on.
+
+    The board says how it is attacked: first attack, smallest budget, model of the first seed.
+
+    Args:
+        model: trained with the protocol's first seed.
+        guard: what stands before the model; None for nothing.
+        features: ``query`` (Q, D) and ``gallery`` (G, D), clean embeddings behind the guard.
+        data: the dataset whose queries are attacked.
+        protocol: the board's.
+        registry: holds the board's attacks.
+        device: where to attack.
+    """
+    rows = examined_rows(len(data.query))
+    queries, gallery = [data.query[row] for row in rows], data.gallery
+    attack = attack_as_set(registry.attacks[protocol.attacks[0]], protocol)
+    guides = attack.guides(features["query"], torch.tensor([r.pid for r in data.query]))
+    return Subject(
+        model=attack_ready(model.to(device)),
+        guard=guard,
+        attack=attack,
+        budgets=tuple(sorted(map(float, protocol.fractions))),
+        queries=load_images(queries, size=protocol.image_size),
+        guides=guides[torch.tensor(rows)],
+        query_pids=[record.pid for record in queries],
+        query_camids=[record.camid for record in queries],
+        keys=[record.key for record in queries],
+        gallery=features["gallery"],
+        gallery_pids=[record.pid for record in gallery],
+        gallery_camids=[record.camid for record in gallery],
+        ap=protocol.ap,
+        seed=protocol.seeds[0],
+        device=device,
+    )
+
+
+def examined_rows(queries: int) -> list[int]:
+    """Return the places of the queries that are examined among all of a dataset's."""
+    spread = np.linspace(0, queries - 1, min(QUERIES, queries))
+    return [int(row) for row in np.unique(spread.round())]

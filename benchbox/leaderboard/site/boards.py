@@ -1,17 +1,18 @@
 """What a site shows of its boards: verified entries in blocks, ranked, published rows apart."""
 
+import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchbox.errors import BenchboxError, CheckFailed
 from benchbox.files.printable import printable
-from benchbox.leaderboard.entry.files import entry_paths, file_name, read_entry
+from benchbox.leaderboard.board_protocol import PROTOCOL_FILE, Protocol, read_protocol
+from benchbox.leaderboard.entry.files import file_name
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.protocol import PROTOCOL_FILE, Protocol, read_protocol
 from benchbox.leaderboard.site.published import PublishedRow, published_groups, published_rows
-from benchbox.leaderboard.verifying.verify import verify
-from benchbox.published.record import Published
+from benchbox.leaderboard.verifying.verify import VerifiedEntry, verify
+from benchbox.published.record import PublishedSource
 from benchbox.results.measurements import Group
 
 
@@ -20,12 +21,14 @@ class Row:
     """An entry on its board.
 
     Attributes:
-        entry: verified.
+        entry: what was submitted, and verified since.
         rank: within its block, from 1; None for a suspect entry, which is shown but not ranked.
+        sign: what marks it in its block's plot: the rank, or the letter of a suspect entry.
     """
 
     entry: Entry
     rank: int | None
+    sign: str
 
     @property
     def stem(self) -> str:
@@ -54,7 +57,7 @@ class Block:
 
     Attributes:
         group: backbone, train and test dataset.
-        protocol: what all were measured by.
+        protocol: what all entries of the block were measured by.
         rows: ranked ones first, then suspect ones.
         published: what papers printed for this group under these conditions.
     """
@@ -70,8 +73,8 @@ class Board:
     """A board with all its blocks.
 
     Attributes:
-        protocol: the current one.
-        blocks: of the current version first.
+        protocol: its current version.
+        blocks: those of the current version first.
     """
 
     protocol: Protocol
@@ -88,7 +91,7 @@ class Board:
         return tuple(row for block in self.blocks for row in block.rows)
 
 
-def read_boards(boards: Path, published: Sequence[Published]) -> tuple[Board, ...]:
+def read_boards(boards: Path, published: Sequence[PublishedSource]) -> tuple[Board, ...]:
     """Return every board of a folder, after verifying all entries.
 
     Args:
@@ -101,7 +104,6 @@ def read_boards(boards: Path, published: Sequence[Published]) -> tuple[Board, ..
     """
     if boards.is_file():
         raise BenchboxError(f"{printable(boards)}: is a file; expected a folder with boards.")
-    paths = entry_paths(boards)
     found = verify([boards])
     if found.problems:
         lines = [f"{problem}." for problem in found.problems]
@@ -109,7 +111,7 @@ def read_boards(boards: Path, published: Sequence[Published]) -> tuple[Board, ..
         raise CheckFailed("\n".join([*lines, f"No site was built: {what} in the entries."]))
     folders = [boards] if (boards / PROTOCOL_FILE).exists() else sorted(boards.iterdir())
     return tuple(
-        _board(folder, [path for path in paths if path.parent == folder], published)
+        _board(folder, [one for one in found.entries if one.path.parent == folder], published)
         for folder in folders
         if (folder / PROTOCOL_FILE).exists()
     )
@@ -124,18 +126,27 @@ def ranked(entries: Iterable[Entry]) -> tuple[Row, ...]:
     ordered = sorted(entries, key=lambda e: (-e.worst_case[0].mAP.mean, file_name(e)))
     trusted = [entry for entry in ordered if entry.status != "suspect"]
     values = [entry.worst_case[0].mAP.mean for entry in trusted]
-    rows = [Row(entry, 1 + values.index(entry.worst_case[0].mAP.mean)) for entry in trusted]
-    return (*rows, *(Row(entry, None) for entry in ordered if entry.status == "suspect"))
+    ranks = [1 + values.index(value) for value in values]
+    rows = [Row(entry, rank, str(rank)) for entry, rank in zip(trusted, ranks, strict=True)]
+    suspect = (entry for entry in ordered if entry.status == "suspect")
+    return (*rows, *(Row(entry, None, _letter(place)) for place, entry in enumerate(suspect)))
 
 
-def _board(folder: Path, paths: Sequence[Path], published: Sequence[Published]) -> Board:
+def _letter(place: int) -> str:
+    """Return a to z, then aa to zz, and so on."""
+    return string.ascii_lowercase[place % 26] * (1 + place // 26)
+
+
+def _board(
+    folder: Path, verified: Sequence[VerifiedEntry], published: Sequence[PublishedSource]
+) -> Board:
     current = read_protocol(folder)
+    protocols = {current.version: current, **{one.entry.version: one.protocol for one in verified}}
     by_place: dict[tuple[int, Group], list[Entry]] = {
         (current.version, group): [] for group in published_groups(published, current)
     }
-    for path in paths:
-        entry = read_entry(path)
-        by_place.setdefault((entry.version, entry.group), []).append(entry)
+    for one in verified:
+        by_place.setdefault((one.entry.version, one.entry.group), []).append(one.entry)
 
     def order(place: tuple[int, Group]) -> tuple[object, ...]:
         version, group = place
@@ -145,7 +156,7 @@ def _board(folder: Path, paths: Sequence[Path], published: Sequence[Published]) 
 
     blocks = []
     for version, group in sorted(by_place, key=order):
-        protocol = read_protocol(folder, version=version)
+        protocol = protocols[version]
         rows = ranked(by_place[version, group])
         blocks.append(Block(group, protocol, rows, published_rows(published, protocol, group)))
     return Board(current, tuple(blocks))

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from benchbox.leaderboard.protocol import Protocol
-from benchbox.published.record import About, Published, PublishedCell
+from benchbox.leaderboard.board_protocol import Protocol
+from benchbox.published.record import Paper, PublishedCell, PublishedSource
 from benchbox.results.conditions import CLEAN_ATTACK
 from benchbox.results.measurements import Group
 
@@ -27,7 +27,7 @@ class PublishedRow:
     """
 
     source: str
-    about: About
+    about: Paper
     tables: tuple[str, ...]
     label: str
     defense: str
@@ -40,7 +40,7 @@ class PublishedRow:
 
 
 def published_rows(
-    published: Sequence[Published], protocol: Protocol, group: Group
+    published: Sequence[PublishedSource], protocol: Protocol, group: Group
 ) -> tuple[PublishedRow, ...]:
     """Return the published rows of a group, in the order of their sources.
 
@@ -75,7 +75,7 @@ def published_rows(
     return tuple(rows)
 
 
-def published_groups(published: Sequence[Published], protocol: Protocol) -> tuple[Group, ...]:
+def published_groups(published: Sequence[PublishedSource], protocol: Protocol) -> tuple[Group, ...]:
     """Return the groups of a board that papers have printed numbers for."""
     names = {dataset.name for dataset in protocol.datasets}
     groups = dict.fromkeys(

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from attacks import ATTACKS
+from benchbox.leaderboard.board_protocol import Protocol, ProtocolDataset
 from benchbox.leaderboard.entry.record import Dataset, Status
-from benchbox.leaderboard.protocol import Protocol, ProtocolDataset
 from benchbox.results.conditions import Condition, fraction_of_255
 from benchbox.results.measurements import Group
 

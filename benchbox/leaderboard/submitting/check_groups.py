@@ -5,10 +5,11 @@ from pathlib import Path
 
 import torch
 
-from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.sanity.checks import NO_SOURCE, Progress
-from benchbox.leaderboard.sanity.examiner import Examiner
+from benchbox.files.progress import Progress
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.sanity.run_subjects import RunSubjects
+from benchbox.leaderboard.sanity.without_gradient import NO_SOURCE
 from benchbox.leaderboard.submitting.submit import group_title, refused
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import Group
@@ -38,18 +39,18 @@ def check_groups(
     store = Artefacts(read_untrusted_run(run))
     registry = load_registry(plugins)
     where = torch.device(resolve_device(device))
-    examiners = {g: Examiner(store, registry, protocol, g, where) for g in groups}
+    subjects = {g: RunSubjects(store, registry, protocol, g, where) for g in groups}
     if "transfer" in protocol.required_checks:
         # Asked before the minutes that the other checks take.
-        lacking = [group for group, e in examiners.items() if not e.sources(defense)]
+        lacking = [group for group, of in subjects.items() if not of.sources(defense)]
         if lacking:
             raise refused(run, protocol, [f"{group_title(g)}: {NO_SOURCE}" for g in lacking])
     found = {}
-    for place, (group, examiner) in enumerate(examiners.items()):
+    for place, (group, of_group) in enumerate(subjects.items()):
 
         def told(share: float, name: str, *, place: int = place, group: Group = group) -> None:
             what = f"{defense}, {group.train} → {group.test}: check {name}"
             progress((place + share) / len(groups), what)
 
-        found[group] = examiner.examine(defense, progress=told)
+        found[group] = of_group.examine(defense, progress=told)
     return found

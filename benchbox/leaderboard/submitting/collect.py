@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.printable import printable
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.aggregate import identities_of, interval_of, mean_of, worst_cases
 from benchbox.leaderboard.entry.record import SCHEMA, About, status_of
-from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.submitting.stage_settings import Stages, setting_deviations
 from benchbox.reports.cautions import describe

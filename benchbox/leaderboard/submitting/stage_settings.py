@@ -7,7 +7,7 @@ from typing import Any
 
 from attacks import ATTACKS
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.results.artefacts import MOST_BYTES, Artefacts
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
+from benchbox.leaderboard.board_protocol import Protocol, read_protocol
 from benchbox.leaderboard.entry.files import entry_text, name_of, sealed, write_entries
 from benchbox.leaderboard.entry.record import About, Entry
 from benchbox.leaderboard.on_protocol import (
@@ -16,7 +17,6 @@ from benchbox.leaderboard.on_protocol import (
     require_defense,
     run_deviations,
 )
-from benchbox.leaderboard.protocol import Protocol, read_protocol
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.submitting.collect import collect
 from benchbox.leaderboard.verifying.plausibility import implausibilities

@@ -8,16 +8,16 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.aggregate import deviation, spread_of
 from benchbox.leaderboard.entry.numbers import Interval, Mean, Result
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.protocol import Protocol
+from benchbox.leaderboard.verifying.allowed_outcomes import check_faults
 from benchbox.leaderboard.verifying.interval_bounds import (
     interval_faults,
     largest_error,
     recomputed_faults,
 )
-from benchbox.leaderboard.verifying.required_checks import check_faults
 from benchbox.results.per_query import ROUNDING
 from benchbox.statistics.ap_bounds import map_bounds
 from benchbox.statistics.interval_over_seeds import interval_over_seeds

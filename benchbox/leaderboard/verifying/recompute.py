@@ -1,13 +1,14 @@
 """Recomputes what an entry's queries score with given weights, by the stages of a run."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
+from benchbox.files.progress import Progress
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.verifying.rerun_numbers import Scores
 from benchbox.results.conditions import Condition
 from benchbox.results.per_query import PerQuery, read_per_query
@@ -19,9 +20,6 @@ from benchbox.runs.store import Store
 from benchbox.runs.worker import do_stage
 from benchbox.runs.workplace import Workplace
 from benchbox.untrusted.json import as_record, read_json
-
-Progress = Callable[[float, str], None]
-"""Told a share in [0, 1] and what comes next."""
 
 
 def plan_of(

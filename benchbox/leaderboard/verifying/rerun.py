@@ -11,12 +11,13 @@ from benchbox.errors import BenchboxError
 from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.digests import digest_of_file
 from benchbox.files.printable import printable
+from benchbox.files.progress import Progress, unwatched
+from benchbox.leaderboard.board_protocol import Protocol, read_protocol
 from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.protocol import Protocol, read_protocol
-from benchbox.leaderboard.verifying.recompute import Progress, plan_of, recompute
-from benchbox.leaderboard.verifying.repeat_checks import compared_checks, recheck
+from benchbox.leaderboard.verifying.recompute import plan_of, recompute
 from benchbox.leaderboard.verifying.rerun_numbers import Recomputed, compared
+from benchbox.leaderboard.verifying.sanity_again import compared_checks, recheck
 from benchbox.results.stored_weights import checked_digest
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import resolve_device
@@ -78,7 +79,7 @@ def rerun(
     path: Path,
     options: RerunOptions,
     *,
-    progress: Progress = lambda _share, _text: None,
+    progress: Progress = unwatched,
 ) -> Rerun:
     """Recompute an entry's numbers from its weights, by the runner's own stages, and its checks.
 

@@ -16,10 +16,10 @@ from itertools import zip_longest
 import numpy as np
 from numpy.typing import NDArray
 
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.aggregate import identities_of, interval_of, worst_cases
 from benchbox.leaderboard.entry.numbers import Identities, Interval
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.protocol import Protocol
 from benchbox.results.conditions import Condition
 from benchbox.results.per_query import PerQuery
 

@@ -1,15 +1,16 @@
 """``benchbox leaderboard verify``: is each entry what its board's protocol asks for?"""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
+from benchbox.leaderboard.board_protocol import Protocol, read_protocol
 from benchbox.leaderboard.entry.files import entry_paths, read_entry
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.on_protocol import grid_deviations
-from benchbox.leaderboard.protocol import Protocol, read_protocol
 from benchbox.leaderboard.verifying.plausibility import implausibilities
 from benchbox.runs.grid import Grid
 from benchbox.untrusted.grid_toml import as_toml
@@ -17,11 +18,11 @@ from benchbox.untrusted.json import as_record
 
 
 @dataclass(frozen=True)
-class Problem:
+class EntryFault:
     """One fault of one entry.
 
     Attributes:
-        path: of the entry.
+        path: the entry's file.
         says: the key and what is wrong with it.
     """
 
@@ -34,16 +35,33 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Verification:
-    """What a verification found.
+class VerifiedEntry:
+    """An entry without a fault.
 
     Attributes:
-        entries: how many were looked at.
-        problems: what is wrong with them; none for a good board.
+        path: its file.
+        entry: what stands there.
+        protocol: the version of its board's protocol that it was measured by.
     """
 
-    entries: int
-    problems: tuple[Problem, ...]
+    path: Path
+    entry: Entry
+    protocol: Protocol
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What a verification found; each file was read once for it.
+
+    Attributes:
+        paths: the files that were looked at.
+        entries: those without a fault, in the same order.
+        problems: what is wrong with the others; none for a good board.
+    """
+
+    paths: tuple[Path, ...]
+    entries: tuple[VerifiedEntry, ...]
+    problems: tuple[EntryFault, ...]
 
 
 def verify(places: Sequence[Path]) -> Verification:
@@ -55,21 +73,33 @@ def verify(places: Sequence[Path]) -> Verification:
     Raises:
         BenchboxError: a place holds no entry and no board.
     """
-    paths = list(dict.fromkeys(path for place in places for path in entry_paths(place)))
-    problems = [problem for path in paths for problem in problems_of(path)]
-    return Verification(len(paths), tuple(problems))
+    paths = tuple(dict.fromkeys(path for place in places for path in entry_paths(place)))
+
+    @cache
+    def protocol_of(board: Path, version: int) -> Protocol:
+        return read_protocol(board, version=version)
+
+    entries, problems = [], []
+    for path in paths:
+        found = _examined(path, protocol_of)
+        if isinstance(found, VerifiedEntry):
+            entries.append(found)
+        else:
+            problems += [EntryFault(path, says) for says in found]
+    return Verification(paths, tuple(entries), tuple(problems))
 
 
-def problems_of(path: Path) -> list[Problem]:
-    """Return what is wrong with one entry."""
-    prefix = f"{printable(path)}: "
+def _examined(
+    path: Path, protocol_of: Callable[[Path, int], Protocol]
+) -> VerifiedEntry | list[str]:
+    """Return an entry, or what is wrong with it: a line each."""
     try:
         entry = read_entry(path)
-        protocol = read_protocol(path.absolute().parent, version=entry.version)
+        protocol = protocol_of(path.absolute().parent, entry.version)
         said = [*implausibilities(entry, protocol), *_configuration(entry, protocol)]
     except BenchboxError as error:
-        said = [str(error).removeprefix(prefix).removesuffix(".")]
-    return [Problem(path, says) for says in said]
+        return [str(error).removeprefix(f"{printable(path)}: ").removesuffix(".")]
+    return said or VerifiedEntry(path, entry, protocol)
 
 
 def _configuration(entry: Entry, protocol: Protocol) -> list[str]:

@@ -9,11 +9,13 @@ import math
 from collections.abc import Sequence
 
 from benchbox.data.protocol import ReidDataset
+from benchbox.files.progress import Progress
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.sanity.checks import CHECKS, Examination, Progress, run_checks
+from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject
+from benchbox.leaderboard.sanity.checks import CHECKS, run_checks
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.sanity.subject_of import examined_rows, subject_of
+from benchbox.leaderboard.sanity.subject import examined_rows, subject_of
 from benchbox.leaderboard.verifying.rerun_numbers import Recomputed
 from benchbox.runs.plan import Plan
 from benchbox.runs.registry import Registry
@@ -59,7 +61,7 @@ def recheck(
         registry=registry,
         device=place.device,
     )
-    return run_checks(Examination(subject, sources={}), only=only, progress=progress)
+    return run_checks(AttackedSubject(subject, sources={}), only=only, progress=progress)
 
 
 def compared_checks(

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Entry, status_of
-from benchbox.leaderboard.protocol import Protocol
 from benchbox.leaderboard.sanity.result import CheckResult
 
 MAY_BE_SPARED: Mapping[str, Callable[[Entry], bool]] = {

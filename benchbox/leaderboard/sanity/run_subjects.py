@@ -1,17 +1,20 @@
 """From a run's folder to the subjects of its sanity checks, under the board's protocol."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 import torch
 
 from benchbox.errors import BenchboxError
-from benchbox.leaderboard.protocol import Protocol
-from benchbox.leaderboard.sanity.checks import Examination, Progress, run_checks
+from benchbox.files.progress import Progress, unwatched
+from benchbox.leaderboard.board_protocol import Protocol
+from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject
+from benchbox.leaderboard.sanity.checks import run_checks
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.sanity.subject import Floats, Subject
-from benchbox.leaderboard.sanity.subject_of import examined_rows, subject_of
+from benchbox.leaderboard.sanity.subject import Floats, Subject, examined_rows, subject_of
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.cells import cells_of, run_grid_of
 from benchbox.results.conditions import Condition
@@ -24,26 +27,27 @@ from benchbox.runs.stages import parameters
 SOURCES = 2
 """How many other models queries are taken from."""
 
-FIRST_SOURCES = ("origin", "adv_train", "metric_at", "ddd")
-"""Models to take queries from before others: the undefended one, and the trained ones whose
-queries carried over best in ``leaderboards/measured/blackbox-sidewalk``."""
+_PREFERRED = files("benchbox.leaderboard.sanity") / "transfer_sources.json"
+"""Defenses to take queries from before others: the undefended one, and the trained ones whose
+queries carried over best where that was measured."""
+
 
 _SAME_EMBEDDING = 1e-2
 """The largest distance of an embedding here from the stored one, as a share of its length."""
 
 
 @dataclass(frozen=True)
-class Examiner:
-    """Makes the subjects of one group of cells.
+class RunSubjects:
+    """The defended models of one group of a run's cells, as the subjects of sanity checks.
 
     What is examined follows from the board's protocol (`subject_of`); what the run's grid has
     besides is not looked at.
 
     Attributes:
-        store: of the run.
-        registry: with the plugins the run was made with.
-        protocol: of the board.
-        group: backbone and datasets.
+        store: the run's finished stages.
+        registry: defenses and attacks, those of the plugins the run was made with among them.
+        protocol: the board's.
+        group: the backbone, and the datasets that the models were trained and are tested on.
         device: where to attack.
     """
 
@@ -53,18 +57,16 @@ class Examiner:
     group: Group
     device: torch.device
 
-    def examine(
-        self, defense: str, *, progress: Progress = lambda _share, _text: None
-    ) -> list[CheckResult]:
+    def examine(self, defense: str, *, progress: Progress = unwatched) -> list[CheckResult]:
         """Return the outcome of every sanity check of one defense.
 
         Raises:
             BenchboxError: the run, its store or its datasets do not have what it takes, or weights
                 and guard do not give what the run says they gave.
         """
-        exam = Examination(self.subject(defense), self._sources(defense))
-        self._require_its_numbers(exam, defense)
-        return run_checks(exam, progress=progress)
+        attacked = AttackedSubject(self.subject(defense), self._sources(defense))
+        self._require_its_numbers(attacked, defense)
+        return run_checks(attacked, progress=progress)
 
     def subject(self, defense: str) -> Subject:
         """Return a defended model of the run with the queries it is examined on.
@@ -103,7 +105,7 @@ class Examiner:
         known = self.registry.defenses
         there = [n for n in dict.fromkeys(self.store.run.results["defense"]) if n in known]
         plain = [name for name in there if self.store.guard(name) is None]
-        first = [name for name in FIRST_SOURCES if name in plain]
+        first = [name for name in _preferred() if name in plain]
         own = self._training(defense)
         # Guards share their weights, so a source has to be another training, best without a guard.
         found = dict.fromkeys((*first, *plain, *there))
@@ -113,7 +115,7 @@ class Examiner:
         titles = self.store.run.record.titles.get("defenses", {})
         return {titles.get(name, name): self.subject(name) for name in self.sources(defense)}
 
-    def _require_its_numbers(self, exam: Examination, defense: str) -> None:
+    def _require_its_numbers(self, attacked: AttackedSubject, defense: str) -> None:
         """Check that weights and guard here give the embeddings and the AP of the run.
 
         A random guard gives others each time, and is not asked.
@@ -121,9 +123,9 @@ class Examiner:
         Raises:
             BenchboxError: they do not.
         """
-        if exam.random:
+        if attacked.random:
             return
-        subject, where = exam.subject, self.store.run.path
+        subject, where = attacked.subject, self.store.run.path
         stored = self.store.features(self._cell(defense))["query"]
         stored = stored[torch.tensor(examined_rows(len(stored)))]
         off = (subject.embedded(subject.clean) - stored).norm(dim=1)
@@ -133,11 +135,11 @@ class Examiner:
                 "guard give here. Name the plugin it was made with."
             )
         stored_ap = self._stored(defense, subject.keys)
-        difference, noise = exam.change(stored_ap, exam.white_box)
+        difference, noise = attacked.change(stored_ap, attacked.white_box)
         if abs(difference) > max(noise, self.protocol.rerun_tolerance):
             raise BenchboxError(
                 f"{where}: under {subject.attack.name} {self._condition.budget} {defense} leaves "
-                f"{exam.white_box.mean():.1f} mAP here, the run says "
+                f"{attacked.white_box.mean():.1f} mAP here, the run says "
                 f"{stored_ap.mean():.1f} for these {len(stored_ap)} queries."
             )
 
@@ -168,3 +170,7 @@ class Examiner:
         except BenchboxError:
             return None
         return self.store.run.record.cells[cell].stages.get("train")
+
+
+def _preferred() -> tuple[str, ...]:
+    return tuple(json.loads(_PREFERRED.read_text(encoding="utf-8"))["defenses"])
