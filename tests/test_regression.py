@@ -18,14 +18,14 @@ from benchbox.errors import BenchboxError
 from benchbox.regression.baseline import label, read_baseline, write_baseline
 from benchbox.regression.baseline_record import Baseline, BaselineCell
 from benchbox.regression.comparability import obstacles
+from benchbox.regression.criteria import Criteria
 from benchbox.regression.report import (
     comparison_table,
     in_words,
-    to_junit,
-    to_markdown,
     update_table,
     verdict_line,
 )
+from benchbox.regression.report_files import to_junit, to_markdown
 from benchbox.regression.seed_noise import (
     DECLARED_DEGREES,
     OTHER_ATTACKS,
@@ -36,7 +36,7 @@ from benchbox.regression.seed_noise import (
     retraining_weight,
     seed_noise,
 )
-from benchbox.regression.verdict import Criteria, compare, verdict_of
+from benchbox.regression.verdict import compare_with_baseline, verdict_of
 from benchbox.results.conditions import Condition
 from benchbox.statistics.paired_bootstrap import draws_for, paired_bounds
 from tests.made_baselines import made_baseline, made_content, sha256
@@ -229,7 +229,7 @@ def test_the_same_seed_with_other_weights_is_a_retraining_unless_seeds_are_trust
     pair = old.cells[0], new.cells[0]
     assert retraining_weight(*pair, trust_seeds=False) == pytest.approx(math.sqrt(2))
     assert retraining_weight(*pair, trust_seeds=True) == 0
-    assert all(cell.retrained for cell in compare(old, new).cells)
+    assert all(cell.retrained for cell in compare_with_baseline(old, new).cells)
 
 
 # --- verdicts
@@ -251,7 +251,7 @@ def test_verdict_needs_a_bound_and_a_size(difference, lower, upper, verdict) -> 
 
 
 def test_an_unchanged_rerun_is_green() -> None:
-    found = compare(made_baseline(), made_baseline())
+    found = compare_with_baseline(made_baseline(), made_baseline())
     assert found.ok
     assert {cell.verdict for cell in found.cells} == {"same"}
     assert verdict_line(found) == "No regression: all 6 cells are as they were."
@@ -260,14 +260,14 @@ def test_an_unchanged_rerun_is_green() -> None:
 def test_another_seed_is_green() -> None:
     old = made_baseline(seeds=(0, 1))
     for seed in range(2, 12):
-        found = compare(old, made_baseline(seeds=(seed,)))
+        found = compare_with_baseline(old, made_baseline(seeds=(seed,)))
         assert found.ok, seed
         assert all(cell.retrained for cell in found.cells)
 
 
 def test_a_fall_is_red_and_only_where_it_is() -> None:
     new = made_baseline(seeds=(5, 6), shift=lambda d, a: -0.2 if (d, a) == ("ddd", "fna") else 0.0)
-    found = compare(made_baseline(seeds=(0, 1)), new)
+    found = compare_with_baseline(made_baseline(seeds=(0, 1)), new)
     (cell,) = found.having("regressed")
     assert (cell.place.defense, cell.place.condition.attack) == ("ddd", "fna")
     assert -24 < cell.difference < -16
@@ -278,12 +278,14 @@ def test_a_fall_is_red_and_only_where_it_is() -> None:
 def test_two_points_are_red_where_nothing_was_retrained() -> None:
     """The same weights, and a change in what stands before them or in the attack."""
     new = made_baseline(shift=lambda d, a: -0.02 if a == "fna" else 0.0)
-    assert len(compare(made_baseline(), new).having("regressed")) == 2
-    assert compare(made_baseline(), new, Criteria(minimum_effect=2.5)).ok
+    assert len(compare_with_baseline(made_baseline(), new).having("regressed")) == 2
+    assert compare_with_baseline(made_baseline(), new, Criteria(minimum_effect=2.5)).ok
 
 
 def test_a_gain_is_reported_and_green() -> None:
-    found = compare(made_baseline(), made_baseline(shift=lambda d, a: 0.05 * (a == "sma")))
+    found = compare_with_baseline(
+        made_baseline(), made_baseline(shift=lambda d, a: 0.05 * (a == "sma"))
+    )
     assert found.ok
     assert {cell.place.condition.attack for cell in found.having("improved")} == {"sma"}
     assert verdict_line(found) == "No regression in 6 cells; 2 improved."
@@ -292,7 +294,7 @@ def test_a_gain_is_reported_and_green() -> None:
 def test_two_sided_a_gain_is_red_and_every_report_says_so() -> None:
     """As where a pull request breaks an attack."""
     old, new = made_baseline(), made_baseline(shift=lambda d, a: 0.05 * (a == "sma"))
-    found = compare(old, new, Criteria(two_sided=True))
+    found = compare_with_baseline(old, new, Criteria(two_sided=True))
     assert not found.ok
     assert found.red == found.having("improved")
     assert verdict_line(found).startswith("Robustness rose beyond noise in 2 of 6 cells")
@@ -301,19 +303,19 @@ def test_two_sided_a_gain_is_red_and_every_report_says_so() -> None:
     document = xml.dom.minidom.parseString(to_junit(found))
     assert len(document.getElementsByTagName("failure")) == 2
     assert all(f"at least +{cell.lower:.2f}" in in_words(cell) for cell in found.red)
-    assert compare(old, old, Criteria(two_sided=True)).ok
+    assert compare_with_baseline(old, old, Criteria(two_sided=True)).ok
 
 
 def test_an_error_rate_that_no_number_of_draws_resolves_is_refused() -> None:
     old = made_baseline()
-    assert compare(old, old, Criteria(level=6e-5)).ok
+    assert compare_with_baseline(old, old, Criteria(level=6e-5)).ok
     with pytest.raises(BenchboxError, match=r"over 6 cells is finer .* at least 6e-05"):
-        compare(old, old, Criteria(level=5e-5))
+        compare_with_baseline(old, old, Criteria(level=5e-5))
 
 
 def test_compare_uses_the_bounds_of_its_cells() -> None:
     old, new = made_baseline(seeds=(0, 1)), made_baseline(seeds=(4,))
-    found = compare(old, new, Criteria(level=0.12))
+    found = compare_with_baseline(old, new, Criteria(level=0.12))
     noise = seed_noise(old)
     for cell, before, after in zip(found.cells, old.cells, new.cells, strict=True):
         difference = np.array(after.seeds[0].ap) - np.mean([r.ap for r in before.seeds], 0)
@@ -328,7 +330,7 @@ def test_compare_uses_the_bounds_of_its_cells() -> None:
 
 def test_several_datasets_have_their_own_queries() -> None:
     old = made_baseline(datasets=("sidewalk-a", "sidewalk-b"))
-    assert len(compare(old, old).cells) == 12
+    assert len(compare_with_baseline(old, old).cells) == 12
 
 
 # --- refusals
@@ -346,7 +348,7 @@ def test_what_cannot_be_compared_is_listed() -> None:
     lines = obstacles(old, new)
     assert len(lines) == 4 + 3
     with pytest.raises(BenchboxError) as error:
-        compare(old, new)
+        compare_with_baseline(old, new)
     assert error.value.exit_code == 2
     for part in ("step, not trapezoid", "guides is 'exclude'", "digest differs", "other queries",
                  "lacks the cell sidewalk-a, small, ddd, fna 8/255-16"):  # fmt: skip
@@ -369,12 +371,14 @@ def test_other_identities_and_a_single_one_are_refused() -> None:
     (line,) = obstacles(alone, alone)
     assert line.startswith("sidewalk-a has queries of one identity")
     few = made_baseline(identities=29)
-    assert "queries of 29 identities: the bounds are rough" in " ".join(compare(few, few).remarks)
+    assert "queries of 29 identities: the bounds are rough" in " ".join(
+        compare_with_baseline(few, few).remarks
+    )
 
 
 def test_another_training_is_compared_and_remarked() -> None:
     new = made_baseline(grid={"training": {"epochs": 2}}, defenses=("origin", "ddd", "das"))
-    remarks = " ".join(compare(made_baseline(), new).remarks)
+    remarks = " ".join(compare_with_baseline(made_baseline(), new).remarks)
     assert "settings differ in: training" in remarks
     assert "3 cells of the run are not in the baseline" in remarks
 
@@ -478,7 +482,7 @@ def test_a_datasets_folder_does_not_name_the_machine() -> None:
 
 
 def fallen() -> Any:
-    return compare(
+    return compare_with_baseline(
         made_baseline(seeds=(0, 1), name="a__b"),
         made_baseline(seeds=(0, 1), name="a__b", shift=lambda d, a: -0.1 * (d == "ddd")),
     )
@@ -519,13 +523,13 @@ def test_markdown_is_short_escaped_and_folds_the_rest() -> None:
     assert "within noise" not in head.split("In %")[0].replace("mAP in %", "")
     assert rest.count("</details>") == 1
     assert r"### a\_\_b" in rest  # what would be bold
-    assert "🟢" in to_markdown(compare(made_baseline(), made_baseline()))
+    assert "🟢" in to_markdown(compare_with_baseline(made_baseline(), made_baseline()))
 
 
 def test_markdown_escapes_the_run_s_settings() -> None:
     """A setting's name comes from the run's grid, which nobody has checked for markup."""
     evil = "<script>alert(1)</script> | [x](http://y) `z`"
-    comparison = compare(made_baseline(), made_baseline(grid={evil: 1}))
+    comparison = compare_with_baseline(made_baseline(), made_baseline(grid={evil: 1}))
     assert evil in " ".join(comparison.remarks)
     text = to_markdown(comparison)
     assert "<script" not in text
@@ -533,9 +537,9 @@ def test_markdown_escapes_the_run_s_settings() -> None:
 
 
 def test_a_comment_stays_below_githubs_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    comparison = compare(made_baseline(), made_baseline())
+    comparison = compare_with_baseline(made_baseline(), made_baseline())
     assert "</details>" in to_markdown(comparison)
-    monkeypatch.setattr("benchbox.regression.report._MOST_MARKDOWN", 1_000)
+    monkeypatch.setattr("benchbox.regression.report_files._MOST_MARKDOWN", 1_000)
     text = to_markdown(comparison)
     assert "</details>" not in text
     assert "too long for a comment" in text

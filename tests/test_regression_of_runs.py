@@ -12,8 +12,9 @@ from rich.console import Console
 
 from benchbox.errors import BenchboxError
 from benchbox.regression.baseline import make_baseline, read_baseline
+from benchbox.regression.criteria import Criteria
 from benchbox.regression.run import RegressOptions, regress
-from benchbox.regression.verdict import Criteria, compare
+from benchbox.regression.verdict import compare_with_baseline
 from benchbox.results.run_folder import read_run
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
@@ -143,7 +144,7 @@ def test_a_grid_may_lie_anywhere(
 
 def test_another_seed_is_green(runs, baseline: Path) -> None:
     assert regress(RegressOptions(baseline=baseline, run=runs["reseeded"]), QUIET) == 0
-    found = compare(read_baseline(baseline), make_baseline(runs["reseeded"]))
+    found = compare_with_baseline(read_baseline(baseline), make_baseline(runs["reseeded"]))
     assert all(cell.retrained and cell.verdict != "same" for cell in found.cells)
 
 
@@ -157,7 +158,9 @@ def test_by_the_defaults_another_seed_is_green_and_a_third_of_the_epochs_red(pla
         grid.write_text(f"{top}seeds = [{seed}]\n[training]\nepochs = {epochs}{training}")
         assert not run_grid(grid, grid.with_suffix(""), options, QUIET).failures
         made[name] = make_baseline(grid.with_suffix(""))
-    other, third = (compare(made["before"], made[name]) for name in ("reseeded", "third"))
+    other, third = (
+        compare_with_baseline(made["before"], made[name]) for name in ("reseeded", "third")
+    )
     assert other.ok
     assert other.cells[0].retrained
     assert {cell.place.condition.attack for cell in third.red} >= {"none"}

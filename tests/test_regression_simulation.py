@@ -19,8 +19,10 @@ from scipy.stats import binom
 
 from benchbox.regression import seed_noise
 from benchbox.regression.baseline_record import Baseline
+from benchbox.regression.comparison import Comparison
+from benchbox.regression.criteria import Criteria
 from benchbox.regression.seed_noise import SEED_STD, level_factor
-from benchbox.regression.verdict import Comparison, Criteria, compare
+from benchbox.regression.verdict import compare_with_baseline
 from tests.made_baselines import made_content, sha256
 
 pytestmark = pytest.mark.slow
@@ -141,7 +143,7 @@ def drawn_pair(case: Case, number: int) -> tuple[Baseline, Baseline]:
 def simulate(case: Case, tables: int, **criteria: Any) -> list[Comparison]:
     """Return the comparisons of many made tables."""
     return [
-        compare(*drawn_pair(case, number), Criteria(seed=number, **criteria))
+        compare_with_baseline(*drawn_pair(case, number), Criteria(seed=number, **criteria))
         for number in range(tables)
     ]
 
@@ -225,7 +227,7 @@ def test_the_simulation_sees_queries_taken_for_independent() -> None:
         pair = drawn_pair(case, number)
         alone = {name: tuple(range(1, 141)) for name in pair[0].pids}
         old, new = (side.model_copy(update={"pids": alone}) for side in pair)
-        red += not compare(old, new, Criteria(seed=number)).ok
+        red += not compare_with_baseline(old, new, Criteria(seed=number)).ok
     assert red > most_red(100)
     assert red_tables(case, 100) <= most_red(100)
 

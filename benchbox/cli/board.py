@@ -215,9 +215,9 @@ def regress(
     ] = False,
 ) -> None:
     """Compare a run with a baseline; exit 1 if robustness regressed beyond noise."""
+    from benchbox.regression.criteria import Criteria
     from benchbox.regression.run import RegressOptions
     from benchbox.regression.run import regress as compare
-    from benchbox.regression.verdict import Criteria
     from benchbox.runs.runner import Options
 
     status = compare(

@@ -1,7 +1,7 @@
 """A baseline as a record: what a run measured, query by query, to hold a later run against."""
 
 import re
-from typing import Annotated, Literal, NamedTuple, Self
+from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import (
@@ -14,6 +14,7 @@ from pydantic import (
     model_validator,
 )
 
+from benchbox.regression.place import Place
 from benchbox.results.conditions import CLEAN_ATTACK, Condition
 
 MAX_CELLS = 2_000
@@ -49,25 +50,6 @@ def is_grid_file(path: str) -> bool:
     return len(path) <= _GRID_LENGTH and re.fullmatch(_GRID_PATTERN, path) is not None
 
 
-class Place(NamedTuple):
-    """What a cell is of, its seeds aside."""
-
-    train: str
-    test: str
-    backbone: str
-    defense: str
-    condition: Condition
-
-    def __str__(self) -> str:
-        """Return the place in words, for messages."""
-        data = self.train if self.train == self.test else f"{self.train} → {self.test}"
-        attack = "clean"
-        if not self.condition.is_clean:
-            step_size = f"step size {self.condition.step_size_255:g}/255"
-            attack = f"{self.condition.attack} {self.condition.budget}, {step_size}"
-        return f"{data}, {self.backbone}, {self.defense}, {attack}"
-
-
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -76,10 +58,10 @@ class SeedResult(_Record):
     """What one trained model scored in a cell.
 
     Attributes:
-        seed: of the training and the attack.
+        seed: what the training and the attack drew their random numbers from.
         weights: SHA-256 of the trained weights. Equal weights mean that nothing was retrained.
-        mAP: in percent, over the queries with a valid match.
-        rank1: in percent.
+        mAP: mean average precision in percent, over the queries with a valid match.
+        rank1: the share of these queries with a match at rank 1, in percent.
         ap: 0 to 1 per query, in the order of the baseline's query keys, four decimals.
     """
 
@@ -123,7 +105,7 @@ class BaselineCell(_Record):
 
     @property
     def place(self) -> Place:
-        """What the cell is of."""
+        """What was measured on what, the seeds aside."""
         condition = Condition(self.attack, self.eps_255, self.steps, self.step_size_255)
         return Place(self.train, self.test, self.backbone, self.defense, condition)
 
@@ -143,20 +125,20 @@ class Baseline(_Record):
     """What a run measured, to hold a later run against.
 
     Attributes:
-        schema_: of this record.
-        name: of the grid.
+        schema_: the version of this record's form.
+        name: the grid's name.
         grid_file: the grid's path from the project's folder, if it is run from there.
-        grid: its resolved settings, without this machine's paths.
+        grid: the grid's resolved settings, without this machine's paths.
         ap_convention: ``trapezoid`` or ``step``.
-        benchbox: version that measured.
-        commit: of benchbox; None outside a checkout.
+        benchbox: the version that measured.
+        commit: benchbox's commit; None outside a checkout.
         dirty: whether there were uncommitted changes.
         datasets: name → digest, of every dataset in the cells.
         seed_std: attack → declared standard deviation of mAP over retrainings, in points at an
             mAP of 50%; for an attack that is not named see `benchbox.regression.seed_noise`.
         queries: test dataset → keys of its queries with a valid match, in the order of ``ap``.
         pids: test dataset → whom each of these queries shows.
-        cells: in the order of the run.
+        cells: what was measured, in the order of the run.
     """
 
     schema_: Literal[1] = Field(default=1, alias="schema")
@@ -198,5 +180,5 @@ class Baseline(_Record):
 
     @property
     def by_place(self) -> dict[Place, BaselineCell]:
-        """The cells by what they are of."""
+        """Place → cell."""
         return {cell.place: cell for cell in self.cells}

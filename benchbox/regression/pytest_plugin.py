@@ -19,12 +19,39 @@ line per cell; what cannot be compared (other dataset, missing cells) fails it t
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import pytest
 
 if TYPE_CHECKING:
-    from benchbox.regression.verdict import Comparison
+    from benchbox.regression.comparison import Comparison
+    from benchbox.regression.run import RegressOptions
+
+
+class Choices(TypedDict, total=False):
+    """What a test may say besides the baseline; ``run`` or ``grid`` is needed.
+
+    Attributes:
+        run: a finished run's folder.
+        grid: a grid to run instead; what ``out`` or ``store`` holds is not done again.
+        out: the folder of that run; by default ``runs/regress-<name of the grid>``.
+        store: the folder of finished stages; by default within ``out``.
+        plugins: files that add defenses or attacks.
+        minimum_effect: points of mAP a cell must at least fall; by default 1.
+        level: probability of a false alarm in the whole table; by default 0.01.
+        two_sided: a gain beyond noise is red too.
+        trust_seeds: see `benchbox.regression.criteria.Criteria`.
+    """
+
+    run: str | Path
+    grid: str | Path
+    out: str | Path
+    store: str | Path
+    plugins: Sequence[str | Path]
+    minimum_effect: float
+    level: float
+    two_sided: bool
+    trust_seeds: bool
 
 
 class Robustness:
@@ -33,77 +60,22 @@ class Robustness:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def compare(
-        self,
-        baseline: str | Path,
-        *,
-        run: str | Path | None = None,
-        grid: str | Path | None = None,
-        out: str | Path | None = None,
-        store: str | Path | None = None,
-        plugins: Sequence[str | Path] = (),
-        minimum_effect: float = 1.0,
-        level: float = 0.01,
-        two_sided: bool = False,
-        trust_seeds: bool = False,
-    ) -> "Comparison":
-        """Return a run beside its baseline, every cell with a verdict.
-
-        Args:
-            baseline: the baseline's file.
-            run: a finished run's folder.
-            grid: a grid to run instead; what ``out`` or ``store`` holds is not done again.
-            out: the folder of that run; by default ``runs/regress-<name of the grid>``.
-            store: the folder of finished stages; by default within ``out``.
-            plugins: files that add defenses or attacks.
-            minimum_effect: points of mAP a cell must at least fall.
-            level: probability of a false alarm in the whole table.
-            two_sided: a gain beyond noise is red too.
-            trust_seeds: see `benchbox.regression.verdict.Criteria`.
+    def compare(self, baseline: str | Path, **choices: Unpack[Choices]) -> "Comparison":
+        """Return a run beside its baseline, every cell with a verdict; see `Choices`.
 
         Raises:
             BenchboxError: the two cannot be compared, or not exactly one of run and grid is given.
         """
         from rich.console import Console
 
-        from benchbox.errors import BenchboxError
-        from benchbox.regression.baseline import make_baseline, read_baseline
-        from benchbox.regression.run import default_folder, finished_run
-        from benchbox.regression.verdict import Criteria, compare
-        from benchbox.runs.runner import Options
+        from benchbox.regression.run import compare_run
 
-        if (run is None) == (grid is None):
-            raise BenchboxError("expected either run=, a finished run's folder, or grid=.")
-        criteria = Criteria(
-            minimum_effect=minimum_effect, level=level, two_sided=two_sided, trust_seeds=trust_seeds
-        )
-        # A malformed baseline is found before the grid takes its minutes.
-        old = read_baseline(self._path(baseline))
-        if grid is not None:
-            file = self._path(grid)
-            options = Options(
-                plugins=tuple(map(self._path, plugins)),
-                store=self._path(store) if store is not None else None,
-            )
-            folder = self._path(out or default_folder(file))
-            run = finished_run(file, folder, options, Console(quiet=True))
-        return compare(old, make_baseline(self._path(run or "")), criteria)
+        return compare_run(self._options(baseline, choices), Console(quiet=True))
 
     def require_no_regression(
-        self,
-        baseline: str | Path,
-        *,
-        run: str | Path | None = None,
-        grid: str | Path | None = None,
-        out: str | Path | None = None,
-        store: str | Path | None = None,
-        plugins: Sequence[str | Path] = (),
-        minimum_effect: float = 1.0,
-        level: float = 0.01,
-        two_sided: bool = False,
-        trust_seeds: bool = False,
+        self, baseline: str | Path, **choices: Unpack[Choices]
     ) -> "Comparison":
-        """Fail the test if a cell is red or cannot be compared; the arguments are `compare`'s.
+        """Fail the test if a cell is red or cannot be compared; see `Choices`.
 
         Returns:
             The comparison, for a test's own further questions.
@@ -113,18 +85,7 @@ class Robustness:
 
         cannot = ""
         try:
-            comparison = self.compare(
-                baseline,
-                run=run,
-                grid=grid,
-                out=out,
-                store=store,
-                plugins=plugins,
-                minimum_effect=minimum_effect,
-                level=level,
-                two_sided=two_sided,
-                trust_seeds=trust_seeds,
-            )
+            comparison = self.compare(baseline, **choices)
         except BenchboxError as error:
             cannot = str(error)
         if cannot:
@@ -135,8 +96,39 @@ class Robustness:
             pytest.fail("\n".join(lines), pytrace=False)
         return comparison
 
+    def _options(self, baseline: str | Path, choices: Choices) -> "RegressOptions":
+        """Return the options that ``benchbox regress`` would make of this."""
+        from benchbox.errors import BenchboxError
+        from benchbox.regression.criteria import Criteria
+        from benchbox.regression.run import RegressOptions, default_folder
+        from benchbox.runs.runner import Options
+
+        run, grid = self._path_of(choices.get("run")), self._path_of(choices.get("grid"))
+        if run is None and grid is None:
+            raise BenchboxError("expected either run=, a finished run's folder, or grid=.")
+        out = choices.get("out") or (default_folder(grid) if grid else None)
+        return RegressOptions(
+            baseline=self._path(baseline),
+            run=run,
+            grid=grid,
+            out=self._path_of(out),
+            running=Options(
+                plugins=tuple(map(self._path, choices.get("plugins", ()))),
+                store=self._path_of(choices.get("store")),
+            ),
+            criteria=Criteria(
+                minimum_effect=choices.get("minimum_effect", Criteria.minimum_effect),
+                level=choices.get("level", Criteria.level),
+                two_sided=choices.get("two_sided", Criteria.two_sided),
+                trust_seeds=choices.get("trust_seeds", Criteria.trust_seeds),
+            ),
+        )
+
     def _path(self, path: str | Path) -> Path:
         return self.root / Path(path).expanduser()
+
+    def _path_of(self, path: str | Path | None) -> Path | None:
+        return None if path is None else self._path(path)
 
 
 @pytest.fixture(scope="session")

@@ -1,19 +1,12 @@
-"""What a comparison with a baseline says: a table, a pull-request comment, JUnit XML."""
+"""What a comparison with a baseline says, in sentences and tables."""
 
-import re
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from benchbox.regression.baseline_record import Baseline, BaselineCell, Place
-from benchbox.regression.verdict import ComparedCell, Comparison
+from benchbox.regression.baseline_record import Baseline, BaselineCell
+from benchbox.regression.comparison import ComparedCell, Comparison
+from benchbox.regression.place import Place
 from benchbox.reports.tables import CONVENTION_TITLES, MISSING
-from benchbox.tables.as_text import escape_markdown, table_to_markdown
 from benchbox.tables.table import Cell, Header, Table
-
-_MOST_MARKDOWN = 60_000
-"""GitHub takes 65,536 characters in a comment."""
-
-_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def verdict_line(comparison: Comparison) -> str:
@@ -40,8 +33,8 @@ def comparison_table(
 
     Args:
         comparison: the run beside its baseline.
-        cells: which; by default all.
-        title: of the table.
+        cells: those that get a row; by default all.
+        title: the table's; by default it names the baseline.
     """
     rows = [_row(cell) for cell in (comparison.cells if cells is None else cells)]
     labels = ("Model", "Dataset", "Defense", "Attack", "Seeds")
@@ -78,50 +71,6 @@ def caption(comparison: Comparison) -> str:
             *comparison.remarks,
         ]
     )
-
-
-def to_markdown(comparison: Comparison) -> str:
-    """Return a comment for a pull request: the verdict, what changed, the rest folded away."""
-    mark = "🟢" if comparison.ok else "🔴"
-    changed = [*comparison.having("regressed"), *comparison.having("improved")]
-    parts = [f"{mark} **{escape_markdown(verdict_line(comparison))}**", ""]
-    if changed:
-        parts += [*_rows_only(comparison_table(comparison, changed)), ""]
-    else:
-        parts += [escape_markdown(caption(comparison)), ""]
-    table = table_to_markdown(comparison_table(comparison))
-    room = _MOST_MARKDOWN - sum(map(len, parts))
-    if len(table) > room:
-        parts.append("The table of all cells is too long for a comment; see the JUnit file.")
-    else:
-        parts += [
-            f"<details><summary>All {len(comparison.cells)} cells</summary>",
-            *("", table, "</details>"),
-        ]
-    return "\n".join(parts) + "\n"
-
-
-def to_junit(comparison: Comparison) -> bytes:
-    """Return JUnit XML: a test case a cell, a failure where it is red."""
-    red = {cell.place for cell in comparison.red}
-    count = len(comparison.cells)
-    counts = {"tests": str(count), "failures": str(len(red)), "errors": "0", "skipped": "0"}
-    name = _xml_text(f"benchbox regress {comparison.baseline.name}")
-    root = ET.Element("testsuites", {"name": name, **counts})
-    suite = ET.SubElement(root, "testsuite", {"name": name, **counts})
-    for cell in comparison.cells:
-        place = cell.place
-        group = f"{place.backbone}.{_dataset(place)}.{place.defense}"
-        attack = {"classname": _xml_text(group), "name": _xml_text(_attack(place)), "time": "0"}
-        case = ET.SubElement(suite, "testcase", attack)
-        if place in red:
-            message = {"message": _xml_text(in_words(cell)), "type": cell.verdict}
-            ET.SubElement(case, "failure", message).text = _xml_text(caption(comparison))
-        else:
-            ET.SubElement(case, "system-out").text = _xml_text(in_words(cell))
-    ET.indent(root)
-    content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
-    return content + b"\n"
 
 
 def in_words(cell: ComparedCell) -> str:
@@ -168,20 +117,7 @@ def _row(cell: ComparedCell) -> tuple[tuple[str, ...], bool]:
 
 
 def _labels(place: Place) -> tuple[str, str, str, str]:
-    return place.backbone, _dataset(place), place.defense, _attack(place)
-
-
-def _dataset(place: Place) -> str:
-    return place.train if place.train == place.test else f"{place.train} → {place.test}"
-
-
-def _attack(place: Place) -> str:
-    condition = place.condition
-    if condition.is_clean:
-        return "clean"
-    step_size = condition.step_size_255
-    suffix = "" if step_size == 1 else f" (step size {step_size:g}/255)"
-    return f"{condition.attack} {condition.budget}{suffix}"
+    return place.backbone, place.data, place.defense, place.attack
 
 
 def _level(cell: BaselineCell | None) -> str:
@@ -191,13 +127,3 @@ def _level(cell: BaselineCell | None) -> str:
 def _signed(points: float) -> str:
     # Adding 0.0 makes a rounded minus zero plain zero.
     return f"{round(points, 2) + 0.0:+.2f}"
-
-
-def _rows_only(table: Table) -> list[str]:
-    """Return a table's Markdown without its title; the caption is kept."""
-    return table_to_markdown(table).splitlines()[2:]
-
-
-def _xml_text(text: str) -> str:
-    """Return the text without the characters XML 1.0 has no way to write."""
-    return _NOT_XML.sub("�", text)

@@ -7,17 +7,14 @@ from rich.console import Console
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_bytes, write_text
+from benchbox.files.printable import printable
 from benchbox.regression.baseline import make_baseline, read_baseline, write_baseline
 from benchbox.regression.baseline_record import Baseline, is_grid_file
-from benchbox.regression.report import (
-    comparison_table,
-    in_words,
-    to_junit,
-    to_markdown,
-    update_table,
-    verdict_line,
-)
-from benchbox.regression.verdict import Criteria, compare
+from benchbox.regression.comparison import Comparison
+from benchbox.regression.criteria import Criteria
+from benchbox.regression.report import comparison_table, in_words, update_table, verdict_line
+from benchbox.regression.report_files import to_junit, to_markdown
+from benchbox.regression.verdict import compare_with_baseline
 from benchbox.runs.runner import Options, run_grid
 from benchbox.tables.as_rich import FittedTable
 
@@ -58,32 +55,14 @@ def regress(options: RegressOptions, console: Console) -> int:
     Raises:
         BenchboxError: run and baseline cannot be compared, or one of them is malformed.
     """
-    if options.run is not None and options.grid is not None:
-        raise BenchboxError(
-            "--run and --grid exclude each other: a finished run, or a grid to run."
-        )
     for report in (options.junit, options.markdown):
         if report is not None:
             # What an earlier call found must not be taken for this one's.
             report.unlink(missing_ok=True)
-    old = _old_baseline(options)
-    run, grid = options.run, None
-    if run is None:
-        grid = _grid(options, old)
-        run = finished_run(grid, options.out or default_folder(grid), options.running, console)
-    new = make_baseline(
-        run,
-        grid_file=_portable(grid) or (old.grid_file if old else None),
-        seed_std=dict(old.seed_std) if old else None,
-    )
     if options.update:
-        console.print(FittedTable(update_table(old, new)))
-        write_baseline(options.baseline, new)
-        _say(console, f"baseline: {options.baseline}")
+        _update(options, console)
         return 0
-    if old is None:
-        raise BenchboxError(f"{options.baseline}: no such baseline; --update makes it of the run.")
-    comparison = compare(old, new, options.criteria)
+    comparison = compare_run(options, console)
     console.print(FittedTable(comparison_table(comparison)))
     if options.junit is not None:
         write_bytes(options.junit, to_junit(comparison))
@@ -93,6 +72,45 @@ def regress(options: RegressOptions, console: Console) -> int:
         _say(console, in_words(cell))
     _say(console, verdict_line(comparison))
     return 0 if comparison.ok else 1
+
+
+def compare_run(options: RegressOptions, console: Console) -> Comparison:
+    """Return a run, which is made first if need be, beside its baseline.
+
+    Raises:
+        BenchboxError: run and baseline cannot be compared, or one of them is malformed.
+    """
+    if not options.baseline.exists():
+        raise BenchboxError(
+            f"{printable(options.baseline)}: no such file; --update makes a baseline of the run."
+        )
+    # A malformed baseline is found before the grid takes its minutes.
+    old = read_baseline(options.baseline)
+    return compare_with_baseline(old, _measured(options, old, console), options.criteria)
+
+
+def _update(options: RegressOptions, console: Console) -> None:
+    """Write the baseline anew and print what changes."""
+    old = read_baseline(options.baseline) if options.baseline.exists() else None
+    new = _measured(options, old, console)
+    console.print(FittedTable(update_table(old, new)))
+    write_baseline(options.baseline, new)
+    _say(console, f"baseline: {options.baseline}")
+
+
+def _measured(options: RegressOptions, old: Baseline | None, console: Console) -> Baseline:
+    """Return what the run measured, in the form of a baseline."""
+    if options.run is not None and options.grid is not None:
+        raise BenchboxError("run and grid exclude each other: a finished run, or a grid to run.")
+    run, grid = options.run, None
+    if run is None:
+        grid = _grid(options, old)
+        run = finished_run(grid, options.out or default_folder(grid), options.running, console)
+    return make_baseline(
+        run,
+        grid_file=_portable(grid) or (old.grid_file if old else None),
+        seed_std=dict(old.seed_std) if old else None,
+    )
 
 
 def default_folder(grid: Path) -> Path:
@@ -111,13 +129,6 @@ def finished_run(grid: Path, out: Path, running: Options, console: Console) -> P
         listed = "\n".join(f"  {failure}" for failure in outcome.failures)
         raise BenchboxError(f"{len(outcome.failures)} stages of {grid} failed:\n{listed}")
     return out
-
-
-def _old_baseline(options: RegressOptions) -> Baseline | None:
-    """Return the baseline; None where there is none yet and it is about to be made."""
-    if options.update and not options.baseline.exists():
-        return None
-    return read_baseline(options.baseline)
 
 
 def _grid(options: RegressOptions, old: Baseline | None) -> Path:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchbox.regression.baseline_record import Baseline, BaselineCell, Place
+from benchbox.regression.baseline_record import Baseline, BaselineCell
+from benchbox.regression.place import Place
 
 SEED_STD: Mapping[str, float] = {"none": 1.4, "fna": 1.4, "ifgsm": 1.3, "sma": 1.8}
 """Attack → standard deviation of models, in points at an mAP of 50%, where nothing is measured.
@@ -95,7 +96,7 @@ def level_factor(mean_ap: float) -> float:
     square: 0.6, 1.2, 1.6 and 1.9 against 0.67, 1.15, 1.64 and 1.96).
 
     Args:
-        mean_ap: in percent; at least 1% and at most 99% are reckoned with.
+        mean_ap: the mAP in percent; it is taken for 1% at least and 99% at most.
     """
     level = min(max(mean_ap / 100, _LEAST_LEVEL), 1 - _LEAST_LEVEL)
     return 2 * math.sqrt(level * (1 - level))
@@ -137,7 +138,7 @@ def model_variance(cell: BaselineCell, pids: Sequence[int]) -> float:
     identity that is B/Q.
 
     Args:
-        cell: with two models or more.
+        cell: one with two models or more.
         pids: (Q,), whom a query shows.
     """
     by_model = {result.weights: result.ap for result in cell.seeds}

@@ -9,62 +9,15 @@ that timed the reference itself, once before each round, says so under the refer
 """
 
 import math
-import statistics
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from benchbox.errors import BenchboxError, unknown_name
-from benchbox.files.printable import printable
+from benchbox.errors import BenchboxError
+from benchbox.regression.benchmark_file import RULES, SpeedRule, speed_ratios
 from benchbox.tables.table import Cell, Header, Table
-from benchbox.untrusted.json import Limits, read_record
 
 SpeedVerdict = Literal["slower", "faster", "within noise"]
-SpeedRule = Literal["median of rounds", "shortest beside", "shortest"]
-
-_RULES: dict[SpeedRule, str] = {
-    "median of rounds": "the median over rounds of the time divided by that of {} just before",
-    "shortest beside": "the time of the shortest round divided by the shortest of {} between them",
-    "shortest": "the time of the shortest round divided by that of {} in the same run",
-}
-"""What a ratio is; the least disturbed by other work comes first."""
-
-_BENCHMARKS = Limits(size=50_000_000, values=4_000_000)
-_Seconds = Annotated[float, Field(ge=1e-12, le=1e6)]
-# A calibrated benchmark has hundreds of thousands of rounds.
-_Rounds = Annotated[list[_Seconds], Field(min_length=1, max_length=_BENCHMARKS.values)]
-
-
-class _Stats(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    min: _Seconds
-    data: _Rounds | None = None  # absent after --benchmark-save without --benchmark-save-data
-
-
-class _ExtraInfo(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    reference_seconds: dict[str, _Rounds] = Field(default={}, max_length=100)
-
-
-class _Benchmark(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    name: str = Field(min_length=1, max_length=500)
-    fullname: str = Field(min_length=1, max_length=1_000)
-    stats: _Stats
-    extra_info: _ExtraInfo = _ExtraInfo()
-
-
-class _Benchmarks(BaseModel):
-    """What is read of pytest-benchmark's file."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    benchmarks: list[_Benchmark] = Field(min_length=1, max_length=2_000)
 
 
 @dataclass(frozen=True)
@@ -72,10 +25,10 @@ class ComparedSpeed:
     """A benchmark on both sides.
 
     Attributes:
-        name: of the benchmark, with its file.
-        old: its time divided by the reference's, in the baseline.
+        name: the benchmark's, with its file.
+        old: the benchmark's time divided by the reference's, in the baseline.
         new: the same, in the new run.
-        verdict: what it comes to.
+        verdict: what the two come to.
         rule: how both ratios were formed.
     """
 
@@ -96,7 +49,7 @@ class SpeedComparison:
     """Two files of benchmarks side by side.
 
     Attributes:
-        cells: in the baseline's order, the reference left out.
+        cells: the benchmarks in the baseline's order, the reference left out.
         reference: full name of the benchmark that the others are divided by.
         threshold: from how many times as long on it is slower.
     """
@@ -131,7 +84,7 @@ def compare_speed(
 
     Args:
         baseline: pytest-benchmark's JSON (``--benchmark-json``).
-        new: likewise.
+        new: the same of the run that is judged.
         reference: name or full name of the benchmark whose time the others are divided by.
         threshold: slower from this many times as long on; above 1.
 
@@ -142,8 +95,8 @@ def compare_speed(
     """
     if not 1 < threshold < math.inf:
         raise BenchboxError(f"expected a finite threshold above 1, not {threshold:g}.")
-    old_full, old_ratios = _ratios(baseline, reference)
-    _, new_ratios = _ratios(new, old_full)
+    old_full, old_ratios = speed_ratios(baseline, reference)
+    _, new_ratios = speed_ratios(new, old_full)
     missing = [name for name in old_ratios if name not in new_ratios]
     if missing:
         listed = "\n".join(f"  {name}" for name in missing)
@@ -169,9 +122,9 @@ def speed_table(comparison: SpeedComparison) -> Table:
         )
         for cell in comparison.cells
     ]
-    used = [rule for rule in _RULES if any(cell.rule == rule for cell in comparison.cells)]
+    used = [rule for rule in RULES if any(cell.rule == rule for cell in comparison.cells)]
     told = "; where a file lacks its times, ".join(
-        _RULES[rule].format(comparison.reference) for rule in used
+        RULES[rule].format(comparison.reference) for rule in used
     )
     return Table(
         "Speed beside the baseline",
@@ -182,54 +135,11 @@ def speed_table(comparison: SpeedComparison) -> Table:
     )
 
 
-def _ratios(path: Path, reference: str) -> tuple[str, dict[str, dict[SpeedRule, float]]]:
-    """Return the reference's full name, and full name → its ratios by every rule it has."""
-    benchmarks: dict[str, _Benchmark] = {}
-    called: dict[str, list[str]] = {}
-    for found in read_record(path, _Benchmarks, limits=_BENCHMARKS).benchmarks:
-        fullname = printable(found.fullname)
-        if fullname in benchmarks:
-            raise BenchboxError(f"{path}: the benchmark {fullname!r} stands there twice.")
-        benchmarks[fullname] = found
-        called.setdefault(found.name, []).append(fullname)
-    fullnames = [reference] if reference in benchmarks else called.get(reference, [])
-    if not fullnames:
-        raise unknown_name("reference benchmark", reference, benchmarks, where=str(path))
-    if len(fullnames) > 1:
-        raise BenchboxError(
-            f"{path}: several benchmarks are called {reference!r}; give the full name, one of "
-            f"{', '.join(fullnames)}."
-        )
-    (full,) = fullnames
-    if len(benchmarks) == 1:
-        raise BenchboxError(f"{path}: holds the reference alone; nothing to compare.")
-    divisor = benchmarks.pop(full)
-    return full, {name: _by_rule(path, found, divisor) for name, found in benchmarks.items()}
-
-
-def _by_rule(path: Path, found: _Benchmark, divisor: _Benchmark) -> dict[SpeedRule, float]:
-    ratios: dict[SpeedRule, float] = {"shortest": found.stats.min / divisor.stats.min}
-    beside = found.extra_info.reference_seconds.get(divisor.name)
-    if beside is None:
-        return ratios
-    ratios["shortest beside"] = found.stats.min / min(beside)
-    rounds = found.stats.data
-    if rounds is None:
-        return ratios
-    if len(rounds) != len(beside):
-        raise BenchboxError(
-            f"{path}: {printable(found.fullname)}: {len(beside)} times of the reference for "
-            f"{len(rounds)} rounds; expected one before each round."
-        )
-    each = (time / reference for time, reference in zip(rounds, beside, strict=True))
-    return ratios | {"median of rounds": statistics.median(each)}
-
-
 def _compared(
     name: str, old: dict[SpeedRule, float], new: dict[SpeedRule, float], threshold: float
 ) -> ComparedSpeed:
     # Ratios of two rules differ on the same code.
-    rule = next(rule for rule in _RULES if rule in old and rule in new)
+    rule = next(rule for rule in RULES if rule in old and rule in new)
     verdict = _verdict(new[rule] / old[rule], threshold)
     return ComparedSpeed(name, old[rule], new[rule], verdict, rule)
 

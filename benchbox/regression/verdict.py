@@ -49,122 +49,21 @@ each, those of 700 (of 200 identities) of 60.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from benchbox.errors import BenchboxError
-from benchbox.regression.baseline_record import Baseline, BaselineCell, Place
+from benchbox.regression.baseline_record import Baseline, BaselineCell
 from benchbox.regression.comparability import obstacles, remarks
+from benchbox.regression.comparison import ComparedCell, Comparison, Verdict
+from benchbox.regression.criteria import Criteria
 from benchbox.regression.seed_noise import SeedNoise, retraining_weight, seed_noise
 from benchbox.statistics.paired_bootstrap import MAX_DRAWS, Bounds, draws_for, paired_bounds
 
-Verdict = Literal["regressed", "improved", "within noise", "same"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Criteria:
-    """When a difference is called one.
-
-    Attributes:
-        minimum_effect: points of mAP a cell must at least fall or gain.
-        level: probability of any false alarm in a table where nothing changed, above 0, below 0.5.
-        two_sided: a gain beyond noise is red too: where no change should move robustness, a jump
-            may be an attack that broke.
-        trust_seeds: take models of the same seed for the same even if their weights differ, as on
-            one machine with one version: a change of weights is then the change under test, not
-            chance. Off by default, since harmless changes also start another random sequence.
-        seed: of the resampling.
-    """
-
-    minimum_effect: float = 1.0
-    level: float = 0.01
-    two_sided: bool = False
-    trust_seeds: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.level < 0.5 or not 0 <= self.minimum_effect <= 100:
-            raise BenchboxError(
-                "expected a minimum effect of 0 to 100 points and an error rate above 0 and below "
-                f"0.5, not {self.minimum_effect} and {self.level}."
-            )
-
-
-@dataclass(frozen=True)
-class ComparedCell:
-    """A cell on both sides; mAP in percent, differences in points.
-
-    Attributes:
-        place: what it is of.
-        seeds: of the baseline and of the run.
-        old: mean mAP of the baseline.
-        new: mean mAP of the run.
-        lower: the difference is at least this, at the table's error rate.
-        upper: the difference is at most this, likewise.
-        retrained: whether a model stands on one side only.
-        verdict: what it comes to.
-    """
-
-    place: Place
-    seeds: tuple[tuple[int, ...], tuple[int, ...]]
-    old: float
-    new: float
-    lower: float
-    upper: float
-    retrained: bool
-    verdict: Verdict
-
-    @property
-    def difference(self) -> float:
-        """New − old."""
-        return self.new - self.old
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A run beside its baseline.
-
-    Attributes:
-        baseline: what was measured before.
-        run: what is measured now.
-        cells: in the baseline's order.
-        criteria: when a difference is called one.
-        noise: of retraining.
-        remarks: what a reader must know besides.
-    """
-
-    baseline: Baseline
-    run: Baseline
-    cells: tuple[ComparedCell, ...]
-    criteria: Criteria
-    noise: SeedNoise
-    remarks: tuple[str, ...]
-
-    def having(self, verdict: Verdict) -> list[ComparedCell]:
-        """Return the cells with a verdict."""
-        return [cell for cell in self.cells if cell.verdict == verdict]
-
-    @property
-    def red(self) -> list[ComparedCell]:
-        """The cells that regressed, and with ``two_sided`` those that improved."""
-        improved = self.having("improved") if self.criteria.two_sided else []
-        return [*self.having("regressed"), *improved]
-
-    @property
-    def ok(self) -> bool:
-        """Whether no cell is red."""
-        return not self.red
-
-    @property
-    def reach(self) -> float:
-        """How many points the median cell must fall to be called regressed."""
-        found = [max(cell.upper - cell.difference, 0.0) for cell in self.cells]
-        return max(self.criteria.minimum_effect, float(np.median(found)))
-
-
-def compare(baseline: Baseline, run: Baseline, criteria: Criteria | None = None) -> Comparison:
+def compare_with_baseline(
+    baseline: Baseline, run: Baseline, criteria: Criteria | None = None
+) -> Comparison:
     """Return every cell of the baseline beside the run's, with a verdict.
 
     Raises:
