@@ -726,6 +726,16 @@ def test_points_apart_have_labels_of_their_own() -> None:
     assert [label.text for label in trade_off(marks).labels] == ["1", "2", "3", "4", "5"]
 
 
+def test_a_board_of_hundreds_has_all_points_and_labels_that_fit() -> None:
+    rows: list[tuple[str, Status, float, float]] = [
+        ("Defense", "ok", 50 + i % 41, i % 29) for i in range(400)
+    ]
+    plot = trade_off(marks_of(rows))
+    assert len(plot.points) == 400
+    assert all(len(label.text) <= 60 for label in plot.labels)
+    assert all(label_box(label)[0] >= 0 and label_box(label)[2] <= 640 for label in plot.labels)
+
+
 def test_the_plot_has_the_signs_of_the_table(site: Path) -> None:
     """Ranks and the letters of suspect entries are what leads from a point to its name."""
     text = (site / "micro" / "index.html").read_text()

@@ -1,7 +1,9 @@
 """The sanity checks tell broken defenses from honest ones."""
 
+import json
 import shutil
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from benchbox.results.measurements import Group
 from benchbox.results.run_folder import read_run
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import Options, run_grid
+from defenses import DEFENSES
 from tests.micro import make_micro_dataset, write_micro_grid
 
 PLUGIN = Path(__file__).parent / "plugins" / "broken_defenses.py"
@@ -135,6 +138,18 @@ def test_the_examined_identities_are_those_of_the_ranked_queries(subject: Subjec
     matched = [c != subject.query_camids[0] for c in subject.query_camids]
     assert alone.pids.tolist() == [p for p, m in zip(subject.query_pids, matched, strict=True) if m]
     assert len(alone.ranked(alone.embedded(alone.clean))) == sum(matched)
+
+
+def test_sources_are_the_preferred_of_the_run_but_not_the_defense_itself(
+    subjects: RunSubjects,
+) -> None:
+    """Origin first, then the trained ones whose queries carry over best; never its own weights."""
+    assert subjects.sources("quantised") == ["adv_train", "ddd"]  # its weights are origin's
+    assert subjects.sources("adv_train") == ["origin", "ddd"]
+    preferred = resources.files("benchbox.leaderboard.sanity") / "transfer_sources.json"
+    content = json.loads(preferred.read_text(encoding="utf-8"))
+    assert set(content["defenses"]) <= set(DEFENSES)
+    assert content["defenses"][0] == "origin"
 
 
 def test_a_run_without_another_model_is_refused_before_anything_is_attacked(

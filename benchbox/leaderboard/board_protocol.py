@@ -6,14 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from benchbox.data.official import OFFICIAL_COUNTS, Counts
-from benchbox.data.sidewalk import DOMAINS, SIZES
-from benchbox.data.sidewalk.sizes import spec_of
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.files.toml import parse_toml
+from benchbox.leaderboard.board_dataset import ProtocolDataset
 from benchbox.results.conditions import CLEAN, Condition
-from benchbox.results.record import Digest
 from benchbox.runs.grid import parse_fraction
 from benchbox.untrusted.json import as_record, read_bounded
 from benchbox.untrusted.text import Backbone, Line, Name, Title
@@ -36,78 +33,30 @@ Fraction255 = Annotated[str, BeforeValidator(_fraction_text)]
 """A budget or step size as grids write it, such as ``8/255``."""
 
 
-class ProtocolDataset(BaseModel):
-    """A dataset of a board.
-
-    Attributes:
-        name: the registry's.
-        size: of a rendered one.
-        digest: that a run must have found; None where copies of a dataset may differ in bytes.
-        official: its counts must be the published ones.
-        required: every submission is measured on it, trained on it.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Name
-    size: Literal["tiny", "small", "full"] | None = None
-    digest: Digest | None = None
-    official: bool = False
-    required: bool = True
-
-    @model_validator(mode="after")
-    def _known(self) -> "ProtocolDataset":
-        if (self.size is not None) != (self.name in DOMAINS):
-            raise ValueError(
-                f"{self.name}: a rendered dataset, and no other, has a size of {SIZES}"
-            )
-        if self.official and self.name not in OFFICIAL_COUNTS:
-            raise ValueError(f"{self.name}: has no official counts")
-        return self
-
-    @property
-    def counts(self) -> Counts | None:
-        """The published counts, None where the board does not ask for them."""
-        return OFFICIAL_COUNTS[self.name] if self.official else None
-
-    @property
-    def queries(self) -> int | None:
-        """How many queries there are, those without a match included; None where not known."""
-        if self.size is not None:
-            return spec_of(self.name, self.size).queries
-        return self.counts.query_images if self.counts else None
-
-    @property
-    def gallery(self) -> int | None:
-        """How many gallery images there are; None where not known."""
-        if self.size is not None:
-            return spec_of(self.name, self.size).gallery
-        return self.counts.gallery_images if self.counts else None
-
-
 class Protocol(BaseModel):
     """protocol.toml of a board.
 
     Attributes:
-        board: its folder's name.
+        schema_: the version of this record's form.
+        board: the name of the board's folder.
         version: goes up when anything here changes that changes a number.
-        title: as the board is headed.
-        about: one line for its readers.
-        grid: a grid file to start from.
-        datasets: of the board. Transfers between them are optional.
-        backbones: that may be entered; empty allows any.
+        title: what the board is headed.
+        about: one line for the board's readers.
+        grid: a grid file that a submitter can start from.
+        datasets: what is trained and measured on. Transfers between them are optional.
+        backbones: the networks that may be entered; empty allows any.
         image_size: [height, width] fed to the network.
-        attacks: registry names; clean is always measured.
-        budgets: L∞, as fractions of the pixel range.
-        steps: of every attack.
-        step_size: of every attack.
-        guides: as in a grid.
-        distance: as in a grid.
-        ap: convention of average precision.
-        precision: of the attacks' gradients.
+        attacks: their names in the registry; clean is always measured.
+        budgets: L∞ radii, as fractions of the pixel range.
+        steps: how many steps every attack takes.
+        step_size: how far a step of every attack goes, as a fraction of the pixel range.
+        guides: whether a query's own embedding is among its push guides, as in a grid.
+        distance: what an attack ascends, as in a grid.
+        ap: the convention of average precision.
+        precision: how exactly the attacks' gradients are computed.
         seeds: one model each; all are averaged, none is chosen.
-        required_checks: sanity checks that a submission has to have run.
-        rerun_tolerance: mAP points that a recomputation on other hardware may differ by.
+        required_checks: the sanity checks that a submission has to have run.
+        rerun_tolerance: how many points of mAP a recomputation on other hardware may differ by.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -64,10 +64,15 @@ class Paper(_Record):
     """NAME.toml: where published numbers come from and how they were reported.
 
     Attributes:
-        citation: as in running text, such as ``Zhou et al. 2025``.
+        schema_: the version of this record's form.
+        citation: the paper as in running text, such as ``Zhou et al. 2025``.
+        title: the paper's title.
+        authors: all of them, in the paper's order.
+        arxiv: its number on arXiv, if it is there.
+        code: web address of its code, if there is any.
         ap_convention: the form of average precision, if the paper says.
-        step_size: of the attacks, likewise.
-        reported: of how many runs a number is, and which.
+        step_size: how far a step of the attacks goes, if the paper says.
+        reported: how many runs a number is taken from, and which.
         notes: what to know before comparing.
         tables: the paper's number of a table → what it is called.
     """
@@ -96,8 +101,8 @@ class Printed(_Record, ABC):
 
     Attributes:
         table: the paper's number of the table.
-        row: the labels, parted by `` / ``.
-        column: the headings, the upper one first.
+        row: the labels beside the cell, parted by `` / ``.
+        column: the headings above the cell, the upper one first.
     """
 
     table: Text
@@ -118,7 +123,7 @@ class Printed(_Record, ABC):
     @property
     @abstractmethod
     def place(self) -> tuple[object, ...]:
-        """What the number is of: no two cells of a table have the same."""
+        """What was measured on what; no two cells of a table have the same."""
 
     @property
     @abstractmethod
@@ -148,7 +153,7 @@ class PublishedCell(Printed):
 
     @property
     def place(self) -> PublishedPlace:
-        """What the number is of."""
+        """What was measured on what."""
         models = (self.train_dataset, self.test_dataset, self.backbone, self.defense)
         return (*models, self.attack, self.eps_255, self.steps)
 
@@ -168,7 +173,7 @@ class PublishedAccuracy(Printed):
 
     @property
     def place(self) -> tuple[str, str, str]:
-        """What the number is of."""
+        """What was measured on what."""
         return self.model, self.classifier, self.condition
 
     @property
@@ -182,10 +187,10 @@ class PublishedSource:
     """What one source printed, in the order of its files.
 
     Attributes:
-        source: the stem of its files.
-        about: NAME.toml.
-        cells: NAME.csv.
-        accuracies: NAME-table1.csv; empty where there is none.
+        source: the NAME of its files.
+        about: the paper, from NAME.toml.
+        cells: what it printed of retrieval, from NAME.csv.
+        accuracies: what it printed of classification, from NAME-table1.csv; empty without one.
     """
 
     source: str

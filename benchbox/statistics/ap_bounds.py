@@ -66,7 +66,7 @@ def map_bounds(
     that are best for the bound.
 
     Args:
-        hits: of K = 1, 5 and 10: how many queries have a match at rank K or better.
+        hits: K (1, 5 and 10) → how many queries have a match at rank K or better.
         queries: (I,) queries of each identity.
         matches: (I,) the most matches that a query of the identity has.
         ap: the convention.

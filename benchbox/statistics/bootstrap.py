@@ -30,7 +30,7 @@ def resampled_means(
         values: (Q,) one per query.
         identities: (Q,) whose query each is.
         resamples: how many samples.
-        seed: of the draws.
+        seed: what the draws are seeded with.
 
     Returns:
         (resamples,) means.
@@ -73,9 +73,9 @@ def interval(
     Args:
         values: (Q,) one per query.
         identities: (Q,) whose query each is.
-        confidence: in (0, 1).
+        confidence: probability that the interval is to hold, in (0, 1).
         resamples: how many samples.
-        seed: of the draws.
+        seed: what the draws are seeded with.
 
     Raises:
         ValueError: as `resampled_means`.

@@ -17,7 +17,7 @@ def interval_over_seeds(
 
     Args:
         values: (n,) in percent, one per seed.
-        confidence: in (0, 1).
+        confidence: probability that the interval is to hold, in (0, 1).
     """
     n = len(values)
     if n < 2:

@@ -57,7 +57,7 @@ def paired_bounds(
         differences: (Q, N), new − old per query and cell.
         identities: (Q,), whom a query shows; of two persons at least.
         spread: (N,), standard deviation of the mean difference that retraining brings.
-        degrees: of freedom of ``spread``.
+        degrees: degrees of freedom of ``spread``.
         level: probability that a bound is on the wrong side of the true difference.
         draws: how many.
         seed: the same one gives the same bounds.

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.numbers import (
-    Identities,
+    IdentityScores,
     Interval,
     Mean,
     Spread,
@@ -65,7 +65,7 @@ def worst_cases(
     """Return the worst case at each budget of a protocol.
 
     Args:
-        protocol: whose attacks, budgets and seeds.
+        protocol: says which budgets and seeds there are.
         ap: condition → (S, Q) AP in 0–1.
         pids: (Q,) identities of the queries.
     """
@@ -91,8 +91,8 @@ def worst_case(
     Args:
         by_attack: one (S, Q) array of AP in 0–1 per attack.
         pids: (Q,) identities of the queries.
-        seeds: (S,) which they are.
-        eps_255: the budget.
+        seeds: (S,) the seed of each row.
+        eps_255: the budget in units of 1/255.
     """
     lowest = np.min(np.stack(by_attack), axis=0)
     return WorstCase(
@@ -111,14 +111,14 @@ def identities_of(
     ap: Mapping[Condition, Floats],
     *,
     kept: Sequence[Condition],
-) -> Identities:
+) -> IdentityScores:
     """Return AP by identity: averaged over seeds and an identity's queries.
 
     Args:
-        pids: (Q,) of the queries.
-        matches: (Q,) how many valid matches each has.
+        pids: (Q,) whom each query shows.
+        matches: (Q,) how many valid matches each query has.
         ap: condition → (S, Q) AP in 0–1.
-        kept: the conditions whose single values are kept.
+        kept: the conditions of which every identity's AP is kept, not the spread alone.
     """
     names, place, counts = np.unique(pids, return_inverse=True, return_counts=True)
     most = np.zeros(len(names), dtype=np.int64)
@@ -129,7 +129,7 @@ def identities_of(
         # Rounding in a mean of ones must not give more than one.
         values = [min(1.0, float(value)) for value in sums / counts]
         spreads.append(spread_of(condition, values, keep=condition in kept))
-    return Identities(
+    return IdentityScores(
         pids=tuple(names.tolist()),
         queries=tuple(counts.tolist()),
         matches=tuple(most.tolist()),

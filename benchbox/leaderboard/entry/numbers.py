@@ -25,8 +25,12 @@ class Measured(Record):
     """What was found with one seed, in percent.
 
     Attributes:
-        seed: of the model.
-        cell: of the run that has the number.
+        seed: what the model was trained with.
+        cell: the id of the run's cell that the numbers are from.
+        mAP: mean average precision over the queries with a valid match.
+        rank1: share of these queries with a match at rank 1.
+        rank5: share with a match at rank 5 or better.
+        rank10: share with a match at rank 10 or better.
     """
 
     seed: Seed
@@ -41,8 +45,8 @@ class Mean(Record):
     """A number over seeds, in percent.
 
     Attributes:
-        mean: over the seeds.
-        std: sample standard deviation (n − 1); None with one seed.
+        mean: the mean over the seeds.
+        std: the sample standard deviation over the seeds (n − 1); None with one seed.
     """
 
     mean: Percent
@@ -53,11 +57,11 @@ class Interval(Mean):
     """A mean with its uncertainty over identities and over seeds.
 
     Attributes:
-        low: of the 95% percentile bootstrap interval over identities, each with all its queries;
-            a query is averaged over seeds first.
-        high: likewise.
-        seeds_low: of Student's 95% interval of the mean over seeds; None with one seed.
-        seeds_high: likewise.
+        low: lower end of the 95% percentile bootstrap interval over identities, each with all
+            its queries; a query is averaged over seeds first.
+        high: upper end of the same interval.
+        seeds_low: lower end of Student's 95% interval of the mean over seeds; None with one seed.
+        seeds_high: upper end of the same interval; None with one seed.
     """
 
     low: Percent
@@ -70,11 +74,13 @@ class Result(Record):
     """What one condition left of the retrieval.
 
     Attributes:
-        attack: ``none`` for clean.
-        eps_255: budget in units of 1/255; 0 for clean.
-        steps: 0 for clean.
-        step_size_255: in units of 1/255; 0 for clean.
-        seeds: in the protocol's order.
+        attack: the attack's name; ``none`` for clean.
+        eps_255: the budget in units of 1/255; 0 for clean.
+        steps: how many steps the attack took; 0 for clean.
+        step_size_255: how far a step went, in units of 1/255; 0 for clean.
+        seeds: what each seed's model scored, in the protocol's order.
+        mAP: mean over the seeds, with its intervals.
+        rank1: mean over the seeds, likewise ``rank5`` and ``rank10``.
     """
 
     attack: Name
@@ -99,14 +105,25 @@ class Result(Record):
 
 
 class WorstSeed(Record):
-    """The worst case of one seed's model, in percent."""
+    """The worst case of one seed's model, in percent.
+
+    Attributes:
+        seed: what the model was trained with.
+        mAP: the mean over queries, each under the attack that hurts it most.
+    """
 
     seed: Seed
     mAP: Percent  # noqa: N815
 
 
 class WorstCase(Record):
-    """Each query under the attack that hurts it most at one budget, then the mean over queries."""
+    """Each query under the attack that hurts it most at one budget, then the mean over queries.
+
+    Attributes:
+        eps_255: the budget in units of 1/255.
+        seeds: what each seed's model has left, in the protocol's order.
+        mAP: mean over the seeds, with its intervals.
+    """
 
     eps_255: float = Field(gt=0, le=255)
     seeds: tuple[WorstSeed, ...] = Field(min_length=1, max_length=50)
@@ -119,11 +136,13 @@ class Spread(Record):
     Each identity's AP is averaged over its queries and over the seeds first.
 
     Attributes:
-        mean: over identities, in percent; an identity counts once, so it differs from mAP.
-        std: sample standard deviation in percent; None with one identity.
-        worst_decile: mean of the worst tenth, in percent.
-        gini: 0 (all alike) towards 1; None where every AP is 0.
-        ap: (I,) the identities' AP in 0–1, where it is kept for a plot.
+        attack: the attack's name; ``none`` for clean.
+        eps_255: the budget in units of 1/255; 0 for clean.
+        mean: mean over identities, in percent; each counts once, so that it differs from mAP.
+        std: sample standard deviation over identities, in percent; None with one identity.
+        worst_decile: mean of the worst tenth of the identities, in percent.
+        gini: Gini coefficient, 0 (all alike) towards 1; None where every AP is 0.
+        ap: (I,) the identities' AP in 0–1; None where it is not kept for a plot.
     """
 
     attack: Name
@@ -135,7 +154,7 @@ class Spread(Record):
     ap: tuple[Share, ...] | None = Field(default=None, max_length=10_000)
 
 
-class Identities(Record):
+class IdentityScores(Record):
     """AP by identity.
 
     Attributes:
@@ -159,10 +178,10 @@ class Counts(Record):
     """What mAP is a mean over.
 
     Attributes:
-        queries: with a valid match; they are what is averaged.
-        skipped: queries without one, left out.
-        gallery: images searched in.
-        lone: queries that are the only one of their identity.
+        queries: how many queries have a valid match; they are what is averaged.
+        skipped: how many queries have none and are left out.
+        gallery: how many images are searched.
+        lone: how many queries are the only one of their identity.
     """
 
     queries: int = Field(ge=1, le=_IMAGES)

@@ -1,12 +1,18 @@
 """An entry: what one defense measured on one pair of datasets, as a board shows it."""
 
-import re
-from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
+from pydantic import AfterValidator, Field
 
-from benchbox.leaderboard.entry.numbers import Counts, Identities, Record, Result, Seed, WorstCase
+from benchbox.leaderboard.entry.moments import Day, Time
+from benchbox.leaderboard.entry.numbers import (
+    Counts,
+    IdentityScores,
+    Record,
+    Result,
+    Seed,
+    WorstCase,
+)
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
@@ -18,51 +24,7 @@ SCHEMA = 1
 Status = Literal["ok", "suspect", "unchecked"]
 """``suspect``: a sanity check failed; ``unchecked``: none failed, but one was not run."""
 
-_EARLIEST = date(2015, 1, 1)
-"""Before it nobody attacked ReID: a date that old is a mistake."""
-
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-
-_TIME = 40
-"""Characters of a time at most."""
-
-
-def _iso_date(value: object) -> object:
-    # Here and below: pydantic itself would take a number in quotes for seconds since 1970.
-    if not isinstance(value, str):
-        return value
-    if not _DATE.fullmatch(value):
-        raise ValueError("expected a date such as 2026-01-31")
-    return date.fromisoformat(value)
-
-
-def _iso_time(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if not _DATE.fullmatch(value[:10]) or value[10:11] != "T" or len(value) > _TIME:
-        raise ValueError("expected a time such as 2026-01-31T12:00:00Z")
-    return datetime.fromisoformat(value)
-
-
-def _sensible_date(day: date) -> date:
-    # A day of slack, because it is tomorrow already somewhere.
-    if not _EARLIEST <= day <= datetime.now(UTC).date() + timedelta(days=1):
-        raise ValueError(f"expected a date from {_EARLIEST} to today")
-    return day
-
-
-def _sensible_time(time: datetime) -> datetime:
-    try:
-        day = time.astimezone(UTC).date()
-    except OverflowError:
-        raise ValueError(f"expected a time from {_EARLIEST} to today") from None
-    _sensible_date(day)
-    return time
-
-
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
-Day = Annotated[date, BeforeValidator(_iso_date), AfterValidator(_sensible_date)]
-Time = Annotated[AwareDatetime, BeforeValidator(_iso_time), AfterValidator(_sensible_time)]
 Settings = Annotated[dict[str, Any], AfterValidator(require_visible)]
 """Settings as a run resolved them, which pages print as they are."""
 
@@ -70,16 +32,16 @@ Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$", max_length=100)]
 
 
 class About(Record):
-    """Whose defense it is, in its author's words.
+    """A defense as its author presents it.
 
     Attributes:
-        name: in the registry.
-        title: as tables print it.
-        authors: who made it.
+        name: the defense's name in the registry.
+        title: its name in tables.
+        authors: who made it, as they want to be named.
         note: what a reader should know.
-        paper: where it is described.
-        code: where its code is.
-        weights: where its weights are.
+        paper: web address of its description.
+        code: web address of its code.
+        weights: web address of its weights.
     """
 
     name: Name
@@ -92,7 +54,13 @@ class About(Record):
 
 
 class Dataset(Record):
-    """A dataset as the run found it."""
+    """A dataset as the run found it.
+
+    Attributes:
+        name: the registry's.
+        digest: SHA-256 over its files, by which copies are told apart.
+        size: how large a rendered dataset was rendered; None for any other.
+    """
 
     name: Name
     digest: Digest
@@ -100,7 +68,12 @@ class Dataset(Record):
 
 
 class Weights(Record):
-    """The trained weights of one seed, by their content."""
+    """The trained weights of one seed, by their content.
+
+    Attributes:
+        seed: what the training drew its random numbers from.
+        sha256: digest of the weights file.
+    """
 
     seed: Seed
     sha256: Digest
@@ -110,10 +83,10 @@ class Made(Record):
     """When and on what the work behind the numbers was done: by this run, or by one before it.
 
     Attributes:
-        first: when the first of its stages was finished.
-        last: when the last was.
-        devices: they were done on.
-        torch: versions they were done with.
+        first: when the first stage was finished.
+        last: when the last stage was finished.
+        devices: what the stages ran on, in words.
+        torch: the versions of PyTorch they ran with.
     """
 
     first: Time
@@ -129,15 +102,19 @@ class Provenance(Record):
     takes finished stages from its store, whose code was the same by digest.
 
     Attributes:
-        grid: of the run, resolved.
-        defense: its recipe and guard with all parameters.
-        versions: of what determines numbers.
-        commit: of benchbox; None outside a checkout.
-        dirty: whether its tree had uncommitted changes.
-        device: in words.
-        training_seconds: of the models, their own trainings alone; None where not recorded.
-        measuring_seconds: of embedding and attacks.
-        made: of the stages; None where their store is older than this record.
+        grid: the run's settings, resolved.
+        defense: recipe and guard with all their parameters.
+        versions: package → version, of the packages that determine numbers.
+        commit: benchbox's commit; None outside a checkout.
+        dirty: whether benchbox's tree had uncommitted changes.
+        device: what the run was put together on, in words.
+        started: when the run began.
+        finished: when the run ended.
+        training_seconds: how long the models' own trainings took, summed; None where that was
+            not recorded.
+        measuring_seconds: how long embedding and attacking took, summed.
+        made: when and on what the stages were done; None where their store is older than this
+            record.
     """
 
     grid: Settings
@@ -157,22 +134,22 @@ class Entry(Record):
     """One JSON file of a board; its fields in the order of the file.
 
     Attributes:
-        schema_: of this record.
+        schema_: the version of this record's form.
         board: the board's name.
-        version: of the board's protocol.
-        status: ok, suspect or unchecked, as the checks have it.
-        submitted: the day.
-        train: trained on.
-        test: its queries were attacked.
-        backbone: name.
-        defense: whose it is.
-        counts: what is averaged.
-        results: clean first, then in the protocol's order.
-        worst_case: one per budget.
-        identities: AP by identity.
-        weights: one per seed.
+        version: the version of the board's protocol that it was measured by.
+        status: ok, suspect or unchecked, as the outcomes of the checks make it.
+        submitted: the day it was written.
+        train: the dataset that the models were trained on.
+        test: the dataset whose queries were attacked.
+        backbone: the network's name in the registry.
+        defense: name, title, authors and addresses of the defense.
+        counts: how many queries and gallery images the numbers are of.
+        results: one for each condition: clean first, then in the protocol's order.
+        worst_case: one for each budget.
+        identities: AP identity by identity.
+        weights: digests of the models' weights, one for each seed.
         checks: outcomes of the sanity checks.
-        provenance: where it comes from.
+        provenance: grid, versions, device and times of the run.
         digest: SHA-256 of all the rest, which shows an edit by hand.
     """
 
@@ -188,7 +165,7 @@ class Entry(Record):
     counts: Counts
     results: tuple[Result, ...] = Field(min_length=1, max_length=500)
     worst_case: tuple[WorstCase, ...] = Field(min_length=1, max_length=20)
-    identities: Identities
+    identities: IdentityScores
     weights: tuple[Weights, ...] = Field(min_length=1, max_length=50)
     checks: tuple[CheckResult, ...] = Field(max_length=100)
     provenance: Provenance
@@ -196,7 +173,7 @@ class Entry(Record):
 
     @property
     def group(self) -> Group:
-        """What it is compared within."""
+        """Backbone and datasets; only entries that share them are compared."""
         return Group(self.backbone, self.train.name, self.test.name)
 
     @property

@@ -35,9 +35,9 @@ def run_checks(
     """Return the outcome of the checks, in the order of `CHECKS`.
 
     Args:
-        attacked: the defended model, and others.
-        only: their names; None for every check.
-        progress: told before each check.
+        attacked: the defended model under attack, and others for transfer.
+        only: the names of those to make; None for every check.
+        progress: called before each check.
     """
     wanted = {name: check for name, check in CHECKS.items() if only is None or name in only}
     results = []

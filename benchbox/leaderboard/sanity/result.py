@@ -22,7 +22,7 @@ class CheckResult:
     """The outcome of one sanity check on one group of cells.
 
     Attributes:
-        name: of the check, as a protocol's ``required_checks`` has it.
+        name: what the check is called, as a protocol's ``required_checks`` has it.
         outcome: pass, fail, not applicable or not run.
         says: one sentence for the reader of the board: what was seen, with its numbers.
         numbers: what was measured, by name, for the figure that shows it.

@@ -13,8 +13,9 @@ from benchbox.files.progress import Progress, unwatched
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject
 from benchbox.leaderboard.sanity.checks import run_checks
+from benchbox.leaderboard.sanity.examined_rows import examined_rows
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.sanity.subject import Floats, Subject, examined_rows, subject_of
+from benchbox.leaderboard.sanity.subject import Floats, Subject, subject_of
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.cells import cells_of, run_grid_of
 from benchbox.results.conditions import Condition
@@ -30,7 +31,6 @@ SOURCES = 2
 _PREFERRED = files("benchbox.leaderboard.sanity") / "transfer_sources.json"
 """Defenses to take queries from before others: the undefended one, and the trained ones whose
 queries carried over best where that was measured."""
-
 
 _SAME_EMBEDDING = 1e-2
 """The largest distance of an embedding here from the stored one, as a share of its length."""

@@ -18,6 +18,7 @@ from benchbox.evaluation.embedding import Embed, embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.evaluation.valid_matches import valid_matches
 from benchbox.leaderboard.board_protocol import Protocol
+from benchbox.leaderboard.sanity.examined_rows import examined_rows
 from benchbox.models.folding import attack_ready
 from benchbox.models.reid import ReidModel
 from benchbox.runs.attack_settings import attack_as_set
@@ -26,9 +27,6 @@ from benchbox.training.seeding import seeded
 from defenses import Guard
 
 Floats = NDArray[np.float64]
-
-QUERIES = 100
-"""How many queries are examined, evenly spread: a standard error of 2 to 4 points of mAP."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +93,7 @@ class Subject:
             self.queries,
             self.guides,
             budgets=self.budgets[:1] if budgets is None else budgets,
-            generators=[seeded(self.seed, self.attack.name, key) for key in self.keys],
+            generators=self._generators(),
             batch_size=self.batch_size,
             device=self.device,
             ascend_on=through,
@@ -109,8 +107,7 @@ class Subject:
         A random one in the ball, and the clean queries if the attack starts there.
         """
         clean = self.clean
-        generators = [seeded(self.seed, self.attack.name, key) for key in self.keys]
-        noise = uniform_noise(clean, list(range(len(clean))), generators)
+        noise = uniform_noise(clean, list(range(len(clean))), self._generators())
         near = (clean + self.budgets[0] * noise).clamp(0, 1)
         return [near] if self.attack.start == "random" else [clean, near]
 
@@ -134,6 +131,9 @@ class Subject:
             ap=self.ap,
         )
         return 100 * found.ap[~np.isnan(found.ap)]
+
+    def _generators(self) -> list[torch.Generator]:
+        return [seeded(self.seed, self.attack.name, key) for key in self.keys]
 
     @property
     def pids(self) -> NDArray[np.int64]:
@@ -164,7 +164,7 @@ def subject_of(
     The board says how it is attacked: first attack, smallest budget, model of the first seed.
 
     Args:
-        model: trained with the protocol's first seed.
+        model: the one trained with the protocol's first seed.
         guard: what stands before the model; None for nothing.
         features: ``query`` (Q, D) and ``gallery`` (G, D), clean embeddings behind the guard.
         data: the dataset whose queries are attacked.
@@ -193,9 +193,3 @@ def subject_of(
         seed=protocol.seeds[0],
         device=device,
     )
-
-
-def examined_rows(queries: int) -> list[int]:
-    """Return the places of the queries that are examined among all of a dataset's."""
-    spread = np.linspace(0, queries - 1, min(QUERIES, queries))
-    return [int(row) for row in np.unique(spread.round())]

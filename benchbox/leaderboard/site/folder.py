@@ -29,7 +29,7 @@ class Marker(BaseModel):
     """The marker file.
 
     Attributes:
-        files: of the site, relative to its folder.
+        files: paths of the site's files, relative to its folder.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -15,7 +15,7 @@ from benchbox.leaderboard.site.boards import Block, Board, Row
 from benchbox.leaderboard.site.plots import Bar, IdentityPlot, bars, has_map, identity_plot
 from benchbox.leaderboard.site.trade_off import Mark, TradeOff, trade_off
 from benchbox.leaderboard.site.words import (
-    CHECKS,
+    CHECK_TITLES,
     STATUS,
     attack_title,
     condition_title,
@@ -99,11 +99,11 @@ class Pages:
             block=block,
             row=row,
             entry=entry,
-            checks=CHECKS,
+            checks=CHECK_TITLES,
             failed=[
                 FailedCheck(
                     check.name,
-                    CHECKS.get(check.name),
+                    CHECK_TITLES.get(check.name),
                     check.says,
                     bars(check.numbers, number_words(check.numbers)),
                     has_map(check.numbers),

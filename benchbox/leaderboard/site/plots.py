@@ -20,7 +20,7 @@ class Bar:
         kind: the protocol's own attack, a level to compare with, or what the check found.
         label: its name in words.
         length: 0–100.
-        value: as text.
+        value: the number as text.
     """
 
     kind: Literal["own", "level", "found"]
@@ -55,8 +55,8 @@ def bars(numbers: Mapping[str, float], words: Mapping[str, str]) -> tuple[Bar, .
     belong on their axis.
 
     Args:
-        numbers: from an entry, thus any finite ones.
-        words: key → what it is called.
+        numbers: key → number; of a stranger's entry, thus any finite ones.
+        words: key → what the number is called.
     """
     drawn = {key: value for key, value in numbers.items() if _is_map(key)} or dict(numbers)
     most = max((abs(value) for value in drawn.values()), default=0.0) or 1.0

@@ -9,8 +9,8 @@ from benchbox.published.record import Paper, PublishedCell, PublishedSource
 from benchbox.results.conditions import CLEAN_ATTACK
 from benchbox.results.measurements import Group
 
-Place = tuple[str, float]
-"""Attack and budget in 1/255; the board's protocol fixes the rest."""
+AttackAndBudget = tuple[str, float]
+"""An attack's name and its budget in 1/255; the board's protocol fixes the rest."""
 
 
 @dataclass(frozen=True)
@@ -18,9 +18,9 @@ class PublishedRow:
     """What a paper printed for one defense, under the conditions of a board.
 
     Attributes:
-        source: the stem of the published files.
+        source: the NAME of the published files.
         about: the paper.
-        tables: its tables that print these very numbers.
+        tables: the paper's tables that print these very numbers.
         label: what the paper calls the defense; several names are parted by `` / ``.
         defense: its registry name here.
         values: attack and budget → (mAP, Rank-1) in percent, with the paper's decimals.
@@ -31,7 +31,7 @@ class PublishedRow:
     tables: tuple[str, ...]
     label: str
     defense: str
-    values: dict[Place, tuple[Decimal, Decimal]]
+    values: dict[AttackAndBudget, tuple[Decimal, Decimal]]
 
     @property
     def web_address(self) -> str | None:
@@ -50,7 +50,7 @@ def published_rows(
     places = {(c.attack, c.eps_255, c.steps) for c in protocol.conditions}
     rows: list[PublishedRow] = []
     for source in published:
-        found: dict[tuple[str, str, str], dict[Place, tuple[Decimal, Decimal]]] = {}
+        found: dict[tuple[str, str, str], dict[AttackAndBudget, tuple[Decimal, Decimal]]] = {}
         for cell in source.cells:
             place = (cell.attack, cell.eps_255, cell.steps)
             if place in places and _group_of(cell) == group:

@@ -6,6 +6,7 @@ one label has them all: ranks go by the vertical axis, so it reads from the high
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from benchbox.leaderboard.entry.record import Status
@@ -25,6 +26,9 @@ _SPREAD = 40.0
 
 _DIGIT, _HALF_LINE = 6.5, 5.5
 """About how wide a digit is in the wider of the usual fonts, and half as high as a line."""
+
+_LONGEST = 60
+"""Characters of a label: more are not read, and would not fit beside their points."""
 
 _BASELINE = 4.0
 """How far below its middle a line is written on."""
@@ -54,9 +58,9 @@ class Point:
     """An entry in the plot.
 
     Attributes:
-        x: to the right, in SVG's units.
-        y: downwards.
-        says: its name and numbers in words.
+        x: how far to the right it stands, in SVG's units.
+        y: how far down it stands.
+        says: sign, name and numbers in words.
         status: chooses the marker.
     """
 
@@ -125,7 +129,7 @@ class _Crowd:
     points: tuple[Point, ...]
     signs: tuple[str, ...]
 
-    @property
+    @cached_property
     def label(self) -> Label:
         """What is written beside the points, to their right where the picture leaves room."""
         left, right = min(p.x for p in self.points), max(p.x for p in self.points)
@@ -137,12 +141,12 @@ class _Crowd:
             return _label(right + aside, (top + bottom) / 2, "start", self._text)
         return _label(left - aside, (top + bottom) / 2, "end", self._text)
 
-    @property
+    @cached_property
     def _text(self) -> str:
         downwards = sorted(zip(self.points, self.signs, strict=True), key=lambda pair: pair[0].y)
         return _shortened(list(dict.fromkeys(sign for _, sign in downwards)))
 
-    @property
+    @cached_property
     def _boxes(self) -> list[tuple[float, float, float, float]]:
         """Left, top, right and bottom of the markers and of the label."""
         label = self.label
@@ -179,4 +183,5 @@ def _shortened(signs: Sequence[str]) -> str:
         else:
             runs.append([sign])
     parts = [f"{run[0]}–{run[-1]}" if len(run) > 2 else ", ".join(run) for run in runs]
-    return ", ".join(parts)
+    text = ", ".join(parts)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

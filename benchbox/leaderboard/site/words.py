@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from attacks import ATTACKS
-from benchbox.leaderboard.board_protocol import Protocol, ProtocolDataset
+from benchbox.leaderboard.board_dataset import ProtocolDataset
+from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Dataset, Status
 from benchbox.results.conditions import Condition, fraction_of_255
 from benchbox.results.measurements import Group
@@ -15,7 +16,7 @@ STATUS: Mapping[Status, str] = {
     "unchecked": "no sanity check failed, but one was not run",
 }
 
-CHECKS: Mapping[str, str] = {
+CHECK_TITLES: Mapping[str, str] = {
     "gradients": "Gradients are finite and not zero",
     "more_steps": "More steps do not help the defender, nor find what a guard hid",
     "larger_budget": "A larger budget does not help the defender",

@@ -9,7 +9,7 @@ from benchbox.errors import BenchboxError
 from benchbox.files.progress import Progress
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.verifying.rerun_numbers import Scores
+from benchbox.leaderboard.verifying.recomputed import Scores
 from benchbox.results.conditions import Condition
 from benchbox.results.per_query import PerQuery, read_per_query
 from benchbox.runs.grid import Grid
@@ -84,11 +84,11 @@ def recompute(
     """Return what comes out of given weights.
 
     Args:
-        entry: whose.
-        plan: see `plan_of`.
-        place: with an empty store.
+        entry: what was entered.
+        plan: how its cells are made; see `plan_of`.
+        place: device, datasets, and a store that is empty.
         weights: seed → weights file, checked.
-        progress: told a share and what is done.
+        progress: called before each stage.
     """
     cells = [cell for cell in plan.cells if cell.test_dataset == entry.test.name]
     cells = [cell for cell in cells if cell.train_dataset == entry.train.name]

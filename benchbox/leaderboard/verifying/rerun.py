@@ -16,7 +16,8 @@ from benchbox.leaderboard.board_protocol import Protocol, read_protocol
 from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.verifying.recompute import plan_of, recompute
-from benchbox.leaderboard.verifying.rerun_numbers import Recomputed, compared
+from benchbox.leaderboard.verifying.recomputed import Recomputed
+from benchbox.leaderboard.verifying.rerun_numbers import compared
 from benchbox.leaderboard.verifying.sanity_again import compared_checks, recheck
 from benchbox.results.stored_weights import checked_digest
 from benchbox.runs.registry import load_registry
@@ -31,8 +32,8 @@ class RerunOptions:
     Attributes:
         weights: seed → weights file; every seed of the entry.
         plugins: files that define the entry's defense, where benchbox does not.
-        device: as for a run.
-        batch_size: of embedding and attacking.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        batch_size: how many images are embedded or attacked at a time.
         data_root: where datasets are.
         scratch: folder to work in, removed afterwards; None for the system's temporary one.
     """
@@ -50,7 +51,7 @@ class Rerun:
     """What a recomputation found.
 
     Attributes:
-        path: of the entry.
+        path: the entry's file.
         tolerance: points of mAP that the board allows; see `rerun_numbers`.
         numbers: all that were compared.
         checks: names of the sanity checks that were made again.

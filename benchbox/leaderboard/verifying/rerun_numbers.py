@@ -10,7 +10,6 @@ times. Counts have to be the same.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
@@ -18,55 +17,13 @@ from numpy.typing import NDArray
 
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.aggregate import identities_of, interval_of, worst_cases
-from benchbox.leaderboard.entry.numbers import Identities, Interval
+from benchbox.leaderboard.entry.numbers import IdentityScores, Interval
 from benchbox.leaderboard.entry.record import Entry
+from benchbox.leaderboard.verifying.recomputed import Recomputed, Scores
 from benchbox.results.conditions import Condition
-from benchbox.results.per_query import PerQuery
 
 _RANKS = 3.0
 """How many times as far as mAP a rank may move."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Recomputed:
-    """One number, as the entry has it and as it came out.
-
-    Attributes:
-        what: it is.
-        entered: in percent, or a count.
-        found: likewise.
-        tolerance: how far they may differ.
-    """
-
-    what: str
-    entered: float
-    found: float
-    tolerance: float
-
-    @property
-    def difference(self) -> float:
-        """How far the entry is off."""
-        return self.found - self.entered
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the two are close enough."""
-        return abs(self.difference) <= self.tolerance
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a rerun found.
-
-    Attributes:
-        found: (condition, seed) → what its queries say.
-        gallery: images searched in.
-        lone: queries that are the only one of their identity.
-    """
-
-    found: Mapping[tuple[Condition, int], PerQuery]
-    gallery: int
-    lone: int
 
 
 def compared(
@@ -79,7 +36,7 @@ def compared(
 
     Args:
         entry: what was entered.
-        protocol: of its board.
+        protocol: the board's, in the entry's version.
         scores: what came out.
         matches: query → how many valid matches it has, in the dataset's order.
     """
@@ -98,7 +55,7 @@ def compared(
     ]
 
 
-def _counts(entry: Entry, scores: Scores, identities: Identities) -> Iterator[Recomputed]:
+def _counts(entry: Entry, scores: Scores, identities: IdentityScores) -> Iterator[Recomputed]:
     first = next(iter(scores.found.values()))
     found = {
         "queries": len(first.ap),
@@ -156,7 +113,7 @@ def _worst_cases(
         yield from _ends(name, worst.mAP, again.mAP, tolerance)
 
 
-def _spreads(entry: Entry, protocol: Protocol, identities: Identities) -> Iterator[Recomputed]:
+def _spreads(entry: Entry, protocol: Protocol, identities: IdentityScores) -> Iterator[Recomputed]:
     tolerance = protocol.rerun_tolerance
     pairs = zip(entry.results, entry.identities.spreads, identities.spreads, strict=True)
     for result, entered, found in pairs:

@@ -14,9 +14,10 @@ from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject
 from benchbox.leaderboard.sanity.checks import CHECKS, run_checks
+from benchbox.leaderboard.sanity.examined_rows import examined_rows
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.sanity.subject import examined_rows, subject_of
-from benchbox.leaderboard.verifying.rerun_numbers import Recomputed
+from benchbox.leaderboard.sanity.subject import subject_of
+from benchbox.leaderboard.verifying.recomputed import Recomputed
 from benchbox.runs.plan import Plan
 from benchbox.runs.registry import Registry
 from benchbox.runs.workplace import Workplace
@@ -36,12 +37,12 @@ def recheck(
     """Return what the checks that an entry says were made say now.
 
     Args:
-        entry: whose.
-        protocol: of its board.
-        registry: that has the board's attacks.
-        plan: of the entry's cells.
+        entry: what was entered.
+        protocol: the board's, in the entry's version.
+        registry: holds the board's attacks.
+        plan: how the entry's cells are made; see `plan_of`.
         place: where they were just recomputed.
-        progress: told before each check.
+        progress: called before each check.
     """
     only = {check.name for check in entry.checks if check.outcome != "not run"} & set(CHECKS)
     only -= set(NOT_REPEATED)
@@ -71,9 +72,9 @@ def compared_checks(
 
     Args:
         entry: what was entered.
-        protocol: of its board.
+        protocol: the board's, in the entry's version.
         found: see `recheck`.
-        data: tested on.
+        data: the dataset whose queries were attacked.
     """
     queries = len(data.query)
     tolerance = protocol.rerun_tolerance * math.sqrt(queries / len(examined_rows(queries)))
