@@ -25,10 +25,13 @@ STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
 
 def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes as a package's model has them."""
-    listed = json.loads((KEYS / f"{name}.json").read_text())["shapes"]
-    return {
+    listed = json.loads((KEYS / f"{name}.json").read_text())
+    shapes = shapes_of(listed["like"]) if "like" in listed else {}
+    for key in listed.get("without", ()):
+        del shapes[key]
+    return shapes | {
         key: tuple(int(number) for number in text.split("x") if number)
-        for key, text in listed.items()
+        for key, text in listed["shapes"].items()
     }
 
 

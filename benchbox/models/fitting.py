@@ -7,7 +7,7 @@ from torch import nn
 
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.files.printable import printable
-from benchbox.models.checkpoints.accounting import Loading, load_tensors
+from benchbox.models.checkpoints.accounting import Loading, load_tensors, own_names
 from benchbox.models.checkpoints.layouts import Layout
 from benchbox.models.checkpoints.reading import Checkpoint, read_checkpoint
 from benchbox.models.checkpoints.repositories import LAYOUTS, layout_of
@@ -69,6 +69,21 @@ def fitting_model(
     model = _built(name, checkpoint, layout, image_size)
     loading = load_tensors(model, checkpoint, layout)
     return LoadedModel(model.eval(), name, layout.name, loading)
+
+
+def load_into(model: nn.Module, path: Path) -> Loading:
+    """Load a checkpoint into the model of somebody's own builder, by the model's own names.
+
+    Args:
+        model: changed in place, and only if everything fits.
+        path: see `reading.read_checkpoint`.
+
+    Raises:
+        BenchboxError: the file cannot be read, or a tensor is missing, has another shape, or has
+            no place in the model.
+    """
+    checkpoint = read_checkpoint(path)
+    return load_tensors(model, checkpoint, own_names(model, checkpoint))
 
 
 def _require_layout(checkpoint: Checkpoint) -> Layout:

@@ -7,8 +7,8 @@ repository's source:
 
 - reid-strong-baseline (github.com/michuanhaohao/reid-strong-baseline, modeling/): its ResNet has
   no ReLU behind the stem, which its authors note beside the line; the BNNeck's output is ranked
-  after scaling to unit length (or, by another option of its test script, the pooled feature as
-  it is).
+  after scaling to unit length, or the pooled feature where there is no neck or its configuration
+  says ``NECK_FEAT: before``.
 - fast-reid (github.com/JDAI-CV/fast-reid, fastreid/modeling/; release 1.4.0 of its package): the
   max-pooling has no padding and rounds its size up. Files of its model zoo (2020) are older: their
   neck is called ``bnneck``, and the pooling was padded as usual.
@@ -63,7 +63,7 @@ VARIANTS: dict[str, ResNetVariant] = {
         repository="reid-strong-baseline", stem_relu=False, head="batch_norm", distance="cosine"
     ),
     "strong_baseline_resnet50_pooled": ResNetVariant(
-        repository="reid-strong-baseline", stem_relu=False, head="pooled", distance="euclidean"
+        repository="reid-strong-baseline", stem_relu=False, head="pooled", distance="cosine"
     ),
     "fastreid_resnet50": ResNetVariant(
         repository="fast-reid",
