@@ -21,12 +21,11 @@ repository's source:
 from dataclasses import dataclass
 from typing import Literal
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from benchbox.models.reid import IMAGENET_MEAN, IMAGENET_STD
-from benchbox.models.trunks import last_stride_one
+from benchbox.models.trunks import build_timm, last_stride_one
 
 Head = Literal["pooled", "batch_norm", "batch_norm_relu_linear", "linear_batch_norm_relu"]
 
@@ -124,7 +123,7 @@ def build_variant(variant: ResNetVariant, *, embedding_dim: int = POOLED_WIDTH) 
         variant: one of `VARIANTS`.
         embedding_dim: D; only heads with a linear layer have a choice.
     """
-    trunk = timm.create_model("resnet50", num_classes=0)
+    trunk, _ = build_timm("resnet50", (64, 32))  # of a ResNet, any size will do
     if variant.last_stride == 1:
         last_stride_one(trunk)
     if not variant.stem_relu:
