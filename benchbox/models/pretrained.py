@@ -1,17 +1,14 @@
 """Pretrained weights for a trunk: from the model hub, from its cache, or from a file."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import huggingface_hub
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from benchbox.errors import BenchboxError
+from benchbox.models.checkpoints.reading import read_checkpoint
 from benchbox.models.trunks import load_timm, one_line, timm_config
 
 HUB_TIMEOUT_SECONDS = 5.0
@@ -29,13 +26,18 @@ def load_pretrained(
         trunk: changed in place.
         name: timm's name, with or without a pretrained tag.
         option: what the trunk was built with.
-        file: a timm state dict; None takes timm's own weights from the hub or its cache.
+        file: a checkpoint with timm's names; None takes timm's own from the hub or its cache.
 
     Raises:
-        BenchboxError: no such file, not a state dict, not this model's, or no connection.
+        BenchboxError: no such file, not a checkpoint, not this model's, or no connection.
     """
     source = file if file is not None else hub_file(name)
-    state = read_state_dict(source)
+    if not source.is_file():
+        raise BenchboxError(
+            f"{source}: no such file. pretrained takes true (timm's weights), false, or the path "
+            "of a timm state dict (.safetensors, or .pth)."
+        )
+    state = read_checkpoint(source).tensors
     try:
         load_timm(trunk, name, option, state)
     except Exception as error:
@@ -77,47 +79,3 @@ def hub_file(name: str) -> Path:
             'connection and set pretrained = "path/to/model.safetensors", or set '
             "pretrained = false to train from scratch."
         ) from error
-
-
-def read_state_dict(file: Path) -> dict[str, Tensor]:
-    """Read a state dict from ``.safetensors``, or from a torch file without running its pickle.
-
-    A dict around it (keys ``state_dict`` or ``model``) and the prefix ``module.`` of data-parallel
-    training are taken off.
-
-    Raises:
-        BenchboxError: the file is missing, damaged, holds other things than tensors, or NaN.
-    """
-    if not file.is_file():
-        raise BenchboxError(
-            f"{file}: no such file. pretrained takes true (timm's weights), false, or the path of "
-            "a timm state dict (.safetensors, or .pth)."
-        )
-    try:
-        state: Any
-        if file.suffix == ".safetensors":
-            state = load_file(file)
-        else:
-            state = torch.load(file, map_location="cpu", weights_only=True)
-    except (SafetensorError, OSError, RuntimeError, EOFError, ValueError) as error:
-        raise BenchboxError(
-            f"{file}: damaged, or not a weights file: {one_line(error, limit=160)}"
-        ) from error
-    except pickle.UnpicklingError as error:
-        raise BenchboxError(
-            f"{file}: holds more than tensors, which is not loaded because it could run code. "
-            "Save the state dict alone, best as .safetensors."
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not state:
-        raise BenchboxError(f"{file}: holds no state dict (tensors by name).")
-    for key, tensor in state.items():
-        if not isinstance(key, str) or not isinstance(tensor, Tensor):
-            raise BenchboxError(
-                f"{file}: {key!r} is not a named tensor; a state dict was expected."
-            )
-        if not bool(torch.isfinite(tensor).all()):
-            raise BenchboxError(f"{file}: {key!r} holds NaN or infinite values.")
-    return {key.removeprefix("module."): tensor for key, tensor in state.items()}
