@@ -5,14 +5,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from benchbox.errors import BenchboxError
 from benchbox.runs.grid import parse_fraction
 from benchbox.runs.grid_file import read_grid
 from benchbox.runs.override import override
 from benchbox.runs.plan import make_plan
-from benchbox.runs.preview import plan_tables
 from benchbox.runs.registry import Registry, load_registry
 from benchbox.training.recipe import Training
 from defenses import AdvTrain, SqueezeThenSmooth
@@ -220,104 +218,15 @@ def test_a_value_a_recipe_refuses_names_file_and_table(write, registry) -> None:
         make_plan(read_grid(file, registry), registry, {"sidewalk-a": "0" * 64}, where="my.toml")
 
 
-MOMENTUM = """
-from dataclasses import dataclass
-from typing import ClassVar
-
-from attacks import FNA
-
-
-@dataclass(frozen=True, kw_only=True)
-class Momentum(FNA):
-    '''FNA whose objective is scaled, so that it has a parameter of its own.'''
-
-    name: ClassVar[str] = "momentum"
-    title: ClassVar[str] = "Momentum"
-
-    decay: float = 1.0
-
-    def objective(self, embeddings, guides):
-        return self.decay * super().objective(embeddings, guides)
-"""
-
-
-@pytest.fixture
-def with_momentum(tmp_path: Path) -> Registry:
-    (tmp_path / "momentum_attack.py").write_text(MOMENTUM)
-    return load_registry([tmp_path / "momentum_attack.py"])
-
-
-def planned(file: Path, registry: Registry):
-    grid = read_grid(file, registry)
-    return make_plan(grid, registry, {"sidewalk-a": "0" * 64}, where="my.toml")
-
-
-def test_a_table_of_an_attack_changes_that_attack_alone(write, registry) -> None:
-    base = planned(write(MINIMAL), registry)
-    changed = planned(
-        write(
-            MINIMAL
-            + "steps = 16\n[attack.sma]\n"
-            + 'steps = 4\nstep_size = "2/255"\nown = "exclude"\ndistance = "euclidean"\n'
-        ),
-        registry,
-    )
-    sma = changed.attacks["sma"]
-    assert (sma.steps, sma.step_size) == (4, 2 / 255)
-    assert (sma.own, sma.distance) == ("exclude", "euclidean")
-    assert changed.attacks["fna"] == base.attacks["fna"]
-    for before, after in zip(base.cells, changed.cells, strict=True):
-        assert (before.id == after.id) == (after.attack != "sma")
-        if after.attack == "sma":
-            assert after.overrides["attack"]["steps"] == 4
-            assert after.rank.attacked.settings()["attack"]["steps"] == 4
-        else:
-            assert after.overrides == before.overrides
-
-
-def test_a_parameter_of_a_plugin_attack_is_checked_and_in_its_key(write, with_momentum) -> None:
-    head = MINIMAL + 'attacks = ["fna", "momentum"]\n'
-    plans = [
-        planned(write(head + table), with_momentum)
-        for table in ("", "[attack.momentum]\ndecay = 0.5\n", "[attack.momentum]\ndecay = 2\n")
-    ]
-    assert [plan.attacks["momentum"].decay for plan in plans] == [1.0, 0.5, 2.0]
-    cells = [{c.id for c in plan.cells if c.attack == "momentum"} for plan in plans]
-    assert not cells[0] & cells[1]
-    assert not cells[1] & cells[2]
-    with pytest.raises(BenchboxError, match=r"\[attack\.momentum\]: decay: .*number, not \[1\]"):
-        planned(write(head + "[attack.momentum]\ndecay = [1]\n"), with_momentum)
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("stepz = 3", r"my\.toml: \[attack\.fna\]: unknown parameter 'stepz'\. Did you mean 'steps'\? Known: distance, own, step_size, steps\."),  # noqa: E501
-        ('eps = "8/255"', r"\[attack\.fna\]: eps: give it by the grid's key 'budgets'"),
-        ("generator = 3", r"\[attack\.fna\]: generator: give it by the grid's key 'seeds'"),
-        ('steps = "3"', r"\[attack\.fna\]: steps: .*integer, not '3'"),
-        ("steps = -1", r"\[attack\.fna\]: steps: expected a whole number from 0 up"),
-        ('step_size = "8/0"', r"\[attack\.fna\]\.step_size: expected a fraction"),
-        ('own = "all"', r"\[attack\.fna\]: own: .*'reference' or 'exclude', not 'all'"),
-    ],
-)  # fmt: skip
-def test_a_fault_in_an_attacks_table_is_one_readable_line(write, registry, line, message) -> None:
-    with pytest.raises(BenchboxError, match=message):
-        planned(write(MINIMAL + f"[attack.fna]\n{line}\n"), registry)
-
-
-def test_the_plan_says_what_one_attack_has_of_its_own(write, registry) -> None:
-    plan = planned(write(MINIMAL + '[attack.sma]\nsteps = 4\nstep_size = "2/255"\n'), registry)
-    console = Console(record=True, width=120)
-    console.print(plan_tables(plan, {})[0])
-    assert "sma: steps 4, step_size 2/255" in console.export_text()
-
-
 def test_the_vanilla_recipe_is_found_without_the_papers_name_of_a_row(write, registry) -> None:
     """A registry without Origin still has what other recipes start from."""
     others = {name: each for name, each in registry.defenses.items() if name != "origin"}
     text = MINIMAL.replace('"origin", ', "").replace('"adv_train"', '"adv_train", "amd"')
     text += '[defended]\nstart = "vanilla"\n'
-    alone = planned(write(text), Registry(registry.attacks, others))
-    assert [cell.id for cell in alone.cells] == [c.id for c in planned(write(text), registry).cells]
+    grid = read_grid(write(text), registry)
+    alone, whole = (
+        make_plan(grid, known, {"sidewalk-a": "0" * 64}, where="my.toml")
+        for known in (Registry(registry.attacks, others), registry)
+    )
+    assert [cell.id for cell in alone.cells] == [cell.id for cell in whole.cells]
     assert any(stage.kind == "train" and stage.recipe.name == "vanilla" for stage in alone.stages)
