@@ -155,7 +155,7 @@ def test_a_file_of_a_grids_name_is_the_file(tmp_path, monkeypatch) -> None:
     assert find_grid(Path("demo")) == ROOT / "grids" / "demo.toml"
     (tmp_path / "demo").mkdir()
     assert find_grid(Path("demo")) == ROOT / "grids" / "demo.toml"
-    with pytest.raises(BenchboxError, match="no regular file"):
+    with pytest.raises(BenchboxError, match="not a regular file"):
         find_grid(Path("folder"))
     (tmp_path / "demo").rmdir()
     (tmp_path / "demo").write_text("name = 'mine'")

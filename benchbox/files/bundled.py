@@ -54,7 +54,7 @@ def find_grid(given: Path) -> Path:
     if given.name in grids and len(given.parts) == 1:
         return grids[given.name]
     if given.suffix or len(given.parts) > 1 or given.exists():
-        says = "no regular file" if given.exists() else "no such file"
+        says = "not a regular file" if given.exists() else "no such file"
         raise BenchboxError(
             f"{printable(given)}: cannot be read ({says}). Name a grid's file, or one of those "
             f"that come with benchbox: {', '.join(grids)}."
