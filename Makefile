@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint regress bench speed setup clean
+.PHONY: demo test lint regress bench speed wheel setup clean
 
 demo: $(VENV)/.installed
-	$(BIN)/benchbox run grids/demo.toml --out runs/demo
+	$(BIN)/benchbox demo
 
 # A process per core with one thread each; a file stays in one process, which keeps its fixtures.
 test: lint
@@ -31,6 +31,10 @@ speed: $(VENV)/.installed-bench
 	@mkdir -p runs
 	$(BIN)/python -m pytest tests/benchmarks/test_quick_speed.py --override-ini addopts= --benchmark-json=runs/speed.json
 
+# What `pip install` needs, grids, published tables and boards' protocols included: dist/*.whl.
+wheel: $(VENV)/.installed-dev
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
 setup: $(VENV)/.installed
 
 # torch first: torchvision's wheel asks for it, and an unpinned torch may be gigabytes.
@@ -51,4 +55,4 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) runs dist

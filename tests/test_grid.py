@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchbox.errors import BenchboxError
-from benchbox.runs.grid import override, parse_fraction, read_grid
+from benchbox.runs.grid import parse_fraction
+from benchbox.runs.grid_file import read_grid
+from benchbox.runs.override import override
 from benchbox.runs.plan import make_plan
 from benchbox.runs.registry import Registry, load_registry
 from benchbox.training.recipe import Training
@@ -56,6 +58,7 @@ def write(tmp_path: Path):
         ('sidewalk_size = "huge"', r"sidewalk_size: unknown size 'huge'"),
         ("[recipe.adv_trane]\nsteps = 3", r"recipe: unknown recipe 'adv_trane'\. Did you mean 'adv_train'"),  # noqa: E501
         ("[guard.bs]\nbits = 3", r"guard: unknown defense 'bs'"),
+        ("[attack.fnaa]\nsteps = 3", r"attack: unknown attack 'fnaa'\. Did you mean 'fna'"),
         ("steps = = 3", r"my\.toml: not valid TOML"),
     ],
 )  # fmt: skip
@@ -213,3 +216,17 @@ def test_a_value_a_recipe_refuses_names_file_and_table(write, registry) -> None:
     file = write(MINIMAL.replace('"adv_train"', '"ddd"') + "[recipe.ddd.fnes]\nscale = 0.5\n")
     with pytest.raises(BenchboxError, match=r"my.toml: \[recipe.ddd\].*fnes.scale.*0.5"):
         make_plan(read_grid(file, registry), registry, {"sidewalk-a": "0" * 64}, where="my.toml")
+
+
+def test_the_vanilla_recipe_is_found_without_the_papers_name_of_a_row(write, registry) -> None:
+    """A registry without Origin still has what other recipes start from."""
+    others = {name: each for name, each in registry.defenses.items() if name != "origin"}
+    text = MINIMAL.replace('"origin", ', "").replace('"adv_train"', '"adv_train", "amd"')
+    text += '[defended]\nstart = "vanilla"\n'
+    grid = read_grid(write(text), registry)
+    alone, whole = (
+        make_plan(grid, known, {"sidewalk-a": "0" * 64}, where="my.toml")
+        for known in (Registry(registry.attacks, others), registry)
+    )
+    assert [cell.id for cell in alone.cells] == [cell.id for cell in whole.cells]
+    assert any(stage.kind == "train" and stage.recipe.name == "vanilla" for stage in alone.stages)

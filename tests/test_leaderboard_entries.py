@@ -31,7 +31,7 @@ from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.leaderboard.verifying.rerun_numbers import rank_tolerance
 from benchbox.leaderboard.verifying.verify import verify
 from benchbox.results.conditions import CLEAN
-from benchbox.runs.grid import read_grid
+from benchbox.runs.grid_file import read_grid
 from benchbox.runs.registry import load_registry
 from benchbox.statistics.bootstrap import interval_of_identities
 from defenses import DEFENSES

@@ -29,7 +29,7 @@ from benchbox.leaderboard.site.plots import bars, identity_plot
 from benchbox.leaderboard.site.trade_off import Label, Mark, trade_off
 from benchbox.leaderboard.site.words import moment
 from benchbox.leaderboard.submitting.submit import submit
-from benchbox.runs.grid import read_grid
+from benchbox.runs.grid_file import read_grid
 from benchbox.runs.registry import load_registry
 from benchbox.untrusted.grid_toml import as_toml
 from tests.made_boards import CHECKS, PASSED, SAME, TRANSFER, files_below, made_run, options

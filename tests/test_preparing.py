@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchbox.data.protocol import ImageRecord
-from benchbox.runs.grid import read_grid
+from benchbox.runs.grid_file import read_grid
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.registry import load_registry
 from benchbox.runs.stages import PrepareStage, TrainStage

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchbox.runs.grid import read_grid
+from benchbox.runs.grid_file import read_grid
 from benchbox.runs.plan import make_plan
 from benchbox.runs.registry import load_registry
 from benchbox.runs.stages import with_needs

@@ -1,5 +1,6 @@
 """Atomic writes: a reader never sees half a file."""
 
+import errno
 import json
 import os
 import tempfile
@@ -10,12 +11,22 @@ from typing import Any
 
 from benchbox.errors import BenchboxError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+NOT_WRITTEN = (*_FULL, errno.EFBIG, errno.EROFS)
+"""Error numbers that only a write meets."""
+
 
 def cannot_write(path: Path, error: OSError) -> BenchboxError:
     """Return the one-line error for a failed write, with the system's own reason."""
     reason = error.strerror or str(error)
+    to_do = (
+        "Free some space or choose another folder"
+        if error.errno in _FULL
+        else ("Choose another folder, one that you may write to")
+    )
     return BenchboxError(
-        f"{path}: cannot be written ({reason}). Free some space or choose another folder, "
+        f"{path}: cannot be written ({reason}). {to_do}, "
         "then run the same command again: finished work is kept."
     )
 
@@ -42,10 +53,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.chmod(0o644)
         temporary.replace(path)
     except OSError as error:
+        if temporary is not None and _is_of_another(error, temporary):
+            raise
         raise cannot_write(path, error) from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _is_of_another(error: OSError, temporary: Path) -> bool:
+    """Whether a fault names another file than the one being written, such as one being read."""
+    return error.filename is not None and os.fsdecode(error.filename) != os.fspath(temporary)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

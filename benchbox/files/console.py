@@ -1,6 +1,7 @@
 """The terminal as all commands use it."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from typing_extensions import override
 
 from benchbox.files.progress import Progress
 
@@ -15,11 +17,34 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
 
+READER_LEFT = 141
+"""The exit code when nobody reads the output any more: what a shell says of SIGPIPE, 128 + 13."""
+
+
+class _Console(Console):
+    """A console whose reader may leave, as ``head`` does: the command then ends without a word."""
+
+    @override
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        # What is still buffered goes nowhere, or Python would complain about it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(READER_LEFT)
+
+
+def print_anything() -> None:
+    r"""Let the terminal's encoding spell what it has no character for, such as ``\u2192``."""
+    for stream in (sys.stdout, sys.stderr):
+        encoding = (getattr(stream, "encoding", None) or "utf-8").lower()
+        if not encoding.startswith("utf") and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def make_console(*, stderr: bool = False) -> Console:
     """Return a console; without a terminal lines are long enough for a table to stay whole."""
-    console = Console(stderr=stderr)
+    console = _Console(stderr=stderr)
     if not console.is_terminal and "COLUMNS" not in os.environ:
-        return Console(stderr=stderr, width=140)
+        return _Console(stderr=stderr, width=140)
     return console
 
 

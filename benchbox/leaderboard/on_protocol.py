@@ -39,6 +39,11 @@ def grid_deviations(grid: Grid, protocol: Protocol) -> list[str]:
         given = getattr(grid, key)
         if given != value:
             found.append(f"{key}: the run has {_shown(given)}, the protocol {_shown(value)}")
+    found += [
+        f"attack {name}: the run changes {', '.join(changed)}, the protocol nothing"
+        for name in protocol.attacks
+        if (changed := grid.attack.get(name))
+    ]
     own = {(name, name) for name in grid.datasets}
     for kind, needed, there in (
         ("attack", protocol.attacks, grid.attacks),

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from benchbox.errors import BenchboxError
+from benchbox.files.bundled import bundled_folder
 from benchbox.files.printable import printable
 from benchbox.published.record import (
     Paper,
@@ -28,16 +29,16 @@ _Row = TypeVar("_Row", bound=Printed)
 
 
 def published_folder() -> Path:
-    """Return ``leaderboards/published`` of the checkout, which exists.
+    """Return the folder of the published numbers that come with benchbox.
 
     Raises:
-        BenchboxError: benchbox was installed without its checkout.
+        BenchboxError: benchbox was installed without them.
     """
-    return _require_folder(Path(__file__).resolve().parents[2] / "leaderboards" / "published")
+    return bundled_folder("leaderboards/published")
 
 
 def read_published(folder: Path | None = None) -> tuple[PublishedSource, ...]:
-    """Return every source of a folder, sorted by name; by default the checkout's.
+    """Return every source of a folder, sorted by name; by default benchbox's own.
 
     Raises:
         BenchboxError: the folder is missing or empty, or a file is malformed: the message names

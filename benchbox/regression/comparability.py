@@ -10,7 +10,7 @@ _NOT_TRAINING = frozenset(
     (
         *("name", "title", "seeds", "sources", "keep_adversarial", "sidewalk_size"),
         *("datasets", "transfers", "backbones", "defenses", "attacks", "budgets", "steps"),
-        *("step_size", *PROTOCOL_KEYS),
+        *("step_size", "attack", *PROTOCOL_KEYS),
     )
 )
 """Settings that stand in the cells and digests themselves, or determine no number."""
@@ -28,6 +28,9 @@ def obstacles(baseline: Baseline, run: Baseline) -> list[str]:
         old, new = baseline.grid.get(key), run.grid.get(key)
         if old != new and key != "ap":
             lines.append(f"the grid's {key} is {new!r}, not {old!r}")
+    # Baselines of before there were such tables have no key for them.
+    if baseline.grid.get("attack", {}) != run.grid.get("attack", {}):
+        lines.append("the grid's [attack.<name>] tables differ")
     for name, digest in baseline.datasets.items():
         if name in run.datasets and run.datasets[name] != digest:
             lines.append(f"{name} is another dataset: its digest differs")

@@ -8,9 +8,8 @@ from pathlib import Path
 import jinja2
 from rich.console import RenderableType
 
-from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
-from benchbox.published.reading import published_folder, read_published
+from benchbox.published.reading import read_published
 from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe
 from benchbox.reports.compare import compare, compare_table, nothing_shared
@@ -139,7 +138,7 @@ class PublishedSection:
     Attributes:
         compared: the cells that this run and the papers share, side by side; None for no such cell.
         sentence: how the papers' numbers relate to the run.
-        tables: the papers' own tables; none in an installed package without them.
+        tables: the papers' own tables.
     """
 
     compared: Table | None = None
@@ -153,11 +152,7 @@ def published_section(run: RunFolder) -> PublishedSection:
     Raises:
         BenchboxError: the published numbers are there but malformed.
     """
-    try:
-        folder = published_folder()
-    except BenchboxError:
-        return PublishedSection()
-    published = read_published(folder)
+    published = read_published()
     shared = bool(compare(run, published))
     return PublishedSection(
         compared=compare_table(run, published) if shared else None,

@@ -185,11 +185,17 @@ def _planned_seeds(grid: dict[str, Any]) -> tuple[int, ...]:
 
 def _planned_conditions(grid: dict[str, Any]) -> tuple[Condition, ...]:
     try:
-        steps = int(grid["steps"])
-        step_size_255 = float(parse_fraction(grid["step_size"]) * 255)
         budgets = [float(parse_fraction(budget) * 255) for budget in grid["budgets"]]
-        attacks = [str(attack) for attack in grid["attacks"]]
-    except (KeyError, TypeError, ValueError, OverflowError):
+        paces = {str(attack): _pace(grid, attack) for attack in grid["attacks"]}
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return ()
-    attacked = (Condition(a, eps, steps, step_size_255) for a in attacks for eps in budgets)
+    attacked = (Condition(a, eps, *pace) for a, pace in paces.items() for eps in budgets)
     return (CLEAN, *attacked)
+
+
+def _pace(grid: dict[str, Any], attack: str) -> tuple[int, float]:
+    """Return an attack's steps and step size (in 1/255): its own, or those of all attacks."""
+    pace = {**grid, **grid.get("attack", {}).get(attack, {})}
+    size = pace["step_size"]
+    size_255 = float(size if isinstance(size, float) else parse_fraction(size)) * 255
+    return int(pace["steps"]), round(size_255, 9)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import TaskID
 
 from benchbox.files.console import noted_bars, time_left
-from benchbox.runs.executors.local import Done, Event, Failed, LeftOut, Moved, Started
+from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Started
 from benchbox.runs.stages import Stage
 
 

@@ -43,6 +43,7 @@ def _settings(plan: Plan) -> Table:
         "attacks": f"clean, {', '.join(grid.attacks)}",
         "budgets": f"{budgets}; {grid.steps} steps of {step}",
         "guides": f"{grid.guides}, {grid.distance} distance",
+        "of one attack": _own_settings(plan),
         "black box": f"queries attacked on {', '.join(grid.sources)}" if grid.sources else "",
         "average precision": grid.ap,
         "precision": grid.precision,
@@ -51,6 +52,16 @@ def _settings(plan: Plan) -> Table:
         if value:
             table.add_row(key, value)
     return table
+
+
+def _own_settings(plan: Plan) -> str:
+    """Return what single attacks have of their own, as ``fna: steps 4, step_size 2/255``."""
+    texts = []
+    for name, attack in plan.attacks.items():
+        if own := plan.grid.attack.get(name):
+            shown = ", ".join(f"{key} {_short(getattr(attack, key))}" for key in own)
+            texts.append(f"{name}: {shown}")
+    return "; ".join(texts)
 
 
 def _rows(plan: Plan) -> Table:

@@ -11,7 +11,6 @@ from typing import Any
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.files.atomic import write_json
-from benchbox.runs.grid import parse_source
 from benchbox.runs.plan import Plan
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home
 from benchbox.runs.registry import Registry
@@ -115,7 +114,7 @@ class Recorder:
 
     def _backbones(self) -> list[str]:
         """Return the grid's backbones and those of its sources."""
-        named = [backbone for backbone, _ in map(parse_source, self.plan.grid.sources) if backbone]
+        named = [backbone for backbone, _ in self.plan.grid.parsed_sources if backbone]
         return list(dict.fromkeys([*self.plan.grid.backbones, *named]))
 
     def _titles(self) -> dict[str, dict[str, str]]:

@@ -1,6 +1,5 @@
 """``benchbox run``: resolve a grid, do what is missing, write the run's folder."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,15 +9,13 @@ import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
-from benchbox.data.finding import open_dataset, planned_digest
-from benchbox.data.holding_out import hold_out, hold_out_digest
-from benchbox.data.official import compare_with_official
-from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import cannot_write
 from benchbox.runs.display import Display
-from benchbox.runs.executors.local import Done, Event, Executor, Failed, LeftOut, LocalProcesses
-from benchbox.runs.grid import Grid, read_grid
+from benchbox.runs.executors.events import Done, Event, Executor, Failed, LeftOut
+from benchbox.runs.executors.local import LocalProcesses, cores
+from benchbox.runs.grid_file import read_grid
+from benchbox.runs.opening import open_datasets, planned_digests
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.provenance import now
@@ -36,8 +33,8 @@ class Options:
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         plugins: files that add defenses or attacks.
-        workers: processes; 0 means one per core on a CPU, one on a GPU.
-        batch_size: of embedding and attacking; 0 means 64 on a CPU, 256 on a GPU.
+        workers: how many processes; 0 means one per core on a CPU, one on a GPU.
+        batch_size: images at a time in embedding and attacking; 0 means 64 on a CPU, 256 on a GPU.
         data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.
         store: where finished stages are; several runs may share one. None means in the run's own
             folder.
@@ -88,12 +85,6 @@ def resolve_device(wanted: str) -> str:
     return f"cuda:{number or 0}"
 
 
-def dataset_names(grid: Grid) -> list[str]:
-    """Return every dataset a grid needs, each once."""
-    pairs = [name for pair in grid.transfers for name in pair]
-    return list(dict.fromkeys([*grid.datasets, *pairs]))
-
-
 def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
     """Return the plan of a grid without doing anything, and what is amiss with its datasets.
 
@@ -104,17 +95,7 @@ def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
     """
     registry = load_registry(options.plugins)
     grid = read_grid(grid_file, registry)
-    digests, missing = {}, {}
-    for name in dataset_names(grid):
-        digest = planned_digest(name, sidewalk_size=grid.sidewalk_size)
-        if digest is None:
-            try:
-                dataset = open_dataset(name, data_root=options.data_root)
-                digests[name] = (hold_out(dataset) if grid.validation else dataset).digest
-            except BenchboxError as error:
-                digests[name], missing[name] = f"not here: {name}", str(error)
-        else:
-            digests[name] = hold_out_digest(digest) if grid.validation else digest
+    digests, missing = planned_digests(grid, data_root=options.data_root)
     return make_plan(grid, registry, digests, where=str(grid_file)), missing
 
 
@@ -129,7 +110,7 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
     grid = read_grid(grid_file, registry)
     device = resolve_device(options.device)
     with _only_run(out):
-        datasets = _open_datasets(grid, options, console)
+        datasets = open_datasets(grid, console, data_root=options.data_root)
         digests = {name: dataset.digest for name, dataset in datasets.items()}
         plan = make_plan(grid, registry, digests, where=str(grid_file))
         _require_preparations(plan)
@@ -142,7 +123,7 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
             batch_size=options.batch_size or (64 if device == "cpu" else 256),
             plugins=tuple(path.resolve() for path in options.plugins),
         )
-        workers = options.workers or (_cores() if device == "cpu" else 1)
+        workers = options.workers or (cores() if device == "cpu" else 1)
         executor = LocalProcesses(site, workers)
         recorder = Recorder(out, plan, registry, site)
         return _do(plan, Store(site.store), executor, recorder, console)
@@ -185,27 +166,6 @@ def _do(
     return Outcome(cells, failures, len(left_out))
 
 
-def _open_datasets(grid: Grid, options: Options, console: Console) -> dict[str, ReidDataset]:
-    datasets = {}
-    for name in dataset_names(grid):
-        with console.status(f"opening {name}"):
-            dataset = open_dataset(
-                name,
-                data_root=options.data_root,
-                sidewalk_size=grid.sidewalk_size,
-                workers=_cores(),
-            )
-        console.print(f"{name}: {dataset.root}", highlight=False, soft_wrap=True)
-        if grid.validation:
-            dataset = hold_out(dataset)
-        else:
-            # A subset under an official name must not pass for the real one.
-            for difference in compare_with_official(dataset):
-                console.print(f"warning: {name}: {difference}", style="yellow", highlight=False)
-        datasets[name] = dataset
-    return datasets
-
-
 @contextmanager
 def _only_run(out: Path) -> Iterator[None]:
     """Hold the run folder's lock, so that two runs do not write one results.csv."""
@@ -223,7 +183,3 @@ def _only_run(out: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

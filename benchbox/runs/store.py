@@ -42,15 +42,15 @@ class Manifest(BaseModel):
     """What ``stage.json`` says of a finished stage.
 
     Attributes:
-        stage_schema: of this record.
-        key: the digest the stage was asked for by.
-        kind: such as ``train``.
-        title: in words.
+        stage_schema: version of this record's layout.
+        key: digest by which the stage is asked for.
+        kind: what sort of stage it is, such as ``train``.
+        title: what was done, in words.
         settings: what went into the key besides code and inputs.
-        seconds: how long the work took, across kills.
-        device: where it was done.
-        finished: when, as ISO 8601 has it; None in artefacts older than this field.
-        torch: the version it was done with; likewise.
+        seconds: how long the work took.
+        device: device it was done on.
+        finished: when it was finished, as ISO 8601 has it; None in artefacts older than this field.
+        torch: version of PyTorch it was done with; None likewise.
         files: relative path → size and digest.
     """
 
@@ -157,9 +157,10 @@ class Store:
                     shutil.rmtree(stale)
             partial.mkdir(parents=True)
             self.scratch(kind, key).mkdir(parents=True, exist_ok=True)
-            yield partial
         except OSError as error:
             raise cannot_write(partial, error) from error
+        try:
+            yield partial
         finally:
             shutil.rmtree(partial, ignore_errors=True)
 
@@ -167,7 +168,7 @@ class Store:
         """Turn a built folder into the finished artefact and drop the stage's scratch folder.
 
         Raises:
-            BenchboxError: the build left no file.
+            BenchboxError: the build left no file, or the store cannot be written.
         """
         files = {
             path.relative_to(partial).as_posix(): FileEntry(
@@ -179,8 +180,11 @@ class Store:
         if not files:
             raise BenchboxError(f"{partial}: the stage {manifest['title']!r} wrote no file.")
         record = Manifest(stage_schema=SCHEMA, files=files, **manifest)
-        write_json(partial / "stage.json", record.model_dump(mode="json"))
-        partial.rename(self.folder(record.kind, record.key))
+        try:
+            write_json(partial / "stage.json", record.model_dump(mode="json"))
+            partial.rename(self.folder(record.kind, record.key))
+        except OSError as error:
+            raise cannot_write(self.folder(record.kind, record.key), error) from error
         shutil.rmtree(self.scratch(record.kind, record.key), ignore_errors=True)
         return record
 

@@ -14,6 +14,7 @@ from os import _exit
 import torch
 
 from benchbox.errors import BenchboxError
+from benchbox.files.faults import file_fault
 from benchbox.runs.registry import load_registry
 from benchbox.runs.stages import Stage
 from benchbox.runs.workplace import Site, Workplace
@@ -54,7 +55,10 @@ def do_stage(stage: Stage, place: Workplace) -> float:
                 # Training and attacks have generators of their own; a random guard draws from
                 # torch's, and has to draw the same when its numbers are recomputed.
                 torch.manual_seed(0)
-                stage.work(place, folder)
+                try:
+                    stage.work(place, folder)
+                except OSError as error:
+                    raise file_fault(error, doing=stage.title) from error
             place.store.finish(
                 folder,
                 manifest={

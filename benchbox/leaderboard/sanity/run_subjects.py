@@ -21,8 +21,8 @@ from benchbox.results.cells import cells_of, run_grid_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.results.per_query import read_per_query
-from benchbox.runs.plan import resolve_defense
 from benchbox.runs.registry import Registry
+from benchbox.runs.resolving import resolve_defense
 from benchbox.runs.stages import parameters
 
 SOURCES = 2

@@ -56,6 +56,7 @@ def plan_of(
             "guard": {key: value for key, value in recorded.guard.items() if key == name},
             "sources": [],
             "attacks": list(protocol.attacks),
+            "attack": {},
             "budgets": list(protocol.fractions),
             "seeds": list(protocol.seeds),
             "keep_adversarial": False,

@@ -1,1 +1,1 @@
-"""Who does the stages of a run: processes on this machine."""
+"""Who does the stages of a run: what an executor is, and the one that uses this machine."""

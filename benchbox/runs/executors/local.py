@@ -1,71 +1,24 @@
-"""Executors do stages in the order their needs allow: worker processes on this machine for now."""
+"""Does the stages of a run in worker processes on this machine."""
 
 import multiprocessing
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from typing import Protocol
 
 from benchbox.errors import BenchboxError
-from benchbox.runs.stages import Stage, with_needs
+from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Started
+from benchbox.runs.executors.waiting import Waiting
+from benchbox.runs.stages import Stage
 from benchbox.runs.worker import Advanced, Ended, serve
 from benchbox.runs.workplace import Site
 
 
-@dataclass(frozen=True)
-class Started:
-    """A stage is being done."""
-
-    stage: Stage
-
-
-@dataclass(frozen=True)
-class Moved:
-    """A stage has come ``share`` of its way."""
-
-    stage: Stage
-    share: float
-    text: str
-
-
-@dataclass(frozen=True)
-class Done:
-    """A stage is finished and in the store."""
-
-    stage: Stage
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A stage could not be done."""
-
-    stage: Stage
-    error: str
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A stage was not tried, since one it needs failed."""
-
-    stage: Stage
-
-
-Event = Started | Moved | Done | Failed | LeftOut
-
-
-class Executor(Protocol):
-    """Does stages somewhere. A cluster engine implements this one method."""
-
-    def execute(self, stages: Sequence[Stage], notify: Callable[[Event], None]) -> None:
-        """Do all stages, each after those it needs that are among ``stages``.
-
-        Needs that are not among ``stages`` are in the store already. A failed stage takes down
-        only what needs it. Raises only when nothing more can be done at all.
-        """
-        ...
+def cores() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass
@@ -86,15 +39,15 @@ class LocalProcesses:
     """Worker processes on this machine, one torch thread each.
 
     Attributes:
-        site: store, datasets, device.
-        workers: how many processes.
+        site: what all workers share: store, datasets, device.
+        workers: how many processes there are.
     """
 
     site: Site
     workers: int
 
     def execute(self, stages: Sequence[Stage], notify: Callable[[Event], None]) -> None:
-        """Do all stages; see :class:`Executor`."""
+        """Do all stages; see :class:`~benchbox.runs.executors.events.Executor`."""
         waiting = Waiting(stages)
         pool = [self._start() for _ in range(min(self.workers, len(stages)))]
         try:
@@ -125,7 +78,7 @@ class LocalProcesses:
         theirs.close()
         return _Worker(process, ours)
 
-    def _listen(self, worker: _Worker, waiting: "Waiting", notify: Callable[[Event], None]) -> None:
+    def _listen(self, worker: _Worker, waiting: Waiting, notify: Callable[[Event], None]) -> None:
         """Take one message of a busy worker; replace the worker if it died."""
         stage = worker.stage
         if stage is None:
@@ -156,58 +109,3 @@ class LocalProcesses:
             notify(Failed(stage, message.error))
             for lost in waiting.abandon(stage):
                 notify(LeftOut(lost))
-
-
-class Waiting:
-    """The stages still to be started, handed out when their needs are met."""
-
-    def __init__(self, stages: Sequence[Stage]) -> None:
-        self._todo = {stage.key: stage for stage in stages}
-        self._unfinished = set(self._todo)
-        self._deaths: set[str] = set()
-        self._length: dict[str, float] = {}
-        # Longest chain first: what the most work waits for must not start last.
-        for stage in reversed(with_needs(stages)):
-            own = self._length.setdefault(stage.key, 0.0) + stage.cost
-            for need in stage.needs:
-                self._length[need.key] = max(self._length.get(need.key, 0.0), own)
-
-    def __bool__(self) -> bool:
-        """Whether a stage is unfinished."""
-        return bool(self._unfinished)
-
-    def next_ready(self) -> Stage | None:
-        """Return the ready stage that most work waits for, and count it as started."""
-        ready = [
-            stage
-            for stage in self._todo.values()
-            if not any(need.key in self._unfinished for need in stage.needs)
-        ]
-        if not ready:
-            return None
-        best = max(ready, key=lambda stage: self._length[stage.key] + stage.cost)
-        del self._todo[best.key]
-        return best
-
-    def finished(self, stage: Stage) -> None:
-        """Note that a stage is in the store."""
-        self._unfinished.discard(stage.key)
-
-    def died_before(self, stage: Stage) -> bool:
-        """Note that a worker died over a stage; return whether that happened before."""
-        again = stage.key in self._deaths
-        self._deaths.add(stage.key)
-        return again
-
-    def abandon(self, stage: Stage) -> list[Stage]:
-        """Give up a failed stage and all that needs it; return the latter."""
-        self._unfinished.discard(stage.key)
-        lost: list[Stage] = []
-        gone = {stage.key}
-        for candidate in with_needs(self._todo.values()):
-            if candidate.key in self._todo and any(need.key in gone for need in candidate.needs):
-                gone.add(candidate.key)
-                lost.append(candidate)
-                del self._todo[candidate.key]
-                self._unfinished.discard(candidate.key)
-        return lost

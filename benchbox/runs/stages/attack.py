@@ -43,10 +43,10 @@ class AttackStage(Stage):
 
     Attributes:
         clean: the clean embeddings, which give model, guard, data and guides.
-        attack: steps, step size and options; its own eps is not used.
-        budgets: as fractions of the pixel range.
-        seed: of random starts.
-        precision: of the attack's gradients; embeddings are always taken in fp32.
+        attack: the attack with its parameters; its own eps is not used.
+        budgets: the L∞ budgets, as fractions of the pixel range.
+        seed: seed of random starts.
+        precision: in which the attack's gradients are computed; embeddings are always fp32.
         keep: store all adversarial images; without it only those of a few queries, for figures.
     """
 

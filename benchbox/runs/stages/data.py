@@ -17,8 +17,8 @@ class Data:
     """A dataset as stages know it.
 
     Attributes:
-        name: the registry's.
-        digest: of names and contents.
+        name: its name in the registry of datasets.
+        digest: digest of its files' names and contents.
         image_size: (height, width) fed to the network.
     """
 

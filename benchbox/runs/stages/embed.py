@@ -23,8 +23,8 @@ class EmbedStage(Stage):
     """Embed clean gallery and queries of a test set with a model behind its guard.
 
     Attributes:
-        train: whose weights.
-        data: whose query and gallery.
+        train: the training that gives the model its weights.
+        data: the test set, whose query and gallery are embedded.
         guard: stands before the model, for queries and gallery alike.
     """
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from benchbox.errors import BenchboxError
-from benchbox.files.atomic import write_bytes, write_json
+from benchbox.files.atomic import write_json, write_text
 from benchbox.files.digests import digest_of_file
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
@@ -17,6 +17,7 @@ from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.workplace import Workplace
+from benchbox.training.checkpoint import log_text
 from benchbox.training.loop import train
 from benchbox.training.recipe import Recipe
 
@@ -27,10 +28,10 @@ class TrainStage(ModelStage):
 
     Attributes:
         data: the training set.
-        backbone: of the model registry.
-        pretrained: ImageNet weights, a local file, or none.
-        recipe: with all overrides applied.
-        seed: of initialisation, batches and augmentation.
+        backbone: name of the network in the model registry.
+        pretrained: what the network starts from: ImageNet weights, a local file, or none.
+        recipe: how it is trained, with all overrides applied.
+        seed: seed of initialisation, batches and augmentation.
         parent: the stage whose weights training starts from, if the recipe says so.
         prepared: the stage that makes what the recipe trains on, if it makes something.
     """
@@ -102,7 +103,7 @@ class TrainStage(ModelStage):
                 seed=self.seed,
             )
         scratch = place.store.scratch(self.kind, self.key)
-        train(
+        history = train(
             self.recipe,
             model,
             data,
@@ -111,7 +112,7 @@ class TrainStage(ModelStage):
             device=place.device,
             progress=place.report,
         )
-        write_bytes(folder / "log.jsonl", (scratch / "log.jsonl").read_bytes())
+        write_text(folder / "log.jsonl", log_text(history))
         save_weights(
             model,
             folder / "weights.safetensors",

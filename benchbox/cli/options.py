@@ -1,0 +1,30 @@
+"""Options that several commands share, each defined once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(help="Folder with the datasets [default: $BENCHBOX_DATA or the user's cache]."),
+]
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", help="A Python file with your own defense or attack; repeatable."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one per core, or one on a GPU.")]
+BatchSize = Annotated[
+    int, typer.Option(min=0, help="Images at a time in attacks; 0: 64, or 256 on a GPU.")
+]
+Store = Annotated[
+    Path | None,
+    typer.Option(help="Folder of finished stages, which runs may share [default: OUT/store]."),
+]
+BOARDS = Path("leaderboards")
+"""Where boards are looked for, from the folder a command is given in."""
+
+Boards = Annotated[Path, typer.Option(help="The folder that holds the boards.")]
+SidewalkSize = Annotated[str, typer.Option(help="tiny, small or full.")]
+RunFolder = Annotated[Path, typer.Argument(help="A run's folder.")]

@@ -1,0 +1,96 @@
+"""`benchbox run` and `benchbox demo`: execute a grid."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from benchbox.cli.options import BatchSize, DataRoot, Device, Plugins, Store, Workers
+from benchbox.cli.reporting import write_report_of
+from benchbox.errors import BenchboxError
+from benchbox.files.bundled import bundled_grids, find_grid
+from benchbox.files.console import make_console
+from benchbox.files.toml import read_toml
+
+if TYPE_CHECKING:
+    from benchbox.runs.runner import Options
+
+
+def run(
+    grid: Annotated[
+        Path, typer.Argument(help="The grid: a TOML file, or a name that `benchbox grids` lists.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder [default: runs/<name of the grid>].")
+    ] = None,
+    device: Device = "auto",
+    plugin: Plugins = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    workers: Workers = 0,
+    batch_size: BatchSize = 0,
+    data_root: DataRoot = None,
+    store: Store = None,
+) -> None:
+    """Execute a grid, or go on with it where it was stopped, and write tables and report."""
+    file = find_grid(grid)
+    read_toml(file)  # a file that is no TOML need not wait for PyTorch
+
+    from benchbox.runs.runner import Options
+
+    options = Options(
+        device=device,
+        plugins=tuple(plugin or ()),
+        workers=workers,
+        batch_size=batch_size,
+        data_root=data_root,
+        store=store,
+    )
+    if dry_run:
+        _print_plan(file, options)
+    else:
+        _execute(file, out or Path("runs") / file.stem, options)
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/demo"),
+    device: Device = "auto",
+    workers: Workers = 0,
+    data_root: DataRoot = None,
+) -> None:
+    """Run the demo grid: eight defenses on rendered people, in minutes on two cores."""
+    from benchbox.runs.runner import Options
+
+    options = Options(device=device, workers=workers, data_root=data_root)
+    _execute(bundled_grids()["demo"], out, options)
+
+
+def _print_plan(file: Path, options: "Options") -> None:
+    from benchbox.runs.preview import plan_tables
+    from benchbox.runs.runner import preview
+
+    console = make_console()
+    plan, missing = preview(file, options)
+    for part in plan_tables(plan, missing):
+        console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+
+
+def _execute(file: Path, folder: Path, options: "Options") -> None:
+    from benchbox.runs.runner import run_grid
+
+    console = make_console()
+    try:
+        outcome = run_grid(file, folder, options, console)
+    except KeyboardInterrupt:
+        make_console(stderr=True).print("stopped; the same command goes on from here.")
+        raise typer.Exit(130) from None
+    if outcome.cells:
+        write_report_of(folder, console, depth="results")
+        hint = f"all figures: benchbox report {shlex.quote(str(folder))}"
+        console.print(hint, highlight=False, soft_wrap=True)
+    if outcome.failures:
+        listed = "\n".join(f"  {failure}" for failure in outcome.failures)
+        raise BenchboxError(
+            f"{len(outcome.failures)} stages failed, {outcome.left_out} that need them were left "
+            f"out; what else was done is in {folder}:\n{listed}"
+        )
