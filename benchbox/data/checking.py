@@ -9,7 +9,6 @@ import numpy as np
 from benchbox.data import sidewalk
 from benchbox.data.decoding import (
     ImageError,
-    Progress,
     decode_image,
     in_threads,
     strict_decoding,
@@ -21,6 +20,7 @@ from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
 from benchbox.data.scanning import SPLIT_FOLDERS, Problem, scan_dataset
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
+from benchbox.files.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class CheckReport:
         return lines
 
 
-def check_dataset(root: Path, *, threads: int = 4, progress: Progress | None = None) -> CheckReport:
+def check_dataset(root: Path, *, threads: int = 4, progress: Progress = silent) -> CheckReport:
     """Return everything that is wrong with the dataset under ``root``; no problem stops the check.
 
     Every image, junk included, is decoded in full. Equality of content is equality of decoded

@@ -1,6 +1,6 @@
 """Attacking the queries: the evaluator re-checks every adversarial image and never trusts."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from attacks import Attack, Guides
 from benchbox.data.images import to_unit
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.embedding import Embed
+from benchbox.files.progress import Progress, silent
 
 _ROUNDING = 1e-6
 """Slack of the ball check: float32 cannot represent x ± eps exactly. A step is 4,000 times it."""
@@ -43,7 +44,7 @@ def attack_queries(
     device: torch.device,
     ascend_on: Embed | None = None,
     keep: Collection[int] = (),
-    progress: Callable[[float, str], None] = lambda _share, _text: None,
+    progress: Progress = silent,
 ) -> list[AttackedQueries]:
     """Attack all queries at several budgets in one ascent each batch, and embed the results.
 

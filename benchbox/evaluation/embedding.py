@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from benchbox.data.images import to_unit
+from benchbox.files.progress import Progress, silent
 
 Embed = Callable[[Tensor], Tensor]
 """(B, 3, H, W) float32 in [0, 1] → (B, D): a model, with whatever guard stands before it."""
@@ -18,7 +19,7 @@ def embed_images(
     *,
     batch_size: int,
     device: torch.device,
-    progress: Callable[[float, str], None] = lambda _share, _text: None,
+    progress: Progress = silent,
 ) -> Tensor:
     """Return the embeddings of all images, (N, D) float32 on the CPU.
 

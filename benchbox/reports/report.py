@@ -10,11 +10,12 @@ from rich.console import RenderableType
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
+from benchbox.files.progress import Progress, silent
 from benchbox.published.reading import published_folder, read_published
 from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe
 from benchbox.reports.compare import compare, compare_table, nothing_shared
-from benchbox.reports.drawing_all import Depth, Progress, draw_all
+from benchbox.reports.drawing_all import Depth, draw_all
 from benchbox.reports.fairness import fairness
 from benchbox.reports.layouts import layouts_for
 from benchbox.reports.picture import LeftOut
@@ -85,9 +86,7 @@ def console_tables(run: Path) -> list[RenderableType]:
     return [FittedTable(table) for name, table in tables.items() if name != "fairness"]
 
 
-def write_report(
-    run: Path, *, depth: Depth = "all", progress: Progress = lambda _share, _text: None
-) -> Report:
+def write_report(run: Path, *, depth: Depth = "all", progress: Progress = silent) -> Report:
     """Write ``figures/`` and ``report.html``: one file that needs nothing else, asks no network.
 
     Args:

@@ -1,6 +1,5 @@
 """Which images a model with a given head classifies rightly, clean and under white-box PGD."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +9,7 @@ from attacks.in_training import frozen
 from attacks.pgd import classifier_pgd
 from benchbox.data.images import to_unit
 from benchbox.errors import BenchboxError
+from benchbox.files.progress import Progress, silent
 from benchbox.models.reid import ReidModel
 from benchbox.training.seeding import seeded
 from benchbox.training.training_set import TrainingSet
@@ -54,7 +54,7 @@ def correct(
     seed: int,
     batch_size: int,
     device: torch.device,
-    progress: Callable[[float, str], None] = lambda _share, _text: None,
+    progress: Progress = silent,
 ) -> Tensor:
     """Return (N,) bool: is an image still recognised after the attack on this very model?
 

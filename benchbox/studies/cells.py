@@ -1,7 +1,6 @@
 """One model of one seed: trained adversarially, its classifier fitted again, both measured."""
 
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 
 from benchbox.files.atomic import write_bytes, write_json
 from benchbox.files.digests import digest_of
+from benchbox.files.progress import Progress
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
 from benchbox.models.weights import save_weights
@@ -25,8 +25,6 @@ from benchbox.studies.results import KIND, FitRecord, Hits, Result, bits, read_r
 from benchbox.training.loop import train
 from benchbox.training.recipe import Recipe
 from defenses.at_pgd import ATPGD
-
-Progress = Callable[[float, str], None]
 
 _CODE = (
     "attacks",

@@ -6,7 +6,7 @@ classifier, which ReID throws away at test time. The study does this twice: for 
 as the paper, and for the identities of a ReID dataset, which the paper argues about.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 from rich.console import Console
 
 from benchbox.files.atomic import write_json
+from benchbox.files.progress import Progress
 from benchbox.models.registry import check_backbone
 from benchbox.runs.provenance import device_name, git_state, now, versions
 from benchbox.runs.runner import resolve_device
@@ -141,6 +142,6 @@ def _do(
     batch_size = options.batch_size or (100 if device.type == "cpu" else 500)
     with Watching(console, [sum(cell.costs) for cell in todo]) as watching:
         for number, cell in enumerate(todo):
-            told: Callable[[float, str], None] = watching.cell(number, cell.title)
+            told: Progress = watching.cell(number, cell.title)
             cell.do(store, device=device, batch_size=batch_size, progress=told)
     return [read_result(store, cell.key, images=len(cell.material.test.images)) for cell in cells]

@@ -1,13 +1,13 @@
 """What a person sees while a study works: a bar with an ETA in a terminal, lines elsewhere."""
 
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 
 from benchbox.files.console import noted_bars, time_left
+from benchbox.files.progress import Progress
 
 _TENTHS = 10
 
@@ -41,7 +41,7 @@ class Watching:
         """Remove the bar."""
         self._bar.stop()
 
-    def cell(self, number: int, title: str) -> Callable[[float, str], None]:
+    def cell(self, number: int, title: str) -> Progress:
         """Return what to tell the progress of cell ``number`` (from 0).
 
         Without a terminal there is a line whenever another tenth of the cell is done.

@@ -1,7 +1,7 @@
 """What a recipe makes from the training set once, before it trains: an artefact of its own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -9,11 +9,9 @@ from typing import ClassVar
 import torch
 
 from benchbox.data.protocol import ImageRecord
+from benchbox.files.progress import Progress
 from benchbox.models.reid import ReidModel
 from benchbox.training.training_set import TrainingSet
-
-Progress = Callable[[float, str], None]
-"""Called with the share of the work done, in [0, 1], and a short text such as ``loss 1.23``."""
 
 
 @dataclass(frozen=True)
