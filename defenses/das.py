@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from attacks.ascent import Ball, ascend
-from attacks.gradient import Embed, ObjectiveGradient
+from attacks.gradient import ObjectiveGradient
 from attacks.in_training import frozen
 from benchbox.errors import BenchboxError
+from benchbox.models.embed import Embed
 from benchbox.models.reid import ReidModel
 from benchbox.training.probing import nearest_is_same
 from benchbox.training.recipe import Batch

@@ -9,7 +9,7 @@ from benchbox.data.protocol import ImageRecord, ReidDataset
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedDataset:
     """A dataset that users bring themselves.
 
     Attributes:
@@ -23,9 +23,9 @@ class Published:
     source: str
 
 
-PUBLISHED: Mapping[str, Published] = MappingProxyType(
+PUBLISHED: Mapping[str, PublishedDataset] = MappingProxyType(
     {
-        "market1501": Published(
+        "market1501": PublishedDataset(
             naming="market",
             folders=(
                 "Market-1501-v15.09.15",
@@ -37,7 +37,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             source="get the archive Market-1501-v15.09.15.zip from its authors' project page "
             "(https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html) and unpack it",
         ),
-        "dukemtmcreid": Published(
+        "dukemtmcreid": PublishedDataset(
             naming="duke",
             folders=(
                 "DukeMTMC-reID",

@@ -1,15 +1,11 @@
 """Embedding a whole image list in batches."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from benchbox.data.images import to_unit
 from benchbox.files.progress import Progress, silent
-
-Embed = Callable[[Tensor], Tensor]
-"""(B, 3, H, W) float32 in [0, 1] → (B, D): a model, with whatever guard stands before it."""
+from benchbox.models.embed import Embed
 
 
 @torch.no_grad()

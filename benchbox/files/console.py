@@ -1,16 +1,12 @@
 """The terminal as all commands use it."""
 
 import os
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+from benchbox.files.progress import Progress
 
 
 def make_console(*, stderr: bool = False) -> Console:
@@ -21,43 +17,14 @@ def make_console(*, stderr: bool = False) -> Console:
     return console
 
 
-def noted_bars(console: Console) -> "Progress":
-    """Return bars whose tasks carry a ``note``, such as an ETA; hidden without a terminal."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-
-
-def time_left(started: float, done: float) -> str:
-    """Return how long work may still take, in words.
-
-    Args:
-        started: when it began, on the monotonic clock.
-        done: the share of it that is done, in [0, 1].
-    """
-    if done < 0.02:
-        return "estimating"
-    left = (time.monotonic() - started) * (1 - done) / done
-    return f"about {timedelta(seconds=round(left))} left" if left >= 1 else "nearly done"
-
-
 @contextmanager
-def progress_bar(console: Console, what: str) -> Iterator[Callable[[float, str], None]]:
+def progress_bar(console: Console, what: str) -> Iterator[Progress]:
     """Show a progress bar with what is being done and an ETA; a line each without a terminal.
 
     Yields:
         a function to be told the share in [0, 1] that is done, and what comes next.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich import progress as rich_progress
 
     if not console.is_terminal:
         said: set[str] = set()
@@ -70,7 +37,11 @@ def progress_bar(console: Console, what: str) -> Iterator[Callable[[float, str],
 
         yield say
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
+    columns = (
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TimeRemainingColumn(),
+    )
+    with rich_progress.Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(what, total=1.0)
         yield lambda share, text: bars.update(task, completed=share, description=text)

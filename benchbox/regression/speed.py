@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.files.printable import printable
-from benchbox.tables.table import Cell, Header, Table
+from benchbox.tables.table import Header, Table, TableCell
 from benchbox.untrusted.json import Limits, read_record
 
 SpeedVerdict = Literal["slower", "faster", "within noise"]
@@ -158,7 +158,7 @@ def speed_table(comparison: SpeedComparison) -> Table:
     """Return the ratios, a row a benchmark."""
     rows = [
         tuple(
-            Cell(text, bold=cell.verdict != "within noise")
+            TableCell(text, bold=cell.verdict != "within noise")
             for text in (
                 cell.name,
                 f"{cell.old:.3g}",

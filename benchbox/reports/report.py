@@ -14,19 +14,20 @@ from benchbox.files.progress import Progress, silent
 from benchbox.published.reading import published_folder, read_published
 from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe
-from benchbox.reports.compare import compare, compare_table, nothing_shared
+from benchbox.reports.compare import compare_table
 from benchbox.reports.drawing_all import Depth, draw_all
 from benchbox.reports.fairness import fairness
 from benchbox.reports.layouts import layouts_for
 from benchbox.reports.picture import LeftOut
 from benchbox.reports.published_tables import published_tables
+from benchbox.reports.shared_cells import nothing_shared, shared_cells
 from benchbox.reports.tables import best_run, over_seeds
 from benchbox.results.measurements import measurements
 from benchbox.results.record import RunRecord
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_html import table_to_html
 from benchbox.tables.as_rich import FittedTable
-from benchbox.tables.table import Cell, Header, Table
+from benchbox.tables.table import Header, Table, TableCell
 from benchbox.tables.table_files import write_table
 
 
@@ -157,7 +158,7 @@ def published_section(run: RunFolder) -> PublishedSection:
     except BenchboxError:
         return PublishedSection()
     published = read_published(folder)
-    shared = bool(compare(run, published))
+    shared = bool(shared_cells(run, published))
     return PublishedSection(
         compared=compare_table(run, published) if shared else None,
         sentence="What this run shares with them stands above, under “Measured here and published”."
@@ -179,7 +180,7 @@ def datasets_table(record: RunRecord) -> Table:
         texts = [str(size) if size is not None else "–" for size in sizes]
         title = record.names.title("datasets", name)
         size = f" ({dataset.size})" if dataset.size else ""
-        rows.append(tuple(Cell(text) for text in (title + size, *texts)))
+        rows.append(tuple(TableCell(text) for text in (title + size, *texts)))
     caption = "Junk images (pid -1) are not counted. Digests: SHA-256 over names and contents."
     return Table("Datasets", caption, (tuple(top), tuple(below)), tuple(rows))
 

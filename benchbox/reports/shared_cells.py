@@ -45,7 +45,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedCell:
+class SharedCell:
     """A cell that a run measured and a paper printed.
 
     Attributes:
@@ -75,7 +75,7 @@ def difference(values: Sequence[float], published: Decimal) -> Difference:
     return Difference(statistics.fmean(values), std, published)
 
 
-def compare(run: RunFolder, published: Iterable[Published]) -> tuple[ComparedCell, ...]:
+def shared_cells(run: RunFolder, published: Iterable[Published]) -> tuple[SharedCell, ...]:
     """Return the cells that run and papers share, in the order of the run's tables.
 
     Shared means: the same datasets, backbone, defense, attack, budget and steps. The run's step
@@ -101,7 +101,7 @@ def compare(run: RunFolder, published: Iterable[Published]) -> tuple[ComparedCel
             values = printed.get(place, {}) if scores else {}
             for (source_name, mean_ap, rank1), tables in values.items():
                 compared.append(
-                    ComparedCell(
+                    SharedCell(
                         group,
                         defense,
                         c,

@@ -10,7 +10,7 @@ from benchbox.reports.layouts import WHITE_BOX, Layout
 from benchbox.results.conditions import Condition, fraction_of_255
 from benchbox.results.measurements import Group, Measurements, Place, Score, measurements
 from benchbox.results.record import Names
-from benchbox.tables.table import Cell, Header, Table
+from benchbox.tables.table import Header, Table, TableCell
 
 MISSING = "–"
 CONVENTION_TITLES = {
@@ -123,7 +123,7 @@ def _lay_out(
     """Lay cells out as one of the paper's tables, with one more label column if asked for."""
     labels = ["Model", "Dataset", layout.row_heading, *([extra[0]] if extra else [])]
     conditions, top, below = _columns(cells, layout)
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for group in cells.groups:
         shown = [[show((group, d, c)) for c in conditions] for d in cells.defenses]
         best = [_best(value for _, value in column) for column in zip(*shown, strict=True)]
@@ -135,9 +135,9 @@ def _lay_out(
             printed = [_printed(value) for _, value in values]
             rows.append(
                 (
-                    *(Cell(text) for text in texts),
+                    *(TableCell(text) for text in texts),
                     *(
-                        Cell(text, bold=value is not None and value == column_best)
+                        TableCell(text, bold=value is not None and value == column_best)
                         for (text, _), value, column_best in zip(values, printed, best, strict=True)
                     ),
                 )

@@ -16,7 +16,8 @@ from benchbox.data.official import compare_with_official
 from benchbox.data.protocol import ReidDataset
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import cannot_write
-from benchbox.runs.display import Display
+from benchbox.files.watch import Watch
+from benchbox.runs.display import show
 from benchbox.runs.executors.local import Done, Event, Executor, Failed, LeftOut, LocalProcesses
 from benchbox.runs.grid import Grid, read_grid
 from benchbox.runs.plan import Plan, make_plan
@@ -169,10 +170,10 @@ def _do(
     left_out: list[Stage] = []
     recorder.write(store, failures, finished=None)
     if todo:
-        with Display(console, todo) as display:
+        with Watch(console, "all stages", {stage.key: stage.cost for stage in todo}) as watch:
 
             def notify(event: Event) -> None:
-                display.notify(event)
+                show(event, watch)
                 if isinstance(event, Failed):
                     failures.append(event.error)
                 elif isinstance(event, LeftOut):

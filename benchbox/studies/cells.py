@@ -32,6 +32,7 @@ _CODE = (
     "benchbox.models",
     "benchbox.training",
     "benchbox.evaluation.embedding",
+    "benchbox.evaluation.validity",
     "defenses.adversarial",
     "defenses.at_pgd",
     "defenses.origin",
@@ -44,7 +45,7 @@ _CODE = (
 
 
 @dataclass(frozen=True)
-class Cell:
+class StudyCell:
     """One model of one seed.
 
     Attributes:

@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from benchbox.results.conditions import fraction_of_255
 from benchbox.studies.accuracy import Pgd
-from benchbox.studies.cells import Cell
+from benchbox.studies.cells import StudyCell
 from benchbox.studies.material import STAND_IN
 from benchbox.studies.paired import Difference, paired_difference
 from benchbox.studies.results import CONVERGED, HEADS, Result
-from benchbox.tables.table import Cell as TableCell
-from benchbox.tables.table import Header, Table
+from benchbox.tables.table import Header, Table, TableCell
 
-Done = Sequence[tuple[Cell, Result]]
+Done = Sequence[tuple[StudyCell, Result]]
 
 _COLUMNS = ("clean", "pgd")
 _MISSING = "–"

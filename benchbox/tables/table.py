@@ -17,7 +17,7 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class TableCell:
     """A body cell."""
 
     text: str
@@ -44,7 +44,7 @@ class Table:
     title: str
     caption: str
     header: tuple[tuple[Header, ...], ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     group_columns: int = 0
     label_columns: int = 1
 
@@ -71,7 +71,7 @@ class Table:
         columns = zip(*spread, strict=True)
         return [separator.join(text for text in texts if text) for texts in columns]
 
-    def group_of(self, row: tuple[Cell, ...]) -> tuple[str, ...]:
+    def group_of(self, row: tuple[TableCell, ...]) -> tuple[str, ...]:
         """Return the names of the group a row is in, outermost first."""
         return tuple(cell.text for cell in row[: self.group_columns])
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbox.leaderboard.entry.numbers import (
-    Identities,
+    ByIdentity,
     Interval,
     Mean,
     Spread,
@@ -16,9 +16,9 @@ from benchbox.leaderboard.entry.numbers import (
     WorstSeed,
 )
 from benchbox.leaderboard.protocol import Protocol
-from benchbox.reports.fairness import spread
 from benchbox.results.conditions import Condition
 from benchbox.statistics.bootstrap import interval
+from benchbox.statistics.fairness import spread
 from benchbox.statistics.interval_over_seeds import interval_over_seeds
 
 Floats = NDArray[np.float64]
@@ -111,7 +111,7 @@ def identities_of(
     ap: Mapping[Condition, Floats],
     *,
     kept: Sequence[Condition],
-) -> Identities:
+) -> ByIdentity:
     """Return AP by identity: averaged over seeds and an identity's queries.
 
     Args:
@@ -129,7 +129,7 @@ def identities_of(
         # Rounding in a mean of ones must not give more than one.
         values = [min(1.0, float(value)) for value in sums / counts]
         spreads.append(spread_of(condition, values, keep=condition in kept))
-    return Identities(
+    return ByIdentity(
         pids=tuple(names.tolist()),
         queries=tuple(counts.tolist()),
         matches=tuple(most.tolist()),

@@ -114,7 +114,7 @@ class WorstCase(Record):
 
 
 class Spread(Record):
-    """How evenly identities are served under one condition; see `benchbox.reports.fairness`.
+    """How evenly identities are served under one condition; see `benchbox.statistics.fairness`.
 
     Each identity's AP is averaged over its queries and over the seeds first.
 
@@ -135,7 +135,7 @@ class Spread(Record):
     ap: tuple[Share, ...] | None = Field(default=None, max_length=10_000)
 
 
-class Identities(Record):
+class ByIdentity(Record):
     """AP by identity.
 
     Attributes:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field
 
-from benchbox.leaderboard.entry.numbers import Counts, Identities, Record, Result, Seed, WorstCase
+from benchbox.leaderboard.entry.numbers import ByIdentity, Counts, Record, Result, Seed, WorstCase
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
@@ -188,7 +188,7 @@ class Entry(Record):
     counts: Counts
     results: tuple[Result, ...] = Field(min_length=1, max_length=500)
     worst_case: tuple[WorstCase, ...] = Field(min_length=1, max_length=20)
-    identities: Identities
+    identities: ByIdentity
     weights: tuple[Weights, ...] = Field(min_length=1, max_length=50)
     checks: tuple[CheckResult, ...] = Field(max_length=100)
     provenance: Provenance

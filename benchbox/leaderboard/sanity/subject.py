@@ -13,9 +13,10 @@ from attacks import Attack, Guides
 from attacks.start import uniform_noise
 from benchbox.data.images import to_unit
 from benchbox.evaluation.attacking import attack_queries
-from benchbox.evaluation.embedding import Embed, embed_images
+from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.evaluation.valid_matches import valid_matches
+from benchbox.models.embed import Embed
 from benchbox.training.seeding import seeded
 from defenses import Guard
 

@@ -9,7 +9,7 @@ queries' weighted variance, n the most queries of one identity; and the variance
 import math
 from collections.abc import Iterator, Sequence
 
-from benchbox.leaderboard.entry.numbers import Identities, Interval, Result
+from benchbox.leaderboard.entry.numbers import ByIdentity, Interval, Result
 from benchbox.results.per_query import ROUNDING
 from benchbox.statistics.bootstrap import interval_of_identities
 
@@ -44,7 +44,7 @@ def interval_faults(key: str, given: Interval, queries: Sequence[int]) -> Iterat
         )
 
 
-def recomputed_faults(index: int, result: Result, identities: Identities) -> Iterator[str]:
+def recomputed_faults(index: int, result: Result, identities: ByIdentity) -> Iterator[str]:
     """Yield if an interval is not the one that the AP of the identities give, where it is kept."""
     kept = identities.spreads[index].ap
     if kept is None or len(kept) != len(identities.queries):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchbox.leaderboard.entry.aggregate import identities_of, interval_of, worst_cases
-from benchbox.leaderboard.entry.numbers import Identities, Interval
+from benchbox.leaderboard.entry.numbers import ByIdentity, Interval
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.protocol import Protocol
 from benchbox.results.conditions import Condition
@@ -98,7 +98,7 @@ def compared(
     ]
 
 
-def _counts(entry: Entry, scores: Scores, identities: Identities) -> Iterator[Recomputed]:
+def _counts(entry: Entry, scores: Scores, identities: ByIdentity) -> Iterator[Recomputed]:
     first = next(iter(scores.found.values()))
     found = {
         "queries": len(first.ap),
@@ -156,7 +156,7 @@ def _worst_cases(
         yield from _ends(name, worst.mAP, again.mAP, tolerance)
 
 
-def _spreads(entry: Entry, protocol: Protocol, identities: Identities) -> Iterator[Recomputed]:
+def _spreads(entry: Entry, protocol: Protocol, identities: ByIdentity) -> Iterator[Recomputed]:
     tolerance = protocol.rerun_tolerance
     pairs = zip(entry.results, entry.identities.spreads, identities.spreads, strict=True)
     for result, entered, found in pairs:

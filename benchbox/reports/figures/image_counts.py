@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
-from benchbox.reports.fairness import gini
 from benchbox.reports.figures.drawing import OKABE_ITO, TEXT_POINTS, new_figure, plain_axes
+from benchbox.statistics.fairness import gini
 
 ONE_COLUMN, TWO_COLUMNS = 3.3, 7.0
 """Widths of a figure in a two-column page, inches."""
@@ -42,7 +42,7 @@ def images_per_identity(counts: pd.DataFrame) -> Figure:
 
     After Zhou et al. 2025, Fig. 1. The dashed line is the mean; CV is the sample standard
     deviation (n − 1) over the mean, Gini the coefficient of
-    :func:`benchbox.reports.fairness.gini`. Both are 0 where all identities have equally many.
+    :func:`benchbox.statistics.fairness.gini`. Both are 0 where all identities have equally many.
 
     Args:
         counts: ``dataset`` (title), ``pid``, ``images`` of the training split, a row per identity.
