@@ -16,7 +16,6 @@ from benchbox.reports.figures.identity_spread import (
     identity_rows,
     identity_spread,
     identity_spread_caption,
-    main_defenses,
 )
 from benchbox.reports.figures.image_counts import count_images, images_per_identity
 from benchbox.reports.figures.redundancy import (
@@ -25,6 +24,7 @@ from benchbox.reports.figures.redundancy import (
     redundancy,
     redundancy_montage,
 )
+from benchbox.reports.layouts import main_defenses
 from benchbox.reports.picture import Drawing, file_name
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import measurements

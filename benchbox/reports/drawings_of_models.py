@@ -19,8 +19,8 @@ from benchbox.reports.figures.embedding_map import (
 )
 from benchbox.reports.figures.generated import generated_samples
 from benchbox.reports.figures.heatmaps import Person, heatmaps, heatmaps_caption
-from benchbox.reports.figures.identity_spread import main_defenses
 from benchbox.reports.figures.retrieval_strips import Hit, Strip, retrieval_strips, retrieve
+from benchbox.reports.layouts import main_defenses
 from benchbox.reports.picture import Drawing, file_name
 from benchbox.results.artefacts import Artefacts, Attacked
 from benchbox.results.conditions import Condition

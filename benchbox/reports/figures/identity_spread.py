@@ -27,35 +27,10 @@ from benchbox.results.record import Names
 
 COLUMNS = ("group", "defense", "condition", "pid", "ap", "images")
 
-OUR_DEFENSES = frozenset(
-    (
-        *("origin", "origin_equal_epochs", "bit_squeezing", "median_smoothing", "bs_ms", "amd"),
-        *("adv_train", "das", "at_pgd", "metric_at", "metric_at_diffusion"),
-        *("metric_at_adversarial", "metric_at_meta", "metric_at_fnes", "ddd"),
-    )
-)
-"""The names of :data:`defenses.DEFENSES`, kept here so that reports load no torch."""
-
 Key = TypeVar("Key", str, Group)
 
 _MOST_BINS = 6
 _LEAST_IDENTITIES = 8  # in a bin; fewer give no spread worth drawing
-
-
-def main_defenses(defenses: Sequence[str]) -> list[str]:
-    """Return the defenses a crowded figure shows: the references, DDD, and the user's own.
-
-    These are vanilla training (``origin``), one kind of adversarial training (``adv_train``, else
-    ``metric_at``, else ``at_pgd``), ``ddd``, and every defense that is not ours. Where none of
-    them is there, all are shown.
-
-    Args:
-        defenses: the registry names of the run, in order.
-    """
-    adversarial = [name for name in ("adv_train", "metric_at", "at_pgd") if name in defenses]
-    wanted = {"origin", "ddd", *adversarial[:1]}
-    chosen = [name for name in defenses if name in wanted or name not in OUR_DEFENSES]
-    return chosen or list(defenses)
 
 
 def identity_rows(
