@@ -30,10 +30,10 @@ class SplitCounts:
     Attributes:
         folder: the split's folder.
         images: well-named files, junk and distractors included.
-        identities: different pids above 0.
-        cameras: different cameras.
-        junk: files with pid -1.
-        distractors: files with pid 0.
+        identities: how many different pids above 0 there are.
+        cameras: how many different cameras there are.
+        junk: how many files have pid -1.
+        distractors: how many files have pid 0.
     """
 
     folder: str

@@ -15,7 +15,7 @@ class PublishedDataset:
     Attributes:
         naming: the convention of its file names.
         folders: where archives and other toolboxes put it, below the data root.
-        source: where it comes from.
+        source: how a user gets it, in words.
     """
 
     naming: Naming

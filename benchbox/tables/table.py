@@ -8,8 +8,8 @@ class Header:
     """A header cell. An empty text under a cell continues that cell downwards.
 
     Attributes:
-        text: what is printed.
-        columns: how many columns it spans.
+        text: the words that are printed.
+        columns: how many columns the cell spans.
     """
 
     text: str
@@ -18,7 +18,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """A body cell."""
+    """A body cell: its words, and whether they are printed in bold."""
 
     text: str
     bold: bool = False
@@ -29,7 +29,7 @@ class Table:
     """An immutable table.
 
     Attributes:
-        title: a few words.
+        title: the heading, a few words.
         caption: what one must know to read the numbers.
         header: rows of cells whose spans add up to the width.
         rows: the body; every row has the full width.

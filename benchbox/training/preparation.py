@@ -22,10 +22,10 @@ class Ingredients:
         records: the training images' files, pids and cameras.
         data: the same images decoded at the network's size, in the same order.
         vanilla: the vanilla model of the same seed, on ``device``; None unless asked for.
-        device: where to work.
-        batch_size: images at a time.
+        device: the device to work on.
+        batch_size: how many images to work on at a time.
         scratch: a folder for checkpoints that a killed run finds again.
-        progress: told now and then.
+        progress: called now and then with the share done and what is being done.
     """
 
     records: Sequence[ImageRecord]
