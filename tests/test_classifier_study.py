@@ -21,7 +21,7 @@ from benchbox.errors import BenchboxError
 from benchbox.files.digests import digest_of
 from benchbox.models.registry import build_model
 from benchbox.runs.store import Store
-from benchbox.studies import cells, classifier_options
+from benchbox.studies import cell_work, classifier_options
 from benchbox.studies import classifier as classifier_module
 from benchbox.studies.accuracy import Logits, Pgd, correct
 from benchbox.studies.cifar import load_cifar
@@ -493,13 +493,13 @@ def test_a_study_writes_tables_and_provenance_and_does_nothing_twice(
     assert r"\begin{table*}" in (tmp_path / "tables" / "classifier_study.tex").read_text()
     # Again, and with a seed more: what is there is not trained again.
     calls: list[int] = []
-    trained = cells.train
+    trained = cell_work.train
 
     def counting(*args, **kwargs):
         calls.append(kwargs["seed"])
         return trained(*args, **kwargs)
 
-    monkeypatch.setattr(cells, "train", counting)
+    monkeypatch.setattr(cell_work, "train", counting)
     assert "2 models, 2 of them" in told(tmp_path, short)
     assert calls == []
     told(tmp_path, replace(short, seeds=(0, 1)))

@@ -8,8 +8,8 @@ import pytest
 
 from benchbox.errors import BenchboxError
 from benchbox.published.reading import read_published
-from benchbox.reports.compare import compare_table, write_compare
-from benchbox.reports.shared_cells import nothing_shared, shared_cells
+from benchbox.reports.tables.compare import compare_table, write_compare
+from benchbox.reports.tables.shared_cells import nothing_shared, shared_cells
 from benchbox.results.run_folder import read_run
 from benchbox.tables.as_latex import table_to_latex
 from benchbox.tables.as_text import table_to_csv, table_to_markdown

@@ -19,22 +19,18 @@ from PIL import Image
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
 from benchbox.reports.figures import per_identity, save_figure
-from benchbox.reports.figures.budgets import budget_curves, curve_places, curve_style
+from benchbox.reports.figures.budgets import budget_curves
+from benchbox.reports.figures.curves import curve_places, curve_style
+from benchbox.reports.figures.identity_rows import identity_rows
 from benchbox.reports.figures.identity_spread import (
     bin_edges,
-    identity_rows,
     identity_spread,
     identity_spread_caption,
 )
 from benchbox.reports.figures.image_counts import count_images, images_per_identity
 from benchbox.reports.figures.names_of_points import LABEL
-from benchbox.reports.figures.redundancy import (
-    hamming_distances,
-    hash_images,
-    near_duplicates,
-    redundancy,
-    redundancy_montage,
-)
+from benchbox.reports.figures.near_duplicates import hamming_distances, hash_images, near_duplicates
+from benchbox.reports.figures.redundancy import redundancy, redundancy_montage
 from benchbox.reports.figures.trade_off import trade_off
 from benchbox.reports.layouts import main_defenses
 from benchbox.results.run_folder import read_run

@@ -21,7 +21,7 @@ from benchbox.files.printable import printable
 from benchbox.shadowing import require_own_packages
 
 if TYPE_CHECKING:
-    from benchbox.reports.drawing_all import Depth
+    from benchbox.reports.drawings.draw_all import Depth
 
 _LINE = 1_000
 """Characters of an error's line that are printed."""
@@ -121,8 +121,8 @@ def compare_run(
 ) -> None:
     """Print measured, published and difference for every cell that a run and papers share."""
     from benchbox.published.reading import read_published
-    from benchbox.reports.compare import compare_table, write_compare
-    from benchbox.reports.shared_cells import nothing_shared, shared_cells
+    from benchbox.reports.tables.compare import compare_table, write_compare
+    from benchbox.reports.tables.shared_cells import nothing_shared, shared_cells
     from benchbox.results.run_folder import read_run
     from benchbox.tables.as_rich import FittedTable
 

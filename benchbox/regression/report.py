@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from benchbox.regression.baseline_record import Baseline, BaselineCell, Place
 from benchbox.regression.verdict import ComparedCell, Comparison
-from benchbox.reports.tables import CONVENTION_TITLES, MISSING
+from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING
 from benchbox.tables.as_text import escape_markdown, table_to_markdown
 from benchbox.tables.table import Header, Table, TableCell
 

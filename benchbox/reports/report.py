@@ -12,16 +12,16 @@ from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
 from benchbox.files.progress import Progress, silent
 from benchbox.published.reading import published_folder, read_published
-from benchbox.reports.black_box import black_box_table
 from benchbox.reports.cautions import cautions, describe
-from benchbox.reports.compare import compare_table
-from benchbox.reports.drawing_all import Depth, draw_all
-from benchbox.reports.fairness import fairness
+from benchbox.reports.drawings.draw_all import Depth, draw_all
+from benchbox.reports.drawings.picture import LeftOut
 from benchbox.reports.layouts import layouts_for
-from benchbox.reports.picture import LeftOut
-from benchbox.reports.published_tables import published_tables
-from benchbox.reports.shared_cells import nothing_shared, shared_cells
-from benchbox.reports.tables import best_run, over_seeds
+from benchbox.reports.tables.black_box import black_box_table
+from benchbox.reports.tables.by_layout import best_run, over_seeds
+from benchbox.reports.tables.compare import compare_table
+from benchbox.reports.tables.fairness import fairness
+from benchbox.reports.tables.published import published_tables
+from benchbox.reports.tables.shared_cells import nothing_shared, shared_cells
 from benchbox.results.measurements import measurements
 from benchbox.results.record import RunRecord
 from benchbox.results.run_folder import RunFolder, read_run
@@ -36,8 +36,8 @@ class Report:
     """A written report.
 
     Attributes:
-        path: of the page.
-        left_out: figures it does not have, with the reasons.
+        path: the page, ``report.html``.
+        left_out: the figures that the page does not have, with the reasons.
     """
 
     path: Path

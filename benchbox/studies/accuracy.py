@@ -23,8 +23,8 @@ class Pgd:
 
     Attributes:
         eps: radius of the L∞ ball, in [0, 1].
-        steps: gradient steps.
-        step_size: of one step, in [0, 1].
+        steps: how many gradient steps it takes.
+        step_size: how far one step moves each pixel, in [0, 1].
     """
 
     eps: float = 8 / 255

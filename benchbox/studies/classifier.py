@@ -22,6 +22,7 @@ from benchbox.runs.provenance import device_name, git_state, now, versions
 from benchbox.runs.runner import resolve_device
 from benchbox.runs.store import Store
 from benchbox.studies import material
+from benchbox.studies.cell_work import do_cell
 from benchbox.studies.cells import StudyCell
 from benchbox.studies.classifier_options import StudyOptions
 from benchbox.studies.classifier_table import study_record, study_table
@@ -146,7 +147,7 @@ def _do(
         for cell in todo:
             watch.begin(cell.key, cell.title)
             progress = watched(watch, cell, console)
-            cell.do(store, device=device, batch_size=batch_size, progress=progress)
+            do_cell(cell, store, device=device, batch_size=batch_size, progress=progress)
             watch.end(cell.key)
     return [read_result(store, cell.key, images=len(cell.material.test.images)) for cell in cells]
 

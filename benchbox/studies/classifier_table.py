@@ -27,11 +27,12 @@ class Row:
     """One head of one model, over all seeds.
 
     Attributes:
-        data: what it was trained and tested on.
-        model: the backbone.
-        head: a key of `HEADS`.
-        accuracy: ``clean`` and ``pgd`` → one share in [0, 1] a seed.
-        difference: likewise, to the adversarial head on the same images; none for that itself.
+        data: title of what the model was trained and tested on.
+        model: the backbone's name.
+        head: which head, a key of `HEADS`.
+        accuracy: ``clean`` and ``pgd`` → the share of images recognised, in [0, 1], one a seed.
+        difference: ``clean`` and ``pgd`` → this head's accuracy minus the adversarially trained
+            head's on the same images; empty for that head itself.
     """
 
     data: str

@@ -24,12 +24,12 @@ class Material:
     """Images of known classes.
 
     Attributes:
-        title: as tables print it.
+        title: the name that tables print.
         train: what models and heads are fitted on.
         test: images of the same classes, none of them in ``train``.
-        classes: how many there are.
+        classes: how many classes there are.
         identity: what names these images on every machine, as JSON.
-        source: what else provenance should say, as JSON.
+        source: where the images come from, for the record, as JSON.
     """
 
     title: str

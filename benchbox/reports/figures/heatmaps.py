@@ -31,9 +31,9 @@ class Person:
     """A query, and what each model's own attack made of it.
 
     Attributes:
-        title: beside the row, such as ``P1``.
-        clean: (3, H, W) in [0, 1].
-        adversarial: model title → (3, H, W) in [0, 1].
+        title: what stands beside the row, such as ``P1``.
+        clean: (3, H, W) the query in [0, 1].
+        adversarial: model title → (3, H, W) the query in [0, 1] as attacked on that model.
     """
 
     title: str

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.figures.budgets import curve_places, shown_defenses
+from benchbox.reports.figures.curves import curve_places, shown_defenses
 from benchbox.reports.figures.drawing import TEXT_POINTS, literal, new_figure, plain_axes, style_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group, Measurements, measurements_at_home

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.figures.budgets import curve_style, defense_legend, over_seeds
+from benchbox.reports.figures.curves import curve_style, defense_legend, over_seeds
 from benchbox.reports.figures.drawing import TEXT_POINTS, literal, new_figure, plain_axes
 from benchbox.reports.figures.identities import shown_conditions
 from benchbox.reports.figures.image_counts import ONE_COLUMN, TWO_COLUMNS

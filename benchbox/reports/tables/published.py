@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from benchbox.published.record import Printed, Published
-from benchbox.reports.tables import MISSING
+from benchbox.reports.tables.wording import MISSING
 from benchbox.tables.table import Header, Table, TableCell
 
 

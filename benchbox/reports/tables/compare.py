@@ -7,14 +7,14 @@ from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.errors import BenchboxError
 from benchbox.published.reading import read_published
 from benchbox.published.record import Published
-from benchbox.reports.shared_cells import (
+from benchbox.reports.tables.shared_cells import (
     Difference,
     SharedCell,
     both_pairs,
     nothing_shared,
     shared_cells,
 )
-from benchbox.reports.tables import CONVENTION_TITLES
+from benchbox.reports.tables.wording import CONVENTION_TITLES
 from benchbox.results.conditions import fraction_of_255
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.table import Header, Table, TableCell

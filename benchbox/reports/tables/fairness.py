@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchbox.reports.tables import CONVENTION_TITLES, MISSING, split_sizes
+from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, split_sizes
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Measurements, Pairs, Place, measurements
 from benchbox.results.record import Names

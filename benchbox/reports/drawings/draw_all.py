@@ -12,10 +12,10 @@ from typing import Literal
 
 from benchbox.errors import BenchboxError
 from benchbox.files.progress import Progress
-from benchbox.reports.drawings import drawings_of_results
-from benchbox.reports.drawings_of_data import drawings_of_data
-from benchbox.reports.drawings_of_models import drawings_of_models
-from benchbox.reports.picture import Drawing, LeftOut, Picture, save_drawing
+from benchbox.reports.drawings.of_data import drawings_of_data
+from benchbox.reports.drawings.of_models import drawings_of_models
+from benchbox.reports.drawings.of_results import drawings_of_results
+from benchbox.reports.drawings.picture import Drawing, LeftOut, Picture, save_drawing
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.run_folder import RunFolder, read_run
 

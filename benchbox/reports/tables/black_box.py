@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchbox.reports.tables import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
+from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group, Measurements, Score, measurements
 from benchbox.results.record import Names
@@ -25,8 +25,8 @@ class Replayed:
     """What every source's queries do to every row.
 
     Attributes:
-        white_box: the run's own cells, on all pairs of datasets.
-        sources: in order.
+        white_box: the run's white-box results, tested where trained first, then elsewhere.
+        sources: the models that queries were attacked on, in the order of the file.
         scores: (source, group, target's defense, condition) → seed → score.
     """
 
