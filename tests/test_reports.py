@@ -19,8 +19,9 @@ from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
 from benchbox.reports.cautions import cautions
 from benchbox.reports.figures import per_identity, robustness_bars
-from benchbox.reports.report import console_tables, run_tables, write_report, write_tables
+from benchbox.reports.report import write_report
 from benchbox.reports.tables.by_layout import best_run, over_seeds
+from benchbox.reports.tables.of_run import console_tables, run_tables, write_tables
 from benchbox.results.conditions import fraction_of_255
 from benchbox.results.run_folder import read_run
 from benchbox.tables.as_html import table_to_html

@@ -137,7 +137,8 @@ def compare_run(
 
 
 def _write_report(folder: Path, console: Console, *, depth: "Depth") -> None:
-    from benchbox.reports.report import console_tables, write_report, write_tables
+    from benchbox.reports.report import write_report
+    from benchbox.reports.tables.of_run import console_tables, write_tables
 
     write_tables(folder)
     with progress_bar(console, "drawing") as progress:

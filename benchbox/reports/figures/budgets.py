@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
-from textwrap import fill
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,10 +18,11 @@ from benchbox.reports.figures.curves import (
 )
 from benchbox.reports.figures.drawing import (
     TEXT_POINTS,
+    TWO_COLUMNS,
     new_figure,
     plain_axes,
+    shortened,
 )
-from benchbox.reports.figures.image_counts import TWO_COLUMNS
 from benchbox.results.conditions import CLEAN, Condition, fraction_of_255
 from benchbox.results.measurements import Group, Measurements, measurements_at_home
 from benchbox.results.record import Names
@@ -109,7 +109,7 @@ def _draw_ladder(
             capsize=1.5,
             **curve_style(place),
         )
-    group_title = fill(cells.group_title(group), 27, max_lines=2, placeholder="…")
+    group_title = shortened(cells.group_title(group), 27)
     plain_axes(
         axes,
         title=f"{group_title}\n{_ladder_title(cells, ladder)}",
@@ -129,7 +129,7 @@ def _ladder_title(cells: Measurements, ladder: list[Condition]) -> str:
     attack, steps, size = ladder[-1].attack, ladder[-1].steps, ladder[-1].step_size_255
     sizes = {c.step_size_255 for c in cells.conditions if (c.attack, c.steps) == (attack, steps)}
     by = f" of {fraction_of_255(size)}" if len(sizes) > 1 else ""
-    title = fill(cells.names.title("attacks", attack), 20, max_lines=1, placeholder="…")
+    title = shortened(cells.names.title("attacks", attack), 20, lines=1)
     return f"{title}, {steps} steps{by}"
 
 

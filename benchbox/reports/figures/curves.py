@@ -3,7 +3,6 @@
 import math
 import statistics
 from collections.abc import Sequence
-from textwrap import fill
 from typing import Any
 
 from matplotlib.container import ErrorbarContainer
@@ -14,6 +13,7 @@ from benchbox.reports.figures.drawing import (
     OKABE_ITO,
     TEXT_POINTS,
     literal,
+    shortened,
     style_of,
 )
 from benchbox.results.measurements import Measurements, Score
@@ -79,7 +79,7 @@ def defense_legend(
     """Make a figure higher by a legend of the defenses under it, in as many columns as fit."""
     # Matplotlib's types do not know that a legend takes containers.
     handles: list[Any] = list(containers)
-    texts = [literal(fill(title, 26, max_lines=2, placeholder="…")) for title in titles]
+    texts = [literal(shortened(title, 26)) for title in titles]
     longest = max(len(line) for text in texts for line in text.splitlines() or [""])
     columns = int(figure.get_figwidth() / (0.5 + _LETTER * longest))
     columns = max(1, min(columns, len(texts)))

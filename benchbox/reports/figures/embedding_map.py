@@ -8,14 +8,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.figures.drawing import OKABE_ITO, TEXT_POINTS, literal, new_figure
+from benchbox.reports.figures.drawing import (
+    OKABE_ITO,
+    TEXT_POINTS,
+    TWO_COLUMNS,
+    literal,
+    new_figure,
+)
 from benchbox.reports.figures.projection import NEIGHBOURS
 
 COLOURS = (*OKABE_ITO, "#882255", "#888888")
 MARKERS = "os^DvPX<>p"
 
 _PER_ROW = 4
-_WIDTH = 7.0  # inches, the text width of a page in two columns
 
 
 def embedding_map(points: pd.DataFrame) -> Figure:
@@ -36,7 +41,7 @@ def embedding_map(points: pd.DataFrame) -> Figure:
         )
     columns = min(_PER_ROW, len(models))
     rows = -(-len(models) // columns)
-    side = min(3.0, _WIDTH / columns)
+    side = min(3.0, TWO_COLUMNS / columns)
     figure = new_figure(side * columns, (side + 0.15) * rows + 0.3)
     panels = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes, model in zip(panels, models, strict=False):

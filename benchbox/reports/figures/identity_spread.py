@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -17,8 +16,13 @@ from benchbox.reports.figures.curves import (
     curve_style,
     defense_legend,
 )
-from benchbox.reports.figures.drawing import new_figure, plain_axes
-from benchbox.reports.figures.image_counts import ONE_COLUMN, TWO_COLUMNS
+from benchbox.reports.figures.drawing import (
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    new_figure,
+    plain_axes,
+    shortened,
+)
 
 _MOST_BINS = 6
 _LEAST_IDENTITIES = 8  # in a bin; fewer give no spread worth drawing
@@ -59,9 +63,7 @@ def identity_spread(frame: pd.DataFrame) -> Figure:
             _draw_panel(axes, own.loc[own["condition"] == condition], places, edges)
             plain_axes(
                 axes,
-                title="\n".join(
-                    fill(text, 44, max_lines=2, placeholder="…") for text in (group, condition)
-                ),
+                title="\n".join(shortened(text, 44) for text in (group, condition)),
                 xlabel="Gallery images of identity",
                 ylabel="" if axes is not row[0] else "AP of identity (%)",
             )

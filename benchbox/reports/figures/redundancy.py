@@ -1,7 +1,6 @@
 """The figures of redundancy: how many images of an identity show the same thing again."""
 
 from pathlib import Path
-from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +12,13 @@ from benchbox.data.decoding import decode_image, strict_decoding
 from benchbox.reports.figures.drawing import (
     OKABE_ITO,
     TEXT_POINTS,
+    TWO_COLUMNS,
     literal,
     new_figure,
     plain_axes,
+    shortened,
 )
-from benchbox.reports.figures.image_counts import TWO_COLUMNS, dataset_panels, note_in_corner
+from benchbox.reports.figures.image_counts import dataset_panels, note_in_corner
 from benchbox.reports.figures.near_duplicates import HASH_BITS, NEAR, _neighbours, hamming_distances
 
 _ASPECT = 2.0  # a tile's height over its width, as in the usual 256 × 128
@@ -51,7 +52,7 @@ def redundancy(frame: pd.DataFrame) -> Figure:
         _draw_shares(axes, frame.loc[frame["dataset"] == title])
         plain_axes(
             axes,
-            title=fill(title, 40, max_lines=2, placeholder="…"),
+            title=shortened(title, 40),
             xlabel="Near-duplicates among an identity's images (%)",
             ylabel="Identities (%)",
         )
@@ -134,7 +135,7 @@ def _draw_shares(axes: Axes, rows: pd.DataFrame) -> None:
 def _draw_group(row: list[Axes], group: _Group) -> None:
     for axes in row:
         axes.axis("off")
-    title = fill(group.dataset, 50, max_lines=1, placeholder="…")
+    title = shortened(group.dataset, 50, lines=1)
     # The title keeps the room for the line, which is wider than its image and must not widen it.
     row[0].set_title(" ", fontsize=TEXT_POINTS)
     line = row[0].text(

@@ -8,13 +8,18 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.figures.drawing import OKABE_ITO, TEXT_POINTS, literal, new_figure
+from benchbox.reports.figures.drawing import (
+    OKABE_ITO,
+    TEXT_POINTS,
+    TWO_COLUMNS,
+    literal,
+    new_figure,
+)
 from benchbox.reports.figures.retrieve import Hit
 
 CORRECT, WRONG = OKABE_ITO[2], OKABE_ITO[1]
 """Frames of hits: green and vermillion, which anyone tells apart; a sign says it again."""
 
-_WIDTH = 7.0  # inches, the text width of a page in two columns
 _GAP = 0.09
 _BELOW = 0.17  # for the line under an image
 _TITLE = 0.27
@@ -59,7 +64,7 @@ def retrieval_strips(strips: Sequence[Strip]) -> Figure:
         raise BenchboxError("the figure of retrieval strips needs at least one query.")
     columns = 2 + max(len(hits) for strip in strips for hits in (strip.before, strip.after))
     height, width = strips[0].clean.shape[1:]
-    tile = min(0.75, _WIDTH / columns - _GAP)
+    tile = min(0.75, TWO_COLUMNS / columns - _GAP)
     tall = tile * height / width
     row = tall + _BELOW + 0.06
     size = (columns * (tile + _GAP) + _GAP, len(strips) * (_TITLE + 2 * row) + 0.02)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from itertools import chain
-from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +14,14 @@ from numpy.typing import NDArray
 
 from benchbox.errors import BenchboxError
 from benchbox.reports.figures.curves import curve_style, defense_legend, over_seeds
-from benchbox.reports.figures.drawing import TEXT_POINTS, literal, new_figure, plain_axes
+from benchbox.reports.figures.drawing import (
+    TEXT_POINTS,
+    literal,
+    new_panels,
+    plain_axes,
+    shortened,
+)
 from benchbox.reports.figures.identities import shown_conditions
-from benchbox.reports.figures.image_counts import ONE_COLUMN, TWO_COLUMNS
 from benchbox.reports.figures.names_of_points import name_points
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group, Measurements, measurements_at_home
@@ -54,14 +58,9 @@ def trade_off(results: pd.DataFrame, names: Names, *, attack: str | None = None)
     conditions = shown_conditions(cells, attack)
     if len(conditions) < 2:
         raise BenchboxError("results.csv: no cell under an attack, so there is no trade-off.")
-    columns = min(2, len(cells.groups))
-    rows = -(-len(cells.groups) // columns)
-    figure = new_figure((ONE_COLUMN, TWO_COLUMNS)[columns - 1], 2.8 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).flatten()
-    for left_over in grid[len(cells.groups) :]:
-        left_over.set_visible(False)
+    figure, grid = new_panels(len(cells.groups), height=2.8)
     panels = []
-    for axes, group in zip(grid, cells.groups, strict=False):
+    for axes, group in zip(grid, cells.groups, strict=True):
         points = trade_off_points(cells, group, conditions)
         _draw_points(axes, cells, group, points, conditions[1])
         panels.append((axes, points))
@@ -102,10 +101,10 @@ def _draw_points(
 ) -> None:
     for point in points:
         _mark(axes, point, cells)
-    budget = fill(cells.condition_title(attacked), 28, max_lines=1, placeholder="…")
+    budget = shortened(cells.condition_title(attacked), 28, lines=1)
     plain_axes(
         axes,
-        title=fill(cells.group_title(group), 40, max_lines=2, placeholder="…"),
+        title=shortened(cells.group_title(group), 40),
         xlabel="Clean mAP (%)",
         ylabel=f"{literal(budget)} mAP (%)",
     )
@@ -132,5 +131,5 @@ def _mark(axes: Axes, point: Point, cells: Measurements) -> ErrorbarContainer:
 def _named(cells: Measurements, points: list[Point]) -> tuple[NDArray[np.float64], list[str]]:
     """Return (N, 2) where points stand, and the names to write beside them."""
     titles = [cells.names.title("defenses", point.defense) for point in points]
-    texts = [literal(fill(title, 18, max_lines=2, placeholder="…")) for title in titles]
+    texts = [literal(shortened(title, 18)) for title in titles]
     return np.array([(point.clean, point.robust) for point in points]), texts

@@ -1,14 +1,13 @@
 """The table of fairness: how evenly a defense serves identities, clean and attacked."""
 
 import math
-import statistics
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, split_sizes
+from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Measurements, Pairs, Place, measurements
 from benchbox.results.record import Names
@@ -87,10 +86,9 @@ def _over_seeds(values: Sequence[float], *, decimals: int, expected: int) -> str
     defined = [value for value in values if not math.isnan(value)]
     if not defined:
         return MISSING
-    text = f"{statistics.fmean(defined):.{decimals}f}"
-    if len(defined) > 1:
-        text += f"±{statistics.stdev(defined):.{decimals}f}"
-    return text + (f" (n={len(defined)})" if len(defined) < expected else "")
+    return mean_and_std(defined, decimals=decimals) + (
+        f" (n={len(defined)})" if len(defined) < expected else ""
+    )
 
 
 def _caption(

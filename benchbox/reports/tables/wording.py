@@ -13,10 +13,10 @@ CONVENTION_TITLES = {
 }
 
 
-def mean_and_std(values: list[float]) -> str:
+def mean_and_std(values: list[float], *, decimals: int = 2) -> str:
     """Return ``41.96±0.31``, the sample standard deviation (n − 1), or the one value alone."""
-    mean = f"{statistics.fmean(values):.2f}"
-    return mean if len(values) == 1 else f"{mean}±{statistics.stdev(values):.2f}"
+    mean = f"{statistics.fmean(values):.{decimals}f}"
+    return mean if len(values) == 1 else f"{mean}±{statistics.stdev(values):.{decimals}f}"
 
 
 def split_sizes(results: pd.DataFrame, cells: Measurements) -> str:
