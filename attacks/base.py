@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from attacks.ascent import sweep_budgets
-from attacks.gradient import Embed, ObjectiveGradient
+from attacks.gradient import ObjectiveGradient
 from attacks.guides import Guides, Own
 from attacks.objective import Distance, push_and_pull
 from attacks.start import Generators, uniform_noise
 from benchbox.errors import BenchboxError
+from benchbox.models.embed import Embed
 
 Start = Literal["clean", "random", "random_if_lone"]
 

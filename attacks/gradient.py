@@ -7,9 +7,7 @@ from torch import Tensor
 
 from attacks.guides import Guides
 from benchbox.errors import BenchboxError
-
-Embed = Callable[[Tensor], Tensor]
-"""Images (B, 3, H, W) in [0, 1] to embeddings (B, D), differentiable."""
+from benchbox.models.embed import Embed
 
 Objective = Callable[[Tensor, Guides], Tensor]
 """Embeddings (B, D) and their guides to (B,) values to increase."""

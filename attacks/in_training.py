@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from attacks.base import Attack
-from attacks.gradient import Embed
+from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
 
 

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from attacks.ascent import Ball, ascend
-from attacks.gradient import Embed
 from attacks.start import uniform_noise
+from benchbox.models.embed import Embed
 
 
 def classifier_pgd(

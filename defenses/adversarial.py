@@ -21,9 +21,9 @@ class AdversarialRecipe(Recipe):
     2/255 inside 8/255 (Madry et al. 2018, CIFAR-10), the smaller of the two measured budgets.
 
     Attributes:
-        eps: budget in [0, 1].
-        steps: of the attack.
-        step_size: in [0, 1].
+        eps: the attack's budget: radius of the L∞ ball, in [0, 1].
+        steps: how many gradient steps the attack takes.
+        step_size: how far one step moves each pixel, in [0, 1].
 
     Raises:
         BenchboxError: a value is out of its range.

@@ -31,10 +31,11 @@ class Examples(Preparation):
     The guides are those of the measured attack: the clean embeddings of the identity.
 
     Attributes:
-        eps: budget in [0, 1]. Bai et al. attack with 5/255.
-        steps: of MetricIFGSM. Bai et al. take min(eps + 4, 1.25 eps) in 255ths (Kurakin et al.
-            2017), 6 at 5/255.
-        step_size: in [0, 1].
+        eps: the attack's budget: radius of the L∞ ball, in [0, 1]. Bai et al. attack with
+            5/255.
+        steps: how many steps MetricIFGSM takes. Bai et al. take min(eps + 4, 1.25 eps) in 255ths
+            (Kurakin et al. 2017), 6 at 5/255.
+        step_size: how far one step moves each pixel, in [0, 1].
     """
 
     title: ClassVar[str] = "adversarial examples of AMD"

@@ -27,11 +27,11 @@ class Defense:
     """One row of the table.
 
     Attributes:
-        name: in the registry, in grids and in results.csv.
-        title: as tables print it.
+        name: the name in the registry, in grids and in results.csv.
+        title: the name that tables print.
         recipe: how the weights are made.
-        guard: applied to every image before it is embedded; None for none.
-        source: the paper.
+        guard: what is done to every image before it is embedded; None for nothing.
+        source: the paper the defense is from.
     """
 
     name: str

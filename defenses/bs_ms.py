@@ -17,8 +17,8 @@ class SqueezeThenSmooth:
     Source: Xu, Evans and Qi 2018 combine the two; the order is that of the name in the tables.
 
     Attributes:
-        squeeze: applied first.
-        smooth: applied to its output.
+        squeeze: the bit squeezing, applied to the image.
+        smooth: the median smoothing, applied to the squeezed image.
     """
 
     squeeze: BitSqueezing = field(default_factory=BitSqueezing)

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from attacks.ascent import Ball, ascend
-from attacks.gradient import Embed, ObjectiveGradient
+from attacks.gradient import ObjectiveGradient
 from attacks.in_training import frozen
 from benchbox.errors import BenchboxError
+from benchbox.models.embed import Embed
 from benchbox.models.reid import ReidModel
 from benchbox.training.probing import nearest_is_same
 from benchbox.training.recipe import Batch
@@ -23,7 +24,7 @@ class Budgets(nn.Module):
     """The budget of each training image, remembered between its visits.
 
     Attributes:
-        eps: (N,) in [0, 1].
+        eps: (N,) each training image's budget, in [0, 1].
     """
 
     eps: Tensor
@@ -52,9 +53,9 @@ class DynamicAttack(AdversarialRecipe):
     Source of the values: ``eps`` is the larger of the two measured budgets; the others are ours.
 
     Attributes:
-        eps: the largest budget.
-        least: the smallest.
-        change: what a visit adds or takes.
+        eps: the largest budget, in [0, 1].
+        least: the smallest budget, in [0, 1].
+        change: by how much a visit raises or lowers an image's budget.
         growth: the share of the training after which the largest budget is open.
         reach: each step has the size reach · e_i / steps, so that every budget is used to its
             edge; ``step_size`` is not used.

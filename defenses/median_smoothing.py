@@ -21,7 +21,7 @@ class MedianSmoothing:
     Source: Xu, Evans and Qi 2018, "Feature Squeezing"; 3 × 3 is advertorch's default.
 
     Attributes:
-        kernel: k, odd.
+        kernel: k, the width of the window in pixels, an odd number.
     """
 
     kernel: int = 3

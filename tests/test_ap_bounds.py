@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchbox import rank_distances
-from benchbox.evaluation.retrieval import ApConvention, Retrieval
+from benchbox.evaluation.average_precision import ApConvention
+from benchbox.evaluation.retrieval import Retrieval
 from benchbox.statistics.ap_bounds import highest_ap, lowest_ap, map_bounds
 
 CONVENTIONS: tuple[ApConvention, ...] = ("trapezoid", "step")

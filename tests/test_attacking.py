@@ -84,7 +84,7 @@ class Cheat(SMA):
 
 @pytest.mark.parametrize("spoil", ["ball", "range", "nan"])
 def test_an_attack_that_cheats_is_caught_and_named(spoil: str, queries) -> None:
-    with pytest.raises(BenchboxError, match=r"attack cheat at eps 8/255: adversarial query 4 "):
+    with pytest.raises(BenchboxError, match=r"attack cheat at eps 8/255: adversarial image 4 "):
         run(Cheat(steps=2, spoil=spoil), *queries, batch_size=5)
 
 

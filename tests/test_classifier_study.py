@@ -21,7 +21,7 @@ from benchbox.errors import BenchboxError
 from benchbox.files.digests import digest_of
 from benchbox.models.registry import build_model
 from benchbox.runs.store import Store
-from benchbox.studies import cells, classifier_options
+from benchbox.studies import cell_work, classifier_options
 from benchbox.studies import classifier as classifier_module
 from benchbox.studies.accuracy import Logits, Pgd, correct
 from benchbox.studies.cifar import load_cifar
@@ -238,7 +238,9 @@ def test_an_attack_that_leaves_its_ball_is_refused(learned, monkeypatch, shift: 
         "benchbox.studies.accuracy.classifier_pgd",
         lambda _classify, images, _labels, **_: (images + shift).clamp(0, 1),
     )
-    with pytest.raises(BenchboxError, match="test image 0 leaves its ball"):
+    with pytest.raises(
+        BenchboxError, match="attack PGD at eps 8/255: adversarial image 0 leaves its ball"
+    ):
         correct(model, data, Pgd(), seed=0, batch_size=8, device=CPU)
 
 
@@ -491,13 +493,13 @@ def test_a_study_writes_tables_and_provenance_and_does_nothing_twice(
     assert r"\begin{table*}" in (tmp_path / "tables" / "classifier_study.tex").read_text()
     # Again, and with a seed more: what is there is not trained again.
     calls: list[int] = []
-    trained = cells.train
+    trained = cell_work.train
 
     def counting(*args, **kwargs):
         calls.append(kwargs["seed"])
         return trained(*args, **kwargs)
 
-    monkeypatch.setattr(cells, "train", counting)
+    monkeypatch.setattr(cell_work, "train", counting)
     assert "2 models, 2 of them" in told(tmp_path, short)
     assert calls == []
     told(tmp_path, replace(short, seeds=(0, 1)))
@@ -511,11 +513,11 @@ def test_a_killed_study_ends_with_the_same_numbers(
 ) -> None:
     told(tmp_path / "whole", short)
     whole = json.loads((tmp_path / "whole" / "study.json").read_text())
-    watched = classifier_module.Watching.cell
+    watched = classifier_module.watched
     for stop in (0.3, 0.55, 0.9):  # in clean training, in adversarial training, in measuring
 
-        def dying(self, number, title, stop=stop):
-            inner = watched(self, number, title)
+        def dying(watch, cell, console, stop=stop):
+            inner = watched(watch, cell, console)
 
             def report(share, text):
                 inner(share, text)
@@ -525,7 +527,7 @@ def test_a_killed_study_ends_with_the_same_numbers(
             return report
 
         with monkeypatch.context() as patch:
-            patch.setattr(classifier_module.Watching, "cell", dying)
+            patch.setattr(classifier_module, "watched", dying)
             with pytest.raises(KeyboardInterrupt):
                 study_classifier(tmp_path / "killed", short, Console(file=io.StringIO()))
         assert not (tmp_path / "killed" / "study.json").exists()

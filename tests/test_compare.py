@@ -8,12 +8,8 @@ import pytest
 
 from benchbox.errors import BenchboxError
 from benchbox.published.reading import read_published
-from benchbox.reports.compare import (
-    compare,
-    compare_table,
-    nothing_shared,
-    write_compare,
-)
+from benchbox.reports.tables.compare import compare_table, write_compare
+from benchbox.reports.tables.shared_cells import nothing_shared, shared_cells
 from benchbox.results.run_folder import read_run
 from benchbox.tables.as_latex import table_to_latex
 from benchbox.tables.as_text import table_to_csv, table_to_markdown
@@ -67,7 +63,7 @@ def mean_and_std(values: list[float]) -> tuple[float, float]:
 
 def test_shared_cells_equal_a_recomputation_from_both_files(tmp_path: Path) -> None:
     run = market_run(tmp_path)
-    compared = compare(read_run(run), read_published())
+    compared = shared_cells(read_run(run), read_published())
     printed: dict[tuple[object, ...], dict[str, str]] = {}
     tables: dict[tuple[object, ...], list[str]] = {}
     for row in rows_of(FOLDER / "zhou2025.csv"):
@@ -105,7 +101,7 @@ def test_shared_cells_equal_a_recomputation_from_both_files(tmp_path: Path) -> N
 
 
 def test_the_ddd_row_names_all_tables_that_repeat_it(tmp_path: Path) -> None:
-    compared = compare(read_run(market_run(tmp_path)), read_published())
+    compared = shared_cells(read_run(market_run(tmp_path)), read_published())
     found = {(cell.defense, cell.group.test): cell.tables for cell in compared}
     assert found == {
         ("origin", "market1501"): ("2",),
@@ -134,13 +130,13 @@ def test_a_mark_is_two_standard_deviations_of_the_seeds(
 ) -> None:
     run = market_run(tmp_path, defenses=("ddd",), transfers=())
     set_scores(run, {"train_dataset": "market1501", "attack": "none"}, values)
-    (clean,) = [c for c in compare(read_run(run), read_published()) if c.condition.is_clean]
+    (clean,) = [c for c in shared_cells(read_run(run), read_published()) if c.condition.is_clean]
     assert clean.mAP.mark == mark
 
 
 def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     run = market_run(tmp_path, seeds=(3,))
-    compared = compare(read_run(run), read_published())
+    compared = shared_cells(read_run(run), read_published())
     assert {cell.mAP.mark for cell in compared} == {"one seed"}
     assert {cell.rank1.std for cell in compared} == {None}
     table = compare_table(read_run(run), read_published())
@@ -209,7 +205,7 @@ def test_the_caption_says_how_both_came_about(tmp_path: Path) -> None:
 def test_the_caption_says_that_a_grid_overrides_parameters(tmp_path: Path) -> None:
     run = market_run(tmp_path)
     record = json.loads((run / "run.json").read_text())
-    shared = compare(read_run(run), read_published())[0].cells[0]
+    shared = shared_cells(read_run(run), read_published())[0].cells[0]
     record["cells"][shared]["overrides"] = {"recipe": {"ddd": {"modules": ["meta"]}}}
     (run / "run.json").write_text(json.dumps(record))
     assert "overrides" in compare_table(read_run(run), read_published()).caption
@@ -240,7 +236,7 @@ def test_nothing_shared_is_said_in_a_sentence(
 ) -> None:
     run = market_run(tmp_path, **changes)
     folder, published = read_run(run), read_published()
-    assert compare(folder, published) == ()
+    assert shared_cells(folder, published) == ()
     assert says in nothing_shared(folder, published)
     with pytest.raises(BenchboxError, match="Nothing to compare"):
         compare_table(folder, published)
@@ -258,7 +254,7 @@ def test_another_budget_or_number_of_steps_is_another_cell(
         if row["eps_255"] == "8.0":
             row[column] = value
     write_csv(run / "results.csv", list(rows[0]), [list(row.values()) for row in rows])
-    assert {c.condition.attack for c in compare(read_run(run), read_published())} == {"none"}
+    assert {c.condition.attack for c in shared_cells(read_run(run), read_published())} == {"none"}
 
 
 def test_held_out_identities_are_not_the_papers_test(tmp_path: Path) -> None:
@@ -267,7 +263,7 @@ def test_held_out_identities_are_not_the_papers_test(tmp_path: Path) -> None:
     record["grid"]["validation"] = True
     (run / "run.json").write_text(json.dumps(record))
     folder, published = read_run(run), read_published()
-    assert compare(folder, published) == ()
+    assert shared_cells(folder, published) == ()
     assert "held out of training" in nothing_shared(folder, published)
 
 
@@ -281,7 +277,7 @@ def test_values_that_differ_between_tables_stand_for_themselves(tmp_path: Path) 
             row["mAP"] = "60.0"
     write_csv(folder / "zhou2025.csv", list(rows[0]), [list(row.values()) for row in rows])
     run = market_run(tmp_path / "run", defenses=("ddd",), transfers=())
-    clean = [c for c in compare(read_run(run), read_published(folder)) if c.condition.is_clean]
+    clean = [c for c in shared_cells(read_run(run), read_published(folder)) if c.condition.is_clean]
     assert [(str(c.mAP.published), c.tables) for c in clean] == [
         ("68.50", ("2", "4")),
         ("60.0", ("3",)),

@@ -21,6 +21,7 @@ from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_json
+from benchbox.files.progress import silent
 from tests.made_datasets import GALLERY, QUERY, TRAIN, make_duke, make_market, noise_image
 
 MAKERS = {"market": make_market, "duke": make_duke}
@@ -432,7 +433,7 @@ def renderer(monkeypatch):
     """Stand in for the renderer: a made folder in no time, with a record of the calls."""
     state = types.SimpleNamespace(calls=[], recorded=None, version=1)
 
-    def make(domain, out, *, size="tiny", seed=0, workers=1, progress=None):
+    def make(domain, out, *, size="tiny", seed=0, workers=1, progress=silent):
         state.calls.append(out)
         if out.exists():
             raise BenchboxError(f"{out}: holds something else")
@@ -440,8 +441,7 @@ def renderer(monkeypatch):
         digest = read_dataset(out).digest
         held = {"domain": domain, "size": size, "seed": seed, "version": state.version}
         write_json(out / "sidewalk.json", held | {"digest": digest})
-        if progress:
-            progress(15, 30)
+        progress(0.5, f"rendering {domain} image 15 of 30")
         return digest
 
     state.fake = types.SimpleNamespace(

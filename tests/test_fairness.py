@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchbox.reports.fairness import STATISTICS, fairness, gini, spread, worst_decile
+from benchbox.reports.tables.fairness import fairness
 from benchbox.results.run_folder import read_run
+from benchbox.statistics.fairness import STATISTICS, gini, spread, worst_decile
 from benchbox.tables.table import Table
 from tests.made_runs import TITLES, make_run, write_csv
 

@@ -30,21 +30,19 @@ from benchbox.reports.figures.embedding_map import (
     MARKERS,
     embedding_map,
     embedding_map_caption,
-    pick_pids,
-    project,
 )
 from benchbox.reports.figures.generated import GENERATED, ORIGINAL, generated_samples
 from benchbox.reports.figures.grad_cam import heat, last_feature_map
 from benchbox.reports.figures.heatmaps import Person, heatmaps, overlay
+from benchbox.reports.figures.projection import pick_pids, project
 from benchbox.reports.figures.retrieval_strips import (
     CORRECT,
     WRONG,
-    Hit,
     Strip,
     perturbation,
     retrieval_strips,
-    retrieve,
 )
+from benchbox.reports.figures.retrieve import Hit, retrieve
 
 HOSTILE = r"_$\frac{1}{$ <b>&{}%"
 SMALL = (64, 32)

@@ -6,13 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from benchbox.reports.black_box import replayed, stronger_than_white_box
 from benchbox.reports.cautions import cautions
-from benchbox.reports.layouts import ABLATION
-from benchbox.reports.report import run_tables
+from benchbox.reports.tables.black_box import replayed, stronger_than_white_box
+from benchbox.reports.tables.of_run import run_tables
 from benchbox.results.run_folder import read_run
 from benchbox.tables.table import Table
 from tests.made_runs import RESULT_COLUMNS, make_run, write_csv
+
+ABLATION = (
+    "metric_at",
+    "metric_at_diffusion",
+    "metric_at_adversarial",
+    "metric_at_meta",
+    "metric_at_fnes",
+    "ddd",
+)
 
 
 def rows_of(file: Path) -> list[dict[str, str]]:

@@ -13,7 +13,7 @@ from benchbox.data.finding import DATASETS
 from benchbox.errors import BenchboxError
 from benchbox.published.reading import published_folder, read_published
 from benchbox.published.record import PublishedSource
-from benchbox.reports.published_tables import published_tables
+from benchbox.reports.tables.published import published_tables
 from defenses import DEFENSES
 
 FOLDER = Path(__file__).resolve().parents[1] / "leaderboards" / "published"

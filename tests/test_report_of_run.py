@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from benchbox.reports.report import Report, write_report, write_tables
+from benchbox.reports.report import Report, write_report
+from benchbox.reports.tables.of_run import write_tables
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.conditions import Condition
 from benchbox.results.run_folder import read_run

@@ -19,14 +19,15 @@ from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
 from benchbox.reports.cautions import cautions
 from benchbox.reports.figures import per_identity, robustness_bars
-from benchbox.reports.report import console_tables, run_tables, write_report, write_tables
-from benchbox.reports.tables import best_run, over_seeds
+from benchbox.reports.report import write_report
+from benchbox.reports.tables.by_layout import best_run, over_seeds
+from benchbox.reports.tables.of_run import console_tables, run_tables, write_tables
 from benchbox.results.conditions import fraction_of_255
 from benchbox.results.run_folder import read_run
 from benchbox.tables.as_html import table_to_html
 from benchbox.tables.as_latex import escape_latex
 from benchbox.tables.as_text import escape_markdown
-from benchbox.tables.table import Cell, Header, Table
+from benchbox.tables.table import Header, Table, TableCell
 from tests.made_runs import RESULT_COLUMNS, TITLES, make_run, write_csv
 
 ALL_DEFENSES = tuple(TITLES["defenses"])
@@ -660,4 +661,4 @@ def test_a_run_of_transfers_alone_has_a_report_without_figures(tmp_path: Path) -
 
 def test_rows_of_different_widths_are_refused() -> None:
     with pytest.raises(ValueError, match="different widths"):
-        Table("t", "c", ((Header("a", columns=2),),), ((Cell("1"),),))
+        Table("t", "c", ((Header("a", columns=2),),), ((TableCell("1"),),))

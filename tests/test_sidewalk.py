@@ -28,13 +28,14 @@ from benchbox.data.sidewalk.raster import HEIGHT, WIDTH, capsule, ellipse, piece
 from benchbox.data.sidewalk.scenes import texture
 from benchbox.data.sidewalk.sizes import Spec, Tail, spec_of
 from benchbox.errors import BenchboxError
+from benchbox.files.progress import silent
 
 NAME = re.compile(r"(\d{4})_c(\d)s\d_\d{6}_\d{2}\.png")
 EVERY = [(domain, size) for domain in sidewalk.DOMAINS for size in sidewalk.SIZES]
 MINI = Spec("sidewalk-a", "tiny", 6, 6, 66, 4, 12, 40, 3, 2, 5, 3.0, Tail(5, 7, 9, 12, 20))
 
 
-def make_mini(out: Path, *, spec=MINI, seed=0, workers=1, progress=None, expected=None) -> str:
+def make_mini(out: Path, *, spec=MINI, seed=0, workers=1, progress=silent, expected=None) -> str:
     return store.make_spec(
         spec, out, seed=seed, workers=workers, progress=progress, expected=expected
     )
@@ -378,14 +379,14 @@ def test_finished_folder_is_left_alone(mini):
 
 def test_progress_counts_to_the_end(tmp_path):
     calls = []
-    make_mini(tmp_path / "out", progress=lambda done, total: calls.append((done, total)))
-    assert calls[-1] == (MINI.images, MINI.images)
-    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
+    make_mini(tmp_path / "out", progress=lambda share, text: calls.append((share, text)))
+    assert calls[-1] == (1.0, f"rendering {MINI.domain} image {MINI.images} of {MINI.images}")
+    assert [share for share, _ in calls] == sorted(share for share, _ in calls)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_failed_render_leaves_nothing(tmp_path, workers):
-    def stop(done, total):
+    def stop(share, text):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

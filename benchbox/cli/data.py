@@ -35,14 +35,14 @@ def data_make(
     folder = out or sidewalk_folder(name, data_root=data_root, size=size)
     console = make_console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-        task = bars.add_task(f"rendering {name} {size}", total=None)
+        task = bars.add_task(f"rendering {name} {size}", total=1.0)
         digest = sidewalk.make(
             name,
             folder,
             size=size,
             seed=seed,
             workers=workers or os.cpu_count() or 1,
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
+            progress=lambda share, text: bars.update(task, completed=share, description=text),
         )
     console.print(f"{folder}: digest {digest}", highlight=False, soft_wrap=True)
 

@@ -57,13 +57,14 @@ def compare_run(
     require_run(folder)
 
     from benchbox.published.reading import read_published
-    from benchbox.reports.compare import compare, compare_table, nothing_shared, write_compare
+    from benchbox.reports.tables.compare import compare_table, write_compare
+    from benchbox.reports.tables.shared_cells import nothing_shared, shared_cells
     from benchbox.results.run_folder import read_run
     from benchbox.tables.as_rich import FittedTable
 
     console = make_console()
     run, papers = read_run(folder), read_published(published)
-    if not compare(run, papers):
+    if not shared_cells(run, papers):
         console.print(nothing_shared(run, papers), highlight=False, markup=False, soft_wrap=True)
         return
     console.print(FittedTable(compare_table(run, papers)))

@@ -8,12 +8,13 @@ from rich.console import Console
 from benchbox.files.console import progress_bar
 
 if TYPE_CHECKING:
-    from benchbox.reports.drawing_all import Depth
+    from benchbox.reports.drawings.draw_all import Depth
 
 
 def write_report_of(folder: Path, console: Console, *, depth: "Depth") -> None:
     """Write a finished run's tables, figures and report, and print the tables."""
-    from benchbox.reports.report import console_tables, write_report, write_tables
+    from benchbox.reports.report import write_report
+    from benchbox.reports.tables.of_run import console_tables, write_tables
 
     write_tables(folder)
     with progress_bar(console, "drawing") as progress:

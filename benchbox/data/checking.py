@@ -9,7 +9,6 @@ import numpy as np
 from benchbox.data import sidewalk
 from benchbox.data.decoding import (
     ImageError,
-    Progress,
     decode_image,
     in_threads,
     strict_decoding,
@@ -18,9 +17,10 @@ from benchbox.data.digest import dataset_digest, image_digest, pixels_digest
 from benchbox.data.naming import NAMING_TITLES, Naming
 from benchbox.data.observing import dataset_notes, dataset_warnings, queries_in_gallery
 from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
-from benchbox.data.scanning import SPLIT_FOLDERS, Problem, scan_dataset
+from benchbox.data.scanning import SPLIT_FOLDERS, FileProblem, scan_dataset
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
+from benchbox.files.progress import Progress, silent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class SplitCounts:
     Attributes:
         folder: the split's folder.
         images: well-named files, junk and distractors included.
-        identities: different pids above 0.
-        cameras: different cameras.
-        junk: files with pid -1.
-        distractors: files with pid 0.
+        identities: how many different pids above 0 there are.
+        cameras: how many different cameras there are.
+        junk: how many files have pid -1.
+        distractors: how many files have pid 0.
     """
 
     folder: str
@@ -61,7 +61,7 @@ class CheckReport:
     root: Path
     naming: Naming | None
     splits: tuple[SplitCounts, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[FileProblem, ...]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
     digest: str | None
@@ -95,7 +95,7 @@ class CheckReport:
         return lines
 
 
-def check_dataset(root: Path, *, threads: int = 4, progress: Progress | None = None) -> CheckReport:
+def check_dataset(root: Path, *, threads: int = 4, progress: Progress = silent) -> CheckReport:
     """Return everything that is wrong with the dataset under ``root``; no problem stops the check.
 
     Every image, junk included, is decoded in full. Equality of content is equality of decoded
@@ -111,7 +111,7 @@ def check_dataset(root: Path, *, threads: int = 4, progress: Progress | None = N
     """
     scan = scan_dataset(root)
     records = [record for folder in SPLIT_FOLDERS for record in scan.records[folder]]
-    problems = [Problem(f"{folder}/", state) for folder, state in scan.missing.items()]
+    problems = [FileProblem(f"{folder}/", state) for folder, state in scan.missing.items()]
     problems += scan.problems
     contents: dict[str, str] = {}
     digests: dict[str, str] = {}
@@ -120,7 +120,7 @@ def check_dataset(root: Path, *, threads: int = 4, progress: Progress | None = N
             _examine, records, threads=threads, doing="checking", progress=progress
         )
         for record, result in zip(records, results, strict=True):
-            if isinstance(result, Problem):
+            if isinstance(result, FileProblem):
                 problems.append(result)
             else:
                 contents[record.key], digests[record.key] = result
@@ -141,15 +141,15 @@ def check_dataset(root: Path, *, threads: int = 4, progress: Progress | None = N
     )
 
 
-def _examine(record: ImageRecord) -> tuple[str, str] | Problem:
+def _examine(record: ImageRecord) -> tuple[str, str] | FileProblem:
     """Return (digest of the pixels, digest of the file), or what is wrong with the file."""
     try:
         image, _ = decode_image(record.path)
         return pixels_digest(np.asarray(image)), image_digest(record.path)
     except ImageError as error:
-        return Problem(record.key, error.what)
+        return FileProblem(record.key, error.what)
     except OSError as error:
-        return Problem(record.key, f"cannot be read ({error.strerror or error})")
+        return FileProblem(record.key, f"cannot be read ({error.strerror or error})")
 
 
 def _split_counts(folder: str, records: Sequence[ImageRecord]) -> SplitCounts:
@@ -164,7 +164,7 @@ def _split_counts(folder: str, records: Sequence[ImageRecord]) -> SplitCounts:
     )
 
 
-def _sidewalk_differences(root: Path, digest: str) -> list[Problem]:
+def _sidewalk_differences(root: Path, digest: str) -> list[FileProblem]:
     """Return a problem where the folder says it is Sidewalk and its pixels are not."""
     made = sidewalk.manifest(root)
     if made is None:
@@ -172,14 +172,14 @@ def _sidewalk_differences(root: Path, digest: str) -> list[Problem]:
     title = f"{made.get('domain')}, size {made.get('size')}, seed {made.get('seed')}"
     if made.get("version") != sidewalk.VERSION:
         what = f"{title} of version {made.get('version')}, this is version {sidewalk.VERSION}"
-        return [Problem("./", f"{what}: make it again")]
+        return [FileProblem("./", f"{what}: make it again")]
     try:
         recorded = sidewalk.recorded_digest(
             str(made.get("domain")), size=str(made.get("size")), seed=int(made.get("seed", 0))
         )
     except (BenchboxError, TypeError, ValueError) as error:
-        return [Problem("./", f"says it is {title}, which does not exist ({error})")]
+        return [FileProblem("./", f"says it is {title}, which does not exist ({error})")]
     expected = recorded or made.get("digest")
     if digest == expected:
         return []
-    return [Problem("./", f"not the recorded {title}: digest {digest}, expected {expected}")]
+    return [FileProblem("./", f"not the recorded {title}: digest {digest}, expected {expected}")]

@@ -12,9 +12,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-
-Progress = Callable[[float, str], None]
-"""Told how far the work is: the share done (0 to 1) and what is being done, in words."""
+from benchbox.files.progress import Progress, silent
 
 MAX_PIXELS = 50_000_000
 """A pedestrian crop has thousands of pixels; a file that claims more than this is hostile."""
@@ -111,7 +109,7 @@ def in_threads(
     *,
     threads: int,
     doing: str,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Iterator[Result]:
     """Yield ``work(item)`` for every item, in the items' order; the first failure is raised.
 
@@ -127,5 +125,4 @@ def in_threads(
     with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
         for done, result in enumerate(pool.map(work, items), start=1):
             yield result
-            if progress is not None:
-                progress(done / len(items), f"{doing} image {done} of {len(items)}")
+            progress(done / len(items), f"{doing} image {done} of {len(items)}")

@@ -1,13 +1,11 @@
 """Find a dataset by its name on this machine, render Sidewalk where it is missing."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from platformdirs import user_cache_dir
 
 from benchbox.data import sidewalk
-from benchbox.data.decoding import Progress
 from benchbox.data.naming import NAMING_TITLES, Naming, parse_name
 from benchbox.data.official import PUBLISHED
 from benchbox.data.protocol import ReidDataset
@@ -15,6 +13,7 @@ from benchbox.data.reading import read_dataset
 from benchbox.data.scanning import QUERY, SPLIT_FOLDERS
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.files.printable import printable
+from benchbox.files.progress import Progress, silent
 
 PATH_PREFIX = "path:"
 """``path:/some/folder`` names a dataset by its place instead of by the registry."""
@@ -103,7 +102,7 @@ def open_dataset(
     data_root: Path | None = None,
     sidewalk_size: str = "tiny",
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> ReidDataset:
     """Return the dataset ``name``; a Sidewalk set that is missing is rendered first.
 
@@ -153,14 +152,14 @@ def planned_digest(name: str, *, sidewalk_size: str = "tiny") -> str | None:
 
 
 def _open_sidewalk(
-    name: str, folder: Path, *, size: str, workers: int, progress: Progress | None
+    name: str, folder: Path, *, size: str, workers: int, progress: Progress
 ) -> ReidDataset:
     wanted = {"domain": name, "size": size, "seed": 0, "version": sidewalk.VERSION}
     held = sidewalk.manifest(folder)
     if held is None or any(held.get(key) != value for key, value in wanted.items()):
         # Renders where nothing is, and refuses where something else is. A finished folder is not
         # passed to it, because a data root shared by many is often read-only.
-        sidewalk.make(name, folder, size=size, workers=workers, progress=_rendering(name, progress))
+        sidewalk.make(name, folder, size=size, workers=workers, progress=progress)
         held = sidewalk.manifest(folder) or {}
     dataset = read_dataset(folder, name=name, progress=progress)
     expected = sidewalk.recorded_digest(name, size=size) or held.get("digest")
@@ -171,17 +170,6 @@ def _open_sidewalk(
             "rendered again."
         )
     return dataset
-
-
-def _rendering(name: str, progress: Progress | None) -> Callable[[int, int], None] | None:
-    """Return the renderer's way of telling progress, which is in images, as ours."""
-    if progress is None:
-        return None
-
-    def told(done: int, total: int) -> None:
-        progress(done / total, f"rendering {name} image {done} of {total}")
-
-    return told
 
 
 def _require_known(name: str) -> None:

@@ -6,9 +6,10 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchbox.data.decoding import Progress, decode_image, in_threads, strict_decoding
+from benchbox.data.decoding import decode_image, in_threads, strict_decoding
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
+from benchbox.files.progress import Progress, silent
 
 
 def load_images(
@@ -16,7 +17,7 @@ def load_images(
     *,
     size: tuple[int, int],
     threads: int = 2,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> torch.Tensor:
     """Return the images as a uint8 tensor (N, 3, H, W), in the records' order.
 

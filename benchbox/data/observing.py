@@ -8,7 +8,7 @@ from benchbox.data import sidewalk
 from benchbox.data.naming import Naming
 from benchbox.data.official import OFFICIAL_COUNTS, count, differences
 from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
-from benchbox.data.scanning import GALLERY, QUERY, SPLIT_FOLDERS, TRAIN, Problem, Scan
+from benchbox.data.scanning import GALLERY, QUERY, SPLIT_FOLDERS, TRAIN, FileProblem, Scan
 
 Contents = Mapping[str, str]
 """Image key → digest of its pixels, for every image that could be decoded."""
@@ -18,7 +18,7 @@ _LARGE = 1000
 """From this many images on, a folder named like Market-1501 is taken for a copy of it."""
 
 
-def queries_in_gallery(scan: Scan, contents: Contents) -> Iterator[Problem]:
+def queries_in_gallery(scan: Scan, contents: Contents) -> Iterator[FileProblem]:
     """Yield each query whose pixels are also a gallery image's, under another name."""
     by_content = {contents.get(record.key): record for record in reversed(_gallery(scan))}
     by_content.pop(None, None)
@@ -26,7 +26,7 @@ def queries_in_gallery(scan: Scan, contents: Contents) -> Iterator[Problem]:
         twin = by_content.get(contents.get(query.key))
         # The scan already reports a twin of the same name.
         if twin and twin.path.name != query.path.name:
-            yield Problem(query.key, f"this query image is also in the gallery, as {twin.key}")
+            yield FileProblem(query.key, f"this query image is also in the gallery, as {twin.key}")
 
 
 def dataset_warnings(scan: Scan, contents: Contents) -> Iterator[str]:

@@ -9,13 +9,13 @@ from benchbox.data.protocol import ImageRecord, ReidDataset
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedDataset:
     """A dataset that users bring themselves.
 
     Attributes:
         naming: the convention of its file names.
         folders: where archives and other toolboxes put it, below the data root.
-        source: where it comes from.
+        source: how a user gets it, in words.
     """
 
     naming: Naming
@@ -23,9 +23,9 @@ class Published:
     source: str
 
 
-PUBLISHED: Mapping[str, Published] = MappingProxyType(
+PUBLISHED: Mapping[str, PublishedDataset] = MappingProxyType(
     {
-        "market1501": Published(
+        "market1501": PublishedDataset(
             naming="market",
             folders=(
                 "Market-1501-v15.09.15",
@@ -37,7 +37,7 @@ PUBLISHED: Mapping[str, Published] = MappingProxyType(
             source="get the archive Market-1501-v15.09.15.zip from its authors' project page "
             "(https://zheng-lab.cecs.anu.edu.au/Project/project_reid.html) and unpack it",
         ),
-        "dukemtmcreid": Published(
+        "dukemtmcreid": PublishedDataset(
             naming="duke",
             folders=(
                 "DukeMTMC-reID",

@@ -2,16 +2,17 @@
 
 from pathlib import Path
 
-from benchbox.data.decoding import ImageError, Progress, in_threads, strict_decoding
+from benchbox.data.decoding import ImageError, in_threads, strict_decoding
 from benchbox.data.digest import dataset_digest, image_digest
 from benchbox.data.protocol import JUNK_PID, ImageRecord, ReidDataset
 from benchbox.data.scanning import EXPECTED_LAYOUT, SPLIT_FOLDERS, scan_dataset
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
+from benchbox.files.progress import Progress, silent
 
 
 def read_dataset(
-    root: Path, *, name: str = "", threads: int = 4, progress: Progress | None = None
+    root: Path, *, name: str = "", threads: int = 4, progress: Progress = silent
 ) -> ReidDataset:
     """Return the dataset under ``root``, which follows Market-1501's layout and one naming.
 

@@ -27,7 +27,7 @@ EXPECTED_LAYOUT = (
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class FileProblem:
     """What is wrong with one file or folder, ``file`` relative to the dataset's root."""
 
     file: str
@@ -53,7 +53,7 @@ class Scan:
     naming: Naming | None = None
     records: dict[str, tuple[ImageRecord, ...]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)
-    problems: list[Problem] = field(default_factory=list)
+    problems: list[FileProblem] = field(default_factory=list)
 
 
 def scan_dataset(root: Path) -> Scan:
@@ -78,7 +78,7 @@ def scan_dataset(root: Path) -> Scan:
         for path, name in names:
             fault = _fault(path, name, folder=folder, naming=scan.naming)
             if fault:
-                scan.problems.append(Problem(f"{folder}/{path.name}", fault))
+                scan.problems.append(FileProblem(f"{folder}/{path.name}", fault))
             elif name:
                 good.append(ImageRecord(path, name.pid, name.camid))
         scan.records[folder] = tuple(good)
@@ -115,23 +115,23 @@ def _fault(path: Path, name: ImageName | None, *, folder: str, naming: Naming | 
     return None
 
 
-def _only_junk(scan: Scan) -> list[Problem]:
+def _only_junk(scan: Scan) -> list[FileProblem]:
     images = scan.records[GALLERY]
     if images and all(record.pid == JUNK_PID for record in images):
-        return [Problem(f"{GALLERY}/", "holds nothing but junk (pid -1)")]
+        return [FileProblem(f"{GALLERY}/", "holds nothing but junk (pid -1)")]
     return []
 
 
-def _shared_names(scan: Scan) -> list[Problem]:
+def _shared_names(scan: Scan) -> list[FileProblem]:
     gallery = {record.path.name for record in scan.records[GALLERY]}
     return [
-        Problem(record.key, f"this query file is also in {GALLERY}/, under the same name")
+        FileProblem(record.key, f"this query file is also in {GALLERY}/, under the same name")
         for record in scan.records[QUERY]
         if record.path.name in gallery
     ]
 
 
-def _shared_identities(scan: Scan) -> list[Problem]:
+def _shared_identities(scan: Scan) -> list[FileProblem]:
     """Return one problem per identity that training and test share."""
     test = {record.pid for folder in (QUERY, GALLERY) for record in scan.records[folder]}
     shared: defaultdict[int, list[ImageRecord]] = defaultdict(list)
@@ -139,7 +139,7 @@ def _shared_identities(scan: Scan) -> list[Problem]:
         if record.pid in test:
             shared[record.pid].append(record)
     return [
-        Problem(
+        FileProblem(
             images[0].key,
             f"identity {pid} is in the training set ({len(images)} image(s)) and in the test set",
         )

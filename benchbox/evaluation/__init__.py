@@ -1,1 +1,1 @@
-"""evaluation."""
+"""Embedding, attacking and ranking: how a mAP comes about, each step checked."""

@@ -1,6 +1,6 @@
 """Attacking the queries: the evaluator re-checks every adversarial image and never trusts."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,11 +8,9 @@ from torch import Tensor
 
 from attacks import Attack, Guides
 from benchbox.data.images import to_unit
-from benchbox.errors import BenchboxError
-from benchbox.evaluation.embedding import Embed
-
-_ROUNDING = 1e-6
-"""Slack of the ball check: float32 cannot represent x ± eps exactly. A step is 4,000 times it."""
+from benchbox.evaluation.validity import require_valid
+from benchbox.files.progress import Progress, silent
+from benchbox.models.embed import Embed
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ def attack_queries(
     device: torch.device,
     ascend_on: Embed | None = None,
     keep: Collection[int] = (),
-    progress: Callable[[float, str], None] = lambda _share, _text: None,
+    progress: Progress = silent,
 ) -> list[AttackedQueries]:
     """Attack all queries at several budgets in one ascent each batch, and embed the results.
 
@@ -78,7 +76,7 @@ def attack_queries(
         for index, (eps, adversarial) in enumerate(zip(budgets, swept, strict=True)):
             with torch.no_grad():
                 embedded = embed(adversarial).float()
-            _require_valid(attack.name, eps, clean, adversarial, embedded, start)
+            require_valid(clean, adversarial, embedded, eps=eps, attack=attack.name, first=start)
             features[index].append(embedded.cpu())
             kept[index].append(adversarial[wanted].cpu())
         progress(min(1.0, (start + batch_size) / len(images)), attack.title)
@@ -86,20 +84,3 @@ def attack_queries(
         AttackedQueries(eps, torch.cat(parts), torch.cat(pictures))
         for eps, parts, pictures in zip(budgets, features, kept, strict=True)
     ]
-
-
-def _require_valid(
-    attack: str, eps: float, clean: Tensor, adversarial: Tensor, embedded: Tensor, start: int
-) -> None:
-    moved = (adversarial - clean).abs().flatten(1).amax(1)
-    low, high = adversarial.flatten(1).amin(1), adversarial.flatten(1).amax(1)
-    # A NaN fails every comparison, so the conditions are written to be true only when all is well.
-    inside = (moved <= eps + _ROUNDING) & (low >= 0) & (high <= 1)
-    finite = embedded.isfinite().all(1)
-    for good, fault in ((inside, "leaves its ball or [0, 1]"), (finite, "has no finite embedding")):
-        if not bool(good.all()):
-            query = start + int((~good).nonzero()[0])
-            raise BenchboxError(
-                f"attack {attack} at eps {eps * 255:g}/255: adversarial query {query} {fault}; "
-                "the attack or the model is broken, no number is reported."
-            )

@@ -1,14 +1,11 @@
 """Embedding a whole image list in batches."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from benchbox.data.images import to_unit
-
-Embed = Callable[[Tensor], Tensor]
-"""(B, 3, H, W) float32 in [0, 1] → (B, D): a model, with whatever guard stands before it."""
+from benchbox.files.progress import Progress, silent
+from benchbox.models.embed import Embed
 
 
 @torch.no_grad()
@@ -18,7 +15,7 @@ def embed_images(
     *,
     batch_size: int,
     device: torch.device,
-    progress: Callable[[float, str], None] = lambda _share, _text: None,
+    progress: Progress = silent,
 ) -> Tensor:
     """Return the embeddings of all images, (N, D) float32 on the CPU.
 

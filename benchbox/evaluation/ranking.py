@@ -35,8 +35,8 @@ class Pairs:
     """Some (query, gallery) pairs, sorted by query.
 
     Attributes:
-        query: (N,) rows, counted from the start of the chunk.
-        gallery: (N,) gallery positions.
+        query: (N,) each pair's query, counted from the start of the chunk.
+        gallery: (N,) each pair's position in the gallery.
     """
 
     query: Ints
@@ -53,10 +53,10 @@ class Labels:
     """Who is on each image, and which camera took it.
 
     Attributes:
-        query_pids: (Q,) identities.
-        gallery_pids: (G,) identities.
-        query_camids: (Q,) cameras.
-        gallery_camids: (G,) cameras.
+        query_pids: (Q,) identity on each query.
+        gallery_pids: (G,) identity on each gallery image.
+        query_camids: (Q,) camera of each query.
+        gallery_camids: (G,) camera of each gallery image.
     """
 
     query_pids: Ints

@@ -1,25 +1,15 @@
-"""mAP and CMC in the Market-1501 protocol.
-
-With the correct matches of a query at ranks r_1 < … < r_M (junk left out), its average precision
-is the mean over i = 1 … M of
-
-    step:       i / r_i
-    trapezoid:  (i / r_i + (i - 1) / (r_i - 1)) / 2,    the second term being 1 where r_i = 1
-
-The trapezoid is the official Market-1501 evaluation: precision is averaged over the hit's two
-sides (Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015; its code). The step
-form is torchreid's and fast-reid's. Hits at ranks 1, 2, 4, 7 give 0.8110 and 0.8304.
-"""
+"""mAP and CMC in the Market-1501 protocol; `average_precision` has the formulas."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from benchbox.errors import BenchboxError, unknown_name
+from benchbox.evaluation.average_precision import ApConvention, Floats, average_precision
 from benchbox.evaluation.feature_distances import Metric, distance_chunks, exact_products
 from benchbox.evaluation.ranking import (
     DistanceRows,
@@ -36,9 +26,6 @@ from benchbox.evaluation.retrieval_inputs import (
     read_matrix,
     refuse_non_finite,
 )
-
-Floats: TypeAlias = npt.NDArray[np.float64]
-ApConvention = Literal["trapezoid", "step"]
 
 CHUNK_ELEMENTS = 2**23
 """How many distances are held at once: 32 MiB in float32."""
@@ -95,7 +82,7 @@ def evaluate_retrieval(
         gallery_pids: (G,) identities; -1 is junk (ignored), 0 a distractor (wrong).
         query_camids: (Q,) cameras; gallery items of the query's pid and camid are junk too.
         gallery_camids: (G,) cameras.
-        ap: the AP convention, see the head of this file.
+        ap: the AP convention, see `benchbox.evaluation.average_precision`.
         metric: the distance that ranks.
         max_rank: the length of the CMC curve.
 
@@ -148,27 +135,6 @@ def rank_distances(
     chunks = (as_float(matrix[start : start + step]) for start in range(0, queries, step))
     with torch.no_grad():
         return _score(chunks, labels, name="distances", ap=ap, max_rank=max_rank)
-
-
-def average_precision(ranks: Ints, counts: Ints, *, ap: ApConvention) -> Floats:
-    """Return each query's average precision, NaN where it has no match.
-
-    Args:
-        ranks: the ranks of all matches, from 1, query after query, ascending within each.
-        counts: (Q,) matches of each query.
-        ap: the convention, see the head of this file.
-    """
-    rank = ranks.astype(np.float64)
-    hit = places_within(counts) + 1
-    precision = hit / rank
-    if ap == "trapezoid":
-        before = np.where(rank > 1, (hit - 1) / np.maximum(rank - 1, 1), 1.0)
-        precision = (precision + before) / 2
-    query = np.repeat(np.arange(len(counts)), counts)
-    total = np.bincount(query, weights=precision, minlength=len(counts))
-    mean = np.full(len(counts), np.nan)
-    np.divide(total, counts, out=mean, where=counts > 0)
-    return mean
 
 
 def _score(

@@ -1,10 +1,10 @@
-"""How long work tells whoever waits for it how far it is."""
+"""How long work tells of its progress."""
 
 from collections.abc import Callable
 
 Progress = Callable[[float, str], None]
-"""Called with the share of the work that is done, in [0, 1], and what comes next, in words."""
+"""Called with the share of the work that is done, in [0, 1], and what is being done in words."""
 
 
-def unwatched(_share: float, _text: str) -> None:
-    """Take progress and say nothing: what work reports to where nobody watches."""
+def silent(_share: float, _text: str) -> None:
+    """Tell nobody: the default."""

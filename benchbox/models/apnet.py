@@ -36,7 +36,7 @@ class SplitAttention(nn.Module):
     """Split channels into groups, weigh each channel against its peers in the others, merge.
 
     Args:
-        channels: of the feature map; a multiple of ``groups``.
+        channels: how many channels the feature map has; a multiple of ``groups``.
         groups: into how many runs of channels the map is split.
     """
 
@@ -66,7 +66,7 @@ class SqueezeExcitation(nn.Module):
     """Weigh each channel by what the whole feature map shows (Hu, Shen and Sun 2018).
 
     Args:
-        channels: of the feature map.
+        channels: how many channels the feature map has.
         ratio: by how much the hidden layer is narrower.
     """
 
@@ -89,7 +89,7 @@ class AttentionPyramid(nn.Sequential):
     """The pyramid for one feature map: ``level`` channel groups first, then the whole.
 
     Args:
-        channels: of the feature map.
+        channels: how many channels the feature map has.
         level: the pyramid's height; 1 is the squeeze-excitation alone.
     """
 

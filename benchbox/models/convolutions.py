@@ -45,7 +45,7 @@ class BlockConv2d(nn.Module):
     The kernel is padded with zeros to whole blocks; sums keep their terms, up to their order.
 
     Args:
-        convolution: with equal strides s > 1, without dilation or groups.
+        convolution: the layer to replace, with equal strides s > 1, without dilation or groups.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:

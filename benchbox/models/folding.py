@@ -25,7 +25,7 @@ class AttackReady(nn.Module):
     """A frozen copy of a model for attacks and embedding; images and embeddings keep their dtype.
 
     Args:
-        model: in evaluation mode; taken over, not copied.
+        model: the model, in evaluation mode; it is taken over, not copied.
         precision: ``"bf16"`` runs convolutions and linear layers in bfloat16, their weights
             stored so; what comes before the first of them (the normalisation of pixels) and the
             iterate of an attack stay in float32.

@@ -31,7 +31,7 @@ class Backbone:
 
     Attributes:
         timm_name: the timm model it is made of, and whose pretrained weights it takes.
-        adapt: makes the trunk of that model.
+        adapt: the function that makes the backbone's trunk of that model.
     """
 
     timm_name: str

@@ -46,9 +46,9 @@ class ReidModel(nn.Module):
     Args:
         trunk: maps normalised images (B, 3, H, W) to pooled features (B, embedding_dim).
         embedding_dim: D, the trunk's width.
-        num_classes: training identities.
-        mean: per RGB channel, on the [0, 1] scale.
-        std: per RGB channel, on the [0, 1] scale.
+        num_classes: how many training identities the classifier tells apart.
+        mean: what is subtracted from each RGB channel, on the [0, 1] scale.
+        std: what each RGB channel is divided by after that, on the [0, 1] scale.
     """
 
     mean: Tensor

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from benchbox.regression.baseline_record import Baseline, BaselineCell
 from benchbox.regression.comparison import ComparedCell, Comparison
 from benchbox.regression.place import Place
-from benchbox.reports.tables import CONVENTION_TITLES, MISSING
-from benchbox.tables.table import Cell, Header, Table
+from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING
+from benchbox.tables.table import Header, Table, TableCell
 
 
 def verdict_line(comparison: Comparison) -> str:
@@ -43,7 +43,7 @@ def comparison_table(
         title or f"{comparison.baseline.name}: the run beside its baseline",
         caption(comparison),
         (tuple(map(Header, headings)),),
-        tuple(tuple(Cell(text, bold=bold) for text in texts) for texts, bold in rows),
+        tuple(tuple(TableCell(text, bold=bold) for text in texts) for texts, bold in rows),
         group_columns=2,
         label_columns=5,
     )
@@ -95,7 +95,7 @@ def update_table(old: Baseline | None, new: Baseline) -> Table:
         if was and now and was.seeds == now.seeds:
             what = "same"
         texts = (*_labels(place), *map(_level, (was, now)), difference, what)
-        rows.append(tuple(Cell(text, bold=what in ("added", "removed")) for text in texts))
+        rows.append(tuple(TableCell(text, bold=what in ("added", "removed")) for text in texts))
     headings = ("Model", "Dataset", "Defense", "Attack", "Old", "New", "Difference", "What")
     return Table(
         f"{new.name}: what the update changes",

@@ -15,7 +15,7 @@ from typing import Literal
 
 from benchbox.errors import BenchboxError
 from benchbox.regression.benchmark_file import RULES, SpeedRule, speed_ratios
-from benchbox.tables.table import Cell, Header, Table
+from benchbox.tables.table import Header, Table, TableCell
 
 SpeedVerdict = Literal["slower", "faster", "within noise"]
 
@@ -111,7 +111,7 @@ def speed_table(comparison: SpeedComparison) -> Table:
     """Return the ratios, a row a benchmark."""
     rows = [
         tuple(
-            Cell(text, bold=cell.verdict != "within noise")
+            TableCell(text, bold=cell.verdict != "within noise")
             for text in (
                 cell.name,
                 f"{cell.old:.3g}",

@@ -5,7 +5,7 @@ import statistics
 from itertools import groupby, pairwise
 from typing import Any
 
-from benchbox.reports.black_box import replayed, stronger_than_white_box
+from benchbox.reports.tables.black_box import replayed, stronger_than_white_box
 from benchbox.results.measurements import Measurements, measurements
 from benchbox.results.run_folder import RunFolder
 

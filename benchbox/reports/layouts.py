@@ -1,35 +1,34 @@
-"""The paper's tables as layouts: which rows, of which cells, under which columns."""
+"""What a run's tables and figures show: which rows, of which cells, under which columns."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cache
+from importlib.resources import files
+from typing import Any, Literal
 
+from pydantic import TypeAdapter
+
+from benchbox.files.toml import parse_toml
 from benchbox.results.measurements import Pairs
+from defenses import DEFENSES
 
-ABLATION = (
-    "metric_at",
-    "metric_at_diffusion",
-    "metric_at_adversarial",
-    "metric_at_meta",
-    "metric_at_fnes",
-    "ddd",
-)
+_PAPER = "zhou2025.toml"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A table of the paper, for whatever run has its rows.
+    """A table for whatever run has its rows.
 
     Attributes:
         file: name of the written files, without ending.
-        title: above the table.
-        pairs: models tested where they were trained, or elsewhere.
-        over: what the upper header names: the ``attack`` over its budgets, as in Tables 2 and 5,
-            or the ``budget`` over the attacks, as in Tables 3 and 4.
+        title: the words above the table.
+        pairs: ``same`` for models tested where they were trained, ``transfer`` for the others.
+        over: what the upper row of the header names: the ``attack`` over its budgets, or the
+            ``budget`` over the attacks.
         rows: names of the defenses it shows; None shows every defense of the run.
         needs: names of which a run must have one, else the table has no point.
-        row_heading: over the rows' names.
-        row_titles: what a row is called here, where it differs from the other tables.
+        row_heading: the heading of the column of defenses.
+        row_titles: a defense's name → its title here, where it differs from the other tables'.
     """
 
     file: str
@@ -47,47 +46,43 @@ class Layout:
 
 
 WHITE_BOX = Layout("white_box", "White-box robustness")
-"""Table 2."""
-
-LAYOUTS = (
-    WHITE_BOX,
-    # Table 3.
-    Layout(
-        "ablation",
-        "Ablation of DDD's modules",
-        over="budget",
-        rows=ABLATION,
-        needs=ABLATION[1:-1],
-        row_heading="Modules",
-        row_titles={"ddd": "All modules"},
-    ),
-    # Table 4.
-    Layout(
-        "classifier",
-        "Attacking the classifier or the embedding in training",
-        over="budget",
-        rows=("at_pgd", "metric_at", "ddd"),
-        needs=("at_pgd",),
-    ),
-    # Table 5.
-    Layout(
-        "transfer",
-        "White-box robustness on unseen domains",
-        pairs="transfer",
-        row_titles={"origin": "None (Origin)"},
-    ),
-)
+"""Every defense of a run, tested where it was trained."""
 
 
 def layouts_for(defenses: Collection[str]) -> list[Layout]:
     """Return the tables a run with these defenses has.
 
-    Table 2 takes any defense; it is left out where Tables 3 and 4 show all of them anyway.
+    `WHITE_BOX` takes any defense; it is left out where the paper's special tables show all of
+    them anyway.
     """
-    special = [layout for layout in LAYOUTS if layout.rows and layout.applies(defenses)]
-    shown = {name for layout in special for name in layout.rows or ()}
+    layouts = [layout for layout in (WHITE_BOX, *_paper_layouts()) if layout.applies(defenses)]
+    shown = {name for layout in layouts for name in layout.rows or ()}
     return [
-        layout
-        for layout in LAYOUTS
-        if layout.applies(defenses) and not (layout is WHITE_BOX and shown.issuperset(defenses))
+        layout for layout in layouts if not (layout is WHITE_BOX and shown.issuperset(defenses))
     ]
+
+
+def main_defenses(defenses: Sequence[str]) -> list[str]:
+    """Return the defenses a crowded figure shows: the paper's references, and the user's own.
+
+    Of our own these are vanilla training, one kind of adversarial training, and DDD. Where none
+    of them is there, all are shown.
+
+    Args:
+        defenses: the registry names of the run, in order.
+    """
+    references: list[list[str]] = _paper()["figures"]["references"]
+    firsts = (next((name for name in kind if name in defenses), None) for kind in references)
+    wanted = set(firsts)
+    chosen = [name for name in defenses if name in wanted or name not in DEFENSES]
+    return chosen or list(defenses)
+
+
+@cache
+def _paper() -> dict[str, Any]:
+    return parse_toml(files(__package__).joinpath(_PAPER).read_bytes(), where=_PAPER)
+
+
+@cache
+def _paper_layouts() -> tuple[Layout, ...]:
+    return TypeAdapter(tuple[Layout, ...]).validate_python(_paper()["tables"])

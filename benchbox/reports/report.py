@@ -6,26 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jinja2
-from rich.console import RenderableType
 
 from benchbox.files.atomic import write_text
-from benchbox.published.reading import read_published
-from benchbox.reports.black_box import black_box_table
+from benchbox.files.progress import Progress, silent
 from benchbox.reports.cautions import cautions, describe
-from benchbox.reports.compare import compare, compare_table, nothing_shared
-from benchbox.reports.drawing_all import Depth, Progress, draw_all
-from benchbox.reports.fairness import fairness
-from benchbox.reports.layouts import layouts_for
-from benchbox.reports.picture import LeftOut
-from benchbox.reports.published_tables import published_tables
-from benchbox.reports.tables import best_run, over_seeds
-from benchbox.results.measurements import measurements
+from benchbox.reports.drawings.draw_all import Depth, draw_all
+from benchbox.reports.drawings.picture import LeftOut
+from benchbox.reports.published_section import published_section
+from benchbox.reports.tables.of_run import run_tables
 from benchbox.results.record import RunRecord
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_html import table_to_html
-from benchbox.tables.as_rich import FittedTable
-from benchbox.tables.table import Cell, Header, Table
-from benchbox.tables.table_files import write_table
+from benchbox.tables.table import Header, Table, TableCell
 
 
 @dataclass(frozen=True)
@@ -33,60 +25,15 @@ class Report:
     """A written report.
 
     Attributes:
-        path: of the page.
-        left_out: figures it does not have, with the reasons.
+        path: the page, ``report.html``.
+        left_out: the figures that the page does not have, with the reasons.
     """
 
     path: Path
     left_out: list[LeftOut]
 
 
-def run_tables(run: RunFolder) -> dict[str, Table]:
-    """Return the tables of a run by file name: the paper's, black-box robustness, fairness.
-
-    With several seeds the paper's stand there twice: over all seeds, and best of them.
-    """
-    tables: dict[str, Table] = {}
-    names = run.record.names
-    for layout in layouts_for(set(run.results["defense"])):
-        cells = measurements(run.results, names, pairs=layout.pairs, rows=layout.rows)
-        if not cells.groups:
-            continue
-        tables[layout.file] = over_seeds(run.results, names, layout)
-        if len(cells.seeds) > 1:
-            tables[f"{layout.file}_best"] = best_run(run.results, names, layout)
-    if run.black_box is not None and not run.black_box.empty:
-        tables["black_box"] = black_box_table(run.black_box, run.results, names)
-    if measurements(run.results, names).scores:
-        tables["fairness"] = fairness(run.results, run.per_id, names)
-    return tables
-
-
-def write_tables(run: Path) -> list[Path]:
-    """Write ``tables/*.{md,csv,tex}``, a table a name; see `run_tables`.
-
-    Raises:
-        BenchboxError: the run's folder is malformed or cannot be written to.
-    """
-    tables = run_tables(read_run(run))
-    written = (write_table(table, run / "tables", name) for name, table in tables.items())
-    return [path for paths in written for path in paths]
-
-
-def console_tables(run: Path) -> list[RenderableType]:
-    """Return the tables of a run for the terminal, each as wide as the terminal allows.
-
-    Raises:
-        BenchboxError: the run's folder is malformed.
-    """
-    tables = run_tables(read_run(run))
-    # Sixteen columns of fairness are for files and the page.
-    return [FittedTable(table) for name, table in tables.items() if name != "fairness"]
-
-
-def write_report(
-    run: Path, *, depth: Depth = "all", progress: Progress = lambda _share, _text: None
-) -> Report:
+def write_report(run: Path, *, depth: Depth = "all", progress: Progress = silent) -> Report:
     """Write ``figures/`` and ``report.html``: one file that needs nothing else, asks no network.
 
     Args:
@@ -131,38 +78,6 @@ def write_report(
     return Report(path, left_out)
 
 
-@dataclass(frozen=True)
-class PublishedSection:
-    """What papers printed, apart from what was measured.
-
-    Attributes:
-        compared: the cells that this run and the papers share, side by side; None for no such cell.
-        sentence: how the papers' numbers relate to the run.
-        tables: the papers' own tables.
-    """
-
-    compared: Table | None = None
-    sentence: str = ""
-    tables: tuple[Table, ...] = ()
-
-
-def published_section(run: RunFolder) -> PublishedSection:
-    """Return the published numbers beside a run's.
-
-    Raises:
-        BenchboxError: the published numbers are there but malformed.
-    """
-    published = read_published()
-    shared = bool(compare(run, published))
-    return PublishedSection(
-        compared=compare_table(run, published) if shared else None,
-        sentence="What this run shares with them stands above, under “Measured here and published”."
-        if shared
-        else nothing_shared(run, published),
-        tables=tuple(published_tables(published).values()),
-    )
-
-
 def datasets_table(record: RunRecord) -> Table:
     """Return the sizes of the datasets' splits."""
     splits = ("train", "query", "gallery")
@@ -175,7 +90,7 @@ def datasets_table(record: RunRecord) -> Table:
         texts = [str(size) if size is not None else "–" for size in sizes]
         title = record.names.title("datasets", name)
         size = f" ({dataset.size})" if dataset.size else ""
-        rows.append(tuple(Cell(text) for text in (title + size, *texts)))
+        rows.append(tuple(TableCell(text) for text in (title + size, *texts)))
     caption = "Junk images (pid -1) are not counted. Digests: SHA-256 over names and contents."
     return Table("Datasets", caption, (tuple(top), tuple(below)), tuple(rows))
 

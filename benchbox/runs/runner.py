@@ -11,7 +11,8 @@ from rich.console import Console
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import cannot_write
-from benchbox.runs.display import Display
+from benchbox.files.watch import Watch
+from benchbox.runs.display import show
 from benchbox.runs.executors.events import Done, Event, Executor, Failed, LeftOut
 from benchbox.runs.executors.local import LocalProcesses, cores
 from benchbox.runs.grid_file import read_grid
@@ -150,10 +151,10 @@ def _do(
     left_out: list[Stage] = []
     recorder.write(store, failures, finished=None)
     if todo:
-        with Display(console, todo) as display:
+        with Watch(console, "all stages", {stage.key: stage.cost for stage in todo}) as watch:
 
             def notify(event: Event) -> None:
-                display.notify(event)
+                show(event, watch)
                 if isinstance(event, Failed):
                     failures.append(event.error)
                 elif isinstance(event, LeftOut):

@@ -1,1 +1,1 @@
-"""Intervals and bounds of retrieval numbers, over identities and over seeds."""
+"""Intervals, bounds and fairness of retrieval numbers, over identities and over seeds."""

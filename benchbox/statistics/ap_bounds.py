@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from benchbox.evaluation.retrieval import ApConvention
+from benchbox.evaluation.average_precision import ApConvention
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

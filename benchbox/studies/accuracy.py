@@ -1,6 +1,5 @@
 """Which images a model with a given head classifies rightly, clean and under white-box PGD."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -9,12 +8,11 @@ from torch import Tensor, nn
 from attacks.in_training import frozen
 from attacks.pgd import classifier_pgd
 from benchbox.data.images import to_unit
-from benchbox.errors import BenchboxError
+from benchbox.evaluation.validity import require_valid
+from benchbox.files.progress import Progress, silent
 from benchbox.models.reid import ReidModel
 from benchbox.training.seeding import seeded
 from benchbox.training.training_set import TrainingSet
-
-_ROUNDING = 1e-6  # of the ball check: float32 cannot represent x ± eps exactly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +23,8 @@ class Pgd:
 
     Attributes:
         eps: radius of the L∞ ball, in [0, 1].
-        steps: gradient steps.
-        step_size: of one step, in [0, 1].
+        steps: how many gradient steps it takes.
+        step_size: how far one step moves each pixel, in [0, 1].
     """
 
     eps: float = 8 / 255
@@ -54,7 +52,7 @@ def correct(
     seed: int,
     batch_size: int,
     device: torch.device,
-    progress: Callable[[float, str], None] = lambda _share, _text: None,
+    progress: Progress = silent,
 ) -> Tensor:
     """Return (N,) bool: is an image still recognised after the attack on this very model?
 
@@ -94,24 +92,10 @@ def correct(
             )
         with torch.no_grad():
             logits = model.features(images).logits
-        _require_valid(clean, images, logits, attack.eps if attack else 0.0, start)
+        eps = attack.eps if attack else 0.0
+        require_valid(clean, images, logits, eps=eps, attack="PGD", first=start)
         hits.append((logits.argmax(1) == labels).cpu())
         if attack is not None:
             done = min(1.0, (start + batch_size) / len(data.images))
             progress(done, "attacking the test images")
     return torch.cat(hits)
-
-
-def _require_valid(clean: Tensor, images: Tensor, logits: Tensor, eps: float, start: int) -> None:
-    moved = (images - clean).abs().flatten(1).amax(1)
-    low, high = images.flatten(1).amin(1), images.flatten(1).amax(1)
-    # A NaN fails every comparison, so the conditions are written to be true only when all is well.
-    inside = (moved <= eps + _ROUNDING) & (low >= 0) & (high <= 1)
-    finite = logits.isfinite().all(1)
-    for good, fault in ((inside, "leaves its ball or [0, 1]"), (finite, "has no finite logits")):
-        if not bool(good.all()):
-            image = start + int((~good).nonzero()[0])
-            raise BenchboxError(
-                f"PGD at eps {eps * 255:g}/255: test image {image} {fault}; the attack or the "
-                "model is broken, no number is reported."
-            )

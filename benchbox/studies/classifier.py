@@ -6,7 +6,7 @@ classifier, which ReID throws away at test time. The study does this twice: for 
 as the paper, and for the identities of a ReID dataset, which the paper argues about.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,25 @@ import torch
 from rich.console import Console
 
 from benchbox.files.atomic import write_json
+from benchbox.files.progress import Progress
+from benchbox.files.watch import Watch
 from benchbox.models.registry import check_backbone
 from benchbox.runs.provenance import device_name, git_state, now, versions
 from benchbox.runs.runner import resolve_device
 from benchbox.runs.store import Store
 from benchbox.studies import material
-from benchbox.studies.cells import Cell
+from benchbox.studies.cell_work import do_cell
+from benchbox.studies.cells import StudyCell
 from benchbox.studies.classifier_options import StudyOptions
 from benchbox.studies.classifier_table import study_record, study_table
 from benchbox.studies.plain_classifier import check_classifier
 from benchbox.studies.results import KIND, Result, read_result
-from benchbox.studies.watching import Watching
 from benchbox.tables.table import Table
 from benchbox.tables.table_files import write_table
 
 SCHEMA = 1
+
+_TENTHS = 10
 
 
 def study_classifier(out: Path, options: StudyOptions, console: Console) -> Table:
@@ -80,7 +84,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def plan_cells(options: StudyOptions, console: Console) -> list[Cell]:
+def plan_cells(options: StudyOptions, console: Console) -> list[StudyCell]:
     """Return the cells: models and seeds of classification, then seeds of identities.
 
     Images are read or rendered here; a faulty CIFAR-10 folder is refused before any training.
@@ -109,7 +113,7 @@ def plan_cells(options: StudyOptions, console: Console) -> list[Cell]:
         (False, people, (options.reid_model,), options.identities()),
     ):
         cells += [
-            Cell(
+            StudyCell(
                 material=images,
                 backbone=model,
                 plain=plain,
@@ -126,7 +130,7 @@ def plan_cells(options: StudyOptions, console: Console) -> list[Cell]:
 
 
 def _do(
-    cells: list[Cell],
+    cells: list[StudyCell],
     store: Store,
     device: torch.device,
     options: StudyOptions,
@@ -139,8 +143,28 @@ def _do(
         highlight=False,
     )
     batch_size = options.batch_size or (100 if device.type == "cpu" else 500)
-    with Watching(console, [sum(cell.costs) for cell in todo]) as watching:
-        for number, cell in enumerate(todo):
-            told: Callable[[float, str], None] = watching.cell(number, cell.title)
-            cell.do(store, device=device, batch_size=batch_size, progress=told)
+    with Watch(console, "study", {cell.key: sum(cell.costs) for cell in todo}) as watch:
+        for cell in todo:
+            watch.begin(cell.key, cell.title)
+            progress = watched(watch, cell, console)
+            do_cell(cell, store, device=device, batch_size=batch_size, progress=progress)
+            watch.end(cell.key)
     return [read_result(store, cell.key, images=len(cell.material.test.images)) for cell in cells]
+
+
+def watched(watch: Watch, cell: StudyCell, console: Console) -> Progress:
+    """Return what a cell tells its progress to, in hours of work.
+
+    Without a terminal there is a line whenever another tenth of it is done.
+    """
+    last = 0
+
+    def told(share: float, text: str) -> None:
+        nonlocal last
+        watch.move(cell.key, share, text)
+        tenth = int(share * _TENTHS)
+        if tenth > last and not console.is_terminal:
+            last = tenth
+            watch.counted_line(f"{share:4.0%} {cell.title} · {text}")
+
+    return told

@@ -18,19 +18,20 @@ class StudyOptions:
 
     Attributes:
         cifar: folder that holds ``cifar-10-batches-py``; None takes the rendered stand-in.
-        models: for classification, each ``small`` or a timm ResNet; empty means ``small`` on the
-            stand-in and ``resnet18`` on CIFAR-10.
-        epochs: of the adversarial training for classification; 0 means 10 on the stand-in and
-            30 on CIFAR-10.
+        models: the models of classification, each ``small`` or a timm ResNet; empty means
+            ``small`` on the stand-in and ``resnet18`` on CIFAR-10.
+        epochs: how long the adversarial training for classification is; 0 means 10 on the
+            stand-in and 30 on CIFAR-10.
         train_each: images per class the stand-in trains on; ``test_each`` likewise.
-        dataset: for identities: a name of the dataset registry, or ``path:FOLDER``.
-        sidewalk_size: of the rendered pedestrians.
-        reid_model: for identities, a name of the model registry.
-        reid_epochs: of the adversarial training for identities.
-        image_size: for identities, (height, width) in pixels.
-        pgd: the attack that measures.
+        dataset: whose identities are the classes: a name of the dataset registry, or
+            ``path:FOLDER``.
+        sidewalk_size: which size of the rendered pedestrians, such as ``tiny``.
+        reid_model: the model that learns identities, a name of the model registry.
+        reid_epochs: how long the adversarial training for identities is.
+        image_size: (height, width) in pixels of the images of identities.
+        pgd: the attack that accuracies are measured under.
         weight_decay: λ of the fitted classifier, the usual 5e-4 of CIFAR-10 and ReID training.
-        seeds: one model each.
+        seeds: the seeds; each trains one of every model.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         batch_size: images at a time when measuring; 0 means 100 on a CPU, 500 on a GPU.
         data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.

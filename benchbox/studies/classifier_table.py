@@ -10,14 +10,13 @@ from numpy.typing import NDArray
 
 from benchbox.results.conditions import fraction_of_255
 from benchbox.studies.accuracy import Pgd
-from benchbox.studies.cells import Cell
+from benchbox.studies.cells import StudyCell
 from benchbox.studies.material import STAND_IN
 from benchbox.studies.paired import Difference, paired_difference
 from benchbox.studies.results import CONVERGED, HEADS, Result
-from benchbox.tables.table import Cell as TableCell
-from benchbox.tables.table import Header, Table
+from benchbox.tables.table import Header, Table, TableCell
 
-Done = Sequence[tuple[Cell, Result]]
+Done = Sequence[tuple[StudyCell, Result]]
 
 _COLUMNS = ("clean", "pgd")
 _MISSING = "–"
@@ -28,11 +27,12 @@ class Row:
     """One head of one model, over all seeds.
 
     Attributes:
-        data: what it was trained and tested on.
-        model: the backbone.
-        head: a key of `HEADS`.
-        accuracy: ``clean`` and ``pgd`` → one share in [0, 1] a seed.
-        difference: likewise, to the adversarial head on the same images; none for that itself.
+        data: title of what the model was trained and tested on.
+        model: the backbone's name.
+        head: which head, a key of `HEADS`.
+        accuracy: ``clean`` and ``pgd`` → the share of images recognised, in [0, 1], one a seed.
+        difference: ``clean`` and ``pgd`` → this head's accuracy minus the adversarially trained
+            head's on the same images; empty for that head itself.
     """
 
     data: str

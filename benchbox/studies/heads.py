@@ -17,8 +17,8 @@ class Head:
     """A linear classifier: logits = features · weightᵀ + bias.
 
     Attributes:
-        weight: (classes, D).
-        bias: (classes,), or None where the model's classifier has none.
+        weight: (classes, D) a row of weights for each class.
+        bias: (classes,) what is added to the logits, or None where the model's classifier has none.
     """
 
     weight: Tensor
@@ -30,11 +30,12 @@ class Fit:
     """A re-fitted head and how well it is fitted.
 
     Attributes:
-        head: float64, on the CPU.
+        head: the fitted head, float64, on the CPU.
         first_loss: the objective at the start.
         loss: the objective at the end.
-        gradient: the largest absolute entry of its gradient at the end; 0 at the optimum.
-        evaluations: of the objective.
+        gradient: the largest absolute entry of the objective's gradient at the end; 0 at the
+            optimum.
+        evaluations: how often the objective was computed.
     """
 
     head: Head

@@ -1,7 +1,6 @@
 """What the study works on: images of known classes, divided into training and test images."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,12 @@ import torch
 
 from benchbox.data.finding import open_dataset
 from benchbox.data.images import load_images
+from benchbox.files.progress import Progress, silent
 from benchbox.runs.provenance import describe
 from benchbox.studies.cifar import load_cifar
 from benchbox.studies.identities import SHARE, hold_out_images
 from benchbox.studies.shapes import SHAPES, VERSION, render_shapes
 from benchbox.training.training_set import TrainingSet, class_labels
-
-Progress = Callable[[float, str], None]
 
 STAND_IN = "Stand-in (10 shapes)"
 
@@ -26,12 +24,12 @@ class Material:
     """Images of known classes.
 
     Attributes:
-        title: as tables print it.
+        title: the name that tables print.
         train: what models and heads are fitted on.
         test: images of the same classes, none of them in ``train``.
-        classes: how many there are.
+        classes: how many classes there are.
         identity: what names these images on every machine, as JSON.
-        source: what else provenance should say, as JSON.
+        source: where the images come from, for the record, as JSON.
     """
 
     title: str
@@ -71,7 +69,7 @@ def identities(
     data_root: Path | None,
     sidewalk_size: str,
     image_size: tuple[int, int],
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Material:
     """Return a ReID dataset's training identities as classes, some images of each held out.
 

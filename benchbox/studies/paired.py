@@ -15,7 +15,7 @@ class Difference:
     Attributes:
         value: the observed difference.
         low: lower end of the 95% interval.
-        high: upper end.
+        high: upper end of the 95% interval.
     """
 
     value: float

@@ -62,10 +62,10 @@ class Result(BaseModel):
     """What one model of one seed recognises with each head.
 
     Attributes:
-        adversarial: with the head of the adversarial training.
-        fine_tuned: with that head fine-tuned on clean images.
-        fresh: with a head fitted on clean images from zero.
-        fits: of the last two.
+        adversarial: the hits with the head of the adversarial training.
+        fine_tuned: the hits with that head fine-tuned on clean images.
+        fresh: the hits with a head fitted on clean images from zero.
+        fits: ``fine_tuned`` and ``fresh`` → how well that head is fitted.
     """
 
     model_config = _STRICT

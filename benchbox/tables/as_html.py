@@ -5,7 +5,7 @@ from itertools import groupby
 
 from markupsafe import Markup
 
-from benchbox.tables.table import Cell, Table
+from benchbox.tables.table import Table, TableCell
 
 
 def table_to_html(table: Table) -> Markup:
@@ -45,7 +45,7 @@ def _head(table: Table) -> str:
     return "\n".join(lines)
 
 
-def _body(table: Table, group: tuple[str, ...], rows: list[tuple[Cell, ...]]) -> str:
+def _body(table: Table, group: tuple[str, ...], rows: list[tuple[TableCell, ...]]) -> str:
     lines = []
     if group:
         name = html.escape(" · ".join(group))
@@ -57,7 +57,7 @@ def _body(table: Table, group: tuple[str, ...], rows: list[tuple[Cell, ...]]) ->
     return "<tbody>\n" + "\n".join(lines) + "\n</tbody>"
 
 
-def _cells(table: Table, row: tuple[Cell, ...]) -> list[str]:
+def _cells(table: Table, row: tuple[TableCell, ...]) -> list[str]:
     cells = []
     for column in range(table.group_columns, table.width):
         text = html.escape(row[column].text)

@@ -3,7 +3,7 @@
 import re
 from itertools import groupby
 
-from benchbox.tables.table import Cell, Table
+from benchbox.tables.table import Table, TableCell
 
 _ESCAPES = {
     "\\": r"\textbackslash{}",
@@ -105,6 +105,6 @@ def _label(table: Table, index: int, column: int) -> str:
     return rf"\multirow{{{height}}}{{*}}{{{text}}}" if height > 1 else text
 
 
-def _value(cell: Cell) -> str:
+def _value(cell: TableCell) -> str:
     text = escape_latex(cell.text)
     return rf"\textbf{{{text}}}" if cell.bold else text

@@ -8,8 +8,8 @@ class Header:
     """A header cell. An empty text under a cell continues that cell downwards.
 
     Attributes:
-        text: what is printed.
-        columns: how many columns it spans.
+        text: the words that are printed.
+        columns: how many columns the cell spans.
     """
 
     text: str
@@ -17,8 +17,8 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """A body cell."""
+class TableCell:
+    """A body cell: its words, and whether they are printed in bold."""
 
     text: str
     bold: bool = False
@@ -29,7 +29,7 @@ class Table:
     """An immutable table.
 
     Attributes:
-        title: a few words.
+        title: the heading, a few words.
         caption: what one must know to read the numbers.
         header: rows of cells whose spans add up to the width.
         rows: the body; every row has the full width.
@@ -44,7 +44,7 @@ class Table:
     title: str
     caption: str
     header: tuple[tuple[Header, ...], ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[TableCell, ...], ...]
     group_columns: int = 0
     label_columns: int = 1
 
@@ -71,7 +71,7 @@ class Table:
         columns = zip(*spread, strict=True)
         return [separator.join(text for text in texts if text) for texts in columns]
 
-    def group_of(self, row: tuple[Cell, ...]) -> tuple[str, ...]:
+    def group_of(self, row: tuple[TableCell, ...]) -> tuple[str, ...]:
         """Return the names of the group a row is in, outermost first."""
         return tuple(cell.text for cell in row[: self.group_columns])
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
+from benchbox.files.progress import Progress, silent
 from benchbox.models.reid import ReidModel
 from benchbox.training.augmentation import augment
 from benchbox.training.checkpoint import Checkpoint
-from benchbox.training.preparation import Progress
 from benchbox.training.probing import probe
 from benchbox.training.recipe import Batch, Companion, Recipe, Training
 from benchbox.training.sampling import identity_batches
@@ -31,7 +31,7 @@ def train(
     seed: int,
     folder: Path,
     device: torch.device,
-    progress: Progress = lambda _share, _text: None,
+    progress: Progress = silent,
 ) -> list[dict[str, Any]]:
     """Train ``model`` in place by ``recipe`` and return the log, one entry an epoch.
 

@@ -1,7 +1,7 @@
 """What a recipe makes from the training set once, before it trains: an artefact of its own."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -9,11 +9,9 @@ from typing import ClassVar
 import torch
 
 from benchbox.data.protocol import ImageRecord
+from benchbox.files.progress import Progress
 from benchbox.models.reid import ReidModel
 from benchbox.training.training_set import TrainingSet
-
-Progress = Callable[[float, str], None]
-"""Called with the share of the work done, in [0, 1], and a short text such as ``loss 1.23``."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +22,10 @@ class Ingredients:
         records: the training images' files, pids and cameras.
         data: the same images decoded at the network's size, in the same order.
         vanilla: the vanilla model of the same seed, on ``device``; None unless asked for.
-        device: where to work.
-        batch_size: images at a time.
+        device: the device to work on.
+        batch_size: how many images to work on at a time.
         scratch: a folder for checkpoints that a killed run finds again.
-        progress: told now and then.
+        progress: called now and then with the share done and what is being done.
     """
 
     records: Sequence[ImageRecord]

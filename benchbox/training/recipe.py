@@ -27,16 +27,17 @@ class Training:
         batch_images: K, images per identity in a batch.
         optimizer: ``adam`` (weight decay as an L2 term) or ``adamw`` (decoupled).
         lr: peak learning rate.
-        weight_decay: of all weights.
+        weight_decay: how strongly all weights are pulled to zero.
         schedule: ``step`` (linear warm-up, then × gamma at each milestone) or ``one_cycle``
             (Smith and Topin 2019), which reaches a usable model in few epochs.
-        warmup_epochs: of the step schedule; starts at a tenth of ``lr``.
+        warmup_epochs: how long the step schedule rises from a tenth of ``lr`` to ``lr``.
         milestones: epochs at which the step schedule multiplies the rate by ``gamma``.
-        gamma: see ``milestones``.
+        gamma: the factor that each milestone multiplies the rate by.
         clip_norm: largest gradient norm; 0 means no clipping.
-        label_smoothing: of the identity loss.
-        triplet_margin: of the triplet loss.
-        precision: of the forward and backward passes; ``bf16`` and ``fp16`` mean autocast.
+        label_smoothing: the share of the identity loss's label that goes to all classes alike.
+        triplet_margin: by how much farther the triplet loss wants negatives than positives.
+        precision: number format of the forward and backward passes; ``bf16`` and ``fp16`` mean
+            autocast.
         augmentation: what is done to a training image.
     """
 
@@ -101,10 +102,10 @@ class Recipe(ABC):
     """How weights are made. A subclass holds its hyperparameters and states its losses.
 
     Attributes:
-        name: in the registry, in grids and in provenance.
+        name: the name in the registry, in grids and in provenance.
         start: the weights training begins with: ``backbone`` (ImageNet's or random, as the grid
             says) or ``vanilla`` (the vanilla recipe's weights of the same seed).
-        training: schedule and batches.
+        training: how long, how fast and on what batches it trains.
     """
 
     name: ClassVar[str]

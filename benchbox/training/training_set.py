@@ -14,8 +14,8 @@ class TrainingSet:
     """Decoded training images.
 
     Attributes:
-        images: (N, 3, H, W) uint8.
-        labels: (N,) class indices.
+        images: (N, 3, H, W) the images, uint8.
+        labels: (N,) class index of each image.
         examples: (N, 3, H, W) uint8, an adversarial version of each image made beforehand; it is
             augmented exactly as its image. None where there are none.
     """

@@ -37,10 +37,10 @@ class Synthetic:
     """An image to make.
 
     Attributes:
-        pid: of the identity.
-        camid: of the camera it should look like.
-        number: from 1, among the images made of this identity and camera.
-        reason: see :data:`Reason`.
+        pid: the identity it is to show.
+        camid: the camera it is to look like.
+        number: its number, from 1, among the images made of this identity and camera.
+        reason: why it is made, one of :data:`Reason`.
     """
 
     pid: int

@@ -45,7 +45,7 @@ class Balancing(Preparation):
         camera_share: δ2. Ours: half of an identity's images; the paper's supplement, which has
             its value, is not public.
         at_most: cap on the generated images, 0 for none; see :func:`images_to_make`.
-        seed: of the diffusion model's training and of the generated images.
+        seed: settles the diffusion model's training and the generated images.
         diffusion: the model.
     """
 

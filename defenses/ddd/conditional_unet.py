@@ -22,11 +22,11 @@ class ConditionalUNet(nn.Module):
     dressed alike start alike. Index ``identities`` is nobody, for guidance.
 
     Args:
-        settings: widths and depths.
-        identities: how many there are.
-        cameras: how many there are.
-        size: (height, width) of the images.
-        seed: of the start weights.
+        settings: the network's widths and depths.
+        identities: how many identities there are.
+        cameras: how many cameras there are.
+        size: (height, width) of the images in pixels.
+        seed: settles the initial weights.
     """
 
     def __init__(

@@ -21,14 +21,15 @@ class Diffusion:
     "Karras" is Karras et al. 2022, Table 1 and appendix F; what is ours says why.
 
     Attributes:
-        max_height: of the images it makes. The network's image size is halved until it is no
-            higher. Ours: Market-1501's own images are 128 pixels high.
-        channels: of each level, first the full size, then half of it, and so on. Ours: 26
+        max_height: the largest height, in pixels, of the images it makes. The network's image
+            size is halved until it is no higher. Ours: Market-1501's own images are 128 pixels
+            high.
+        channels: width of each level, first the full size, then half of it, and so on. Ours: 26
             million weights, half of Karras's smallest network, for a set a quarter of CIFAR-10's.
         layers: residual blocks per level.
         attention: how many of the deepest levels have self-attention. Karras has it at 16×16.
-        steps: of training. Ours: 200 passes over Market-1501.
-        batch_size: of training.
+        steps: how many training steps. Ours: 200 passes over Market-1501.
+        batch_size: images in a training step.
         lr: peak rate of Adam; linear warm-up over a twentieth of the steps, then a cosine to 0.
             2e-4 is Karras's for 64×64 images; the cosine is ours, as our trainings are short.
         p_mean: mean of ln σ in training (Karras).
@@ -44,7 +45,7 @@ class Diffusion:
         drop_identity: how often the identity is withheld, which guidance needs (Ho and Salimans
             2022).
         guidance: weight of the identity (Ho and Salimans 2022); 1 means none.
-        precision: of the network; ``bf16`` means autocast.
+        precision: number format of the network; ``bf16`` means autocast.
     """
 
     max_height: int = 128

@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchbox.errors import BenchboxError
+from benchbox.files.progress import Progress, silent
 from benchbox.training.checkpoint import Checkpoint, History
-from benchbox.training.preparation import Progress
 from benchbox.training.recipe import Companion
 from benchbox.training.seeding import seeded
 from defenses.ddd.conditional_unet import ConditionalUNet
@@ -27,7 +27,7 @@ def train_diffusion(
     seed: int,
     scratch: Path,
     device: torch.device,
-    progress: Progress = lambda _share, _text: None,
+    progress: Progress = silent,
 ) -> tuple[ConditionalUNet, History]:
     """Return the trained model, its weights averaged, and the log.
 

@@ -19,9 +19,9 @@ class Adversary:
     training identities of Sidewalk.
 
     Attributes:
-        weight: of L_E in the encoder's loss.
+        weight: how much L_E counts in the encoder's loss.
         hidden: width of the one hidden layer.
-        lr: of the discriminator's own Adam.
+        lr: learning rate of the discriminator's own Adam.
     """
 
     weight: float = 0.1
@@ -40,10 +40,10 @@ class Discriminator:
     """D: embeddings (B, D) of unit length to the logit of "this one is clean".
 
     Args:
-        dimensions: D, of the embeddings.
-        settings: width and rate.
-        generator: of the initial weights.
-        device: where it lives.
+        dimensions: D, the width of the embeddings.
+        settings: the hidden layer's width and the learning rate.
+        generator: what the initial weights are drawn from.
+        device: the device it computes on.
     """
 
     def __init__(

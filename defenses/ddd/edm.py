@@ -16,9 +16,9 @@ class Examples:
     """What the diffusion model learns from.
 
     Attributes:
-        images: (N, 3, H, W) in [-1, 1].
-        identity: (N,) indices.
-        camera: (N,) indices.
+        images: (N, 3, H, W) training images in [-1, 1].
+        identity: (N,) index of each image's identity.
+        camera: (N,) index of each image's camera.
     """
 
     images: Tensor

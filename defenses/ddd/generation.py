@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from benchbox.files.atomic import write_bytes
-from benchbox.training.preparation import Progress
+from benchbox.files.progress import Progress, silent
 from benchbox.training.seeding import seeded
 from defenses.ddd.balanced_set import Synthetic
 from defenses.ddd.conditional_unet import ConditionalUNet
@@ -26,7 +26,7 @@ def generate(
     camids: Sequence[int],
     seed: int,
     batch_size: int,
-    progress: Progress = lambda _share, _text: None,
+    progress: Progress = silent,
 ) -> None:
     """Write each image to its path as a PNG; a batch whose images are all there is left out.
 

@@ -42,11 +42,11 @@ class DualInvariantDefense(AdversarialRecipe):
     Source: Zhou et al. 2025. Values the paper leaves to its supplement say so where they stand.
 
     Attributes:
-        modules: those that are on.
-        balancing: δ1, δ2 and the diffusion model.
-        fnes: γ, a, b, λ1, λ2, v.
+        modules: names of the modules that are on.
+        balancing: data balancing: δ1, δ2 and the diffusion model.
+        fnes: how perturbations are stretched and labels softened: γ, a, b, λ1, λ2, v.
         adversary: the discriminator and the weight of L_E.
-        meta: α and the order of the gradient.
+        meta: the step that looks ahead: α and the order of its gradient.
     """
 
     name: ClassVar[str] = "ddd"

@@ -20,7 +20,7 @@ class Softening:
     Attributes:
         scale: γ ≥ 1, how far the perturbation is stretched.
         low: a of ω ~ U(a, b), the share of the clean image in the mix.
-        high: b.
+        high: b of ω ~ U(a, b).
         clean_mass: λ1, the true class's probability in the clean part of the label.
         robust_mass: λ2, the same in the adversarial part, before the move.
         moved: v < λ2, what moves from the true class to the farthest negative identity.

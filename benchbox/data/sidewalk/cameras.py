@@ -18,11 +18,12 @@ class Climate:
 
     Attributes:
         exposure: mean gain of all cameras.
-        balance: deviation of the log of each colour channel's gain; ``gain`` of the common one,
-            ``gamma`` of the log of the exponent.
-        daylight: deviation of the log of a tracklet's illumination.
+        balance: standard deviation of the log of each colour channel's own gain.
+        gain: standard deviation of the log of the gain that all channels share.
+        gamma: standard deviation of the log of the tone curve's exponent.
+        daylight: standard deviation of the log of a tracklet's illumination.
         hidden: how often something stands before a person.
-        noise: deviation of the pixel noise, grey levels, at most and least.
+        noise: standard deviation of the pixel noise in grey levels, at least and at most.
         blurs: blur passes (3x3 binomial) to choose from.
         pitch: radians the cameras look down, at least and at most.
         tint: (red, green, blue) gains of the light.
@@ -59,12 +60,12 @@ class Camera:
     """One camera.
 
     Attributes:
-        gains: (red, green, blue), 1 leaves a channel as it is.
+        gains: (red, green, blue) factors; 1 leaves a channel as it is.
         gamma: the exponent of its tone curve.
-        noise: deviation of its noise, grey levels.
-        blur: binomial blur passes.
+        noise: standard deviation of its pixel noise, grey levels.
+        blur: how many passes of a 3x3 binomial blur its images get.
         haze: the share of white fog in every colour.
-        pitch: radians it looks down.
+        pitch: radians by which it looks down.
         headings: the directions people mostly walk in before it, radians.
         scene: its backdrop, (3, 168, 512) uint8.
     """

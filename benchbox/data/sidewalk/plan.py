@@ -36,11 +36,12 @@ class Tracklet:
     """One walk of one person past one camera: a few near-duplicate images.
 
     Attributes:
-        person: names the person's looks (a distractor has looks, too, but no pid of its own).
-        camera: counted from 1.
-        number: counts this person's tracklets before this camera.
+        person: what the person's looks are drawn by (a distractor has looks, too, but no pid of
+            its own).
+        camera: the camera, counted from 1.
+        number: which of this person's tracklets before this camera it is.
         kind: ``person``, or ``stray`` for a false detection.
-        shots: the images, in time.
+        shots: the images in the order they were taken.
     """
 
     person: str

@@ -18,9 +18,10 @@ class Gait:
     """How a person walks at one moment.
 
     Attributes:
-        phase: of the stride, radians.
+        phase: where in its cycle the stride is, radians.
         stride: how far the legs swing, radians; near 0 stands still.
-        arms: what the arms do; ``busy_side`` (+1 left, -1 right) is the arm that does it.
+        arms: what the arms do.
+        busy_side: the arm that does it, +1 the left and -1 the right one.
         lean: how far the shoulders are ahead of the hips, in body heights.
     """
 
@@ -38,9 +39,12 @@ class View:
     Body coordinates, in body heights: x to the person's left, y up, z forward.
 
     Attributes:
-        facing: radians; 0 looks into the camera, a quarter turn to the image's right.
+        facing: where the body is turned, radians; 0 looks into the camera, a quarter turn to the
+            image's right.
         pitch: radians by which the camera looks down.
-        scale: pixels a body height; ``x`` and ``y`` the pixel of the point between the feet.
+        scale: how many pixels high the body is.
+        x: column of the pixel between the feet.
+        y: row of the pixel between the feet.
     """
 
     facing: float

@@ -27,7 +27,8 @@ class Shape(NamedTuple):
     """A rasterised shape.
 
     Attributes:
-        rows: the rows it may cover; ``columns`` likewise.
+        rows: the rows it may cover.
+        columns: the columns it may cover.
         mask: the pixels it covers, (rows, columns).
         across: the place across the shape, 0 (left edge) to 255 (right edge), same shape.
         along: the place along the shape, 0 to 1, broadcastable to the mask.

@@ -27,15 +27,17 @@ class Spec:
         domain: its name, ``sidewalk-a`` or ``sidewalk-b``.
         size: ``tiny``, ``small`` or ``full``.
         cameras: how many cameras see the place.
-        train_ids: training identities; ``train_images`` images of them.
-        test_ids: identities of query and gallery.
-        queries: query images, one per (identity, camera).
-        matches: gallery images of the query identities.
-        strays: gallery images with pid 0 (Market-1501's distractors).
-        loner_ids: gallery identities seen by one camera only (DukeMTMC-reID has 408);
-            ``loner_images`` images of them.
+        train_ids: how many training identities there are.
+        train_images: how many images they have.
+        test_ids: how many identities query and gallery share.
+        queries: how many query images there are, one per (identity, camera).
+        matches: how many gallery images show the query identities.
+        strays: how many gallery images have pid 0 (Market-1501's distractors).
+        loner_ids: how many gallery identities one camera alone sees (DukeMTMC-reID has 408).
+        loner_images: how many images they have.
         train_camera_mean: how many cameras see a training identity, on average.
-        tail: images per training identity; the test split's has the same shape.
+        tail: how images are spread over the training identities; the test split has the same
+            shape.
     """
 
     domain: str

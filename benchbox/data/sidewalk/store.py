@@ -5,7 +5,6 @@ import importlib.resources
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ from benchbox.data.sidewalk.sizes import VERSION, Spec, spec_of
 from benchbox.data.sidewalk.workers import Digests, rendered
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import cannot_write, write_json
+from benchbox.files.progress import Progress, silent
 
 MANIFEST = "sidewalk.json"
 _CHUNK = 24  # tracklets a task: long enough to pay for its way to a worker, a second of progress
-
-Progress = Callable[[int, int], None]
 
 
 def recorded_digest(domain: str, *, size: str, seed: int = 0) -> str | None:
@@ -56,7 +54,7 @@ def make(
     size: str = "tiny",
     seed: int = 0,
     workers: int = 1,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> str:
     """Render a Sidewalk into ``out``, in Market-1501's layout, and return its dataset digest.
 
@@ -70,7 +68,7 @@ def make(
         seed: other seeds give other people and places.
         workers: processes; the pixels do not depend on it. They are spawned, so a script that
             asks for more than one needs the usual ``if __name__ == "__main__"``.
-        progress: called with (images done, images in all).
+        progress: told after every few tracklets.
 
     Raises:
         BenchboxError: unknown domain or size, ``out`` holds something else or cannot be written,
@@ -92,7 +90,7 @@ def make_spec(
     *,
     seed: int,
     workers: int,
-    progress: Progress | None,
+    progress: Progress,
     expected: str | None,
 ) -> str:
     """Do what :func:`make` does for any numbers; ``expected`` is the digest to insist on."""
@@ -182,7 +180,7 @@ def _altered(spec: Spec, out: Path, seed: int, *, recorded: str, made: str) -> B
     )
 
 
-def _fill(spec: Spec, folder: Path, seed: int, *, workers: int, progress: Progress | None) -> str:
+def _fill(spec: Spec, folder: Path, seed: int, *, workers: int, progress: Progress) -> str:
     """Render every image into ``folder``, write the manifest last, and return the digest."""
     for name in FOLDERS:
         (folder / name).mkdir()
@@ -192,8 +190,8 @@ def _fill(spec: Spec, folder: Path, seed: int, *, workers: int, progress: Progre
     with closing(rendered(spec, seed, folder, chunks, workers)) as rendering:
         for made in rendering:
             digests += made
-            if progress is not None:
-                progress(len(digests), spec.images)
+            done, total = len(digests), spec.images
+            progress(done / total, f"rendering {spec.domain} image {done} of {total}")
     digest = dataset_digest(digests)
     write_json(folder / MANIFEST, _described(spec, seed) | {"digest": digest})
     return digest

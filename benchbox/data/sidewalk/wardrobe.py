@@ -98,7 +98,8 @@ class Looks:
     """One person's looks, the same before every camera.
 
     Attributes:
-        build: width of the body, 1 being the average; ``legs`` the share of leg in the height.
+        build: width of the body, 1 being the average.
+        legs: the share of the legs in the height.
         open_front: half the angle, in degrees, by which a jacket stands open; 0 is closed.
         bands: how many stripes or checks the torso has.
         fit: width of the trousers, 1 being slim.

@@ -16,9 +16,9 @@ from benchbox.leaderboard.entry.numbers import (
     WorstCase,
     WorstSeed,
 )
-from benchbox.reports.fairness import spread
 from benchbox.results.conditions import Condition
 from benchbox.statistics.bootstrap import interval
+from benchbox.statistics.fairness import spread
 from benchbox.statistics.interval_over_seeds import interval_over_seeds
 
 Floats = NDArray[np.float64]

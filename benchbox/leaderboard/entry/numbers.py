@@ -131,7 +131,7 @@ class WorstCase(Record):
 
 
 class Spread(Record):
-    """How evenly identities are served under one condition; see `benchbox.reports.fairness`.
+    """How evenly identities are served under one condition; see `benchbox.statistics.fairness`.
 
     Each identity's AP is averaged over its queries and over the seeds first.
 

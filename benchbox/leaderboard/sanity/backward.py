@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchbox.evaluation.embedding import Embed
+from benchbox.models.embed import Embed
 from defenses import Guard
 
 

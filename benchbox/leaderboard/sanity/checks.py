@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 import torch
 
 from benchbox.errors import BenchboxError
-from benchbox.files.progress import Progress, unwatched
+from benchbox.files.progress import Progress, silent
 from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject
 from benchbox.leaderboard.sanity.blind_gradients import gradients
 from benchbox.leaderboard.sanity.guard_gradients import bpda, eot, rank_filter
@@ -30,7 +30,7 @@ def run_checks(
     attacked: AttackedSubject,
     *,
     only: Collection[str] | None = None,
-    progress: Progress = unwatched,
+    progress: Progress = silent,
 ) -> list[CheckResult]:
     """Return the outcome of the checks, in the order of `CHECKS`.
 

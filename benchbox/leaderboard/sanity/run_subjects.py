@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from benchbox.errors import BenchboxError
-from benchbox.files.progress import Progress, unwatched
+from benchbox.files.progress import Progress, silent
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject
 from benchbox.leaderboard.sanity.checks import run_checks
@@ -57,7 +57,7 @@ class RunSubjects:
     group: Group
     device: torch.device
 
-    def examine(self, defense: str, *, progress: Progress = unwatched) -> list[CheckResult]:
+    def examine(self, defense: str, *, progress: Progress = silent) -> list[CheckResult]:
         """Return the outcome of every sanity check of one defense.
 
         Raises:

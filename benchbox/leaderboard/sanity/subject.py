@@ -14,11 +14,12 @@ from attacks.start import uniform_noise
 from benchbox.data.images import load_images, to_unit
 from benchbox.data.protocol import ReidDataset
 from benchbox.evaluation.attacking import attack_queries
-from benchbox.evaluation.embedding import Embed, embed_images
+from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.evaluation.valid_matches import valid_matches
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.sanity.examined_rows import examined_rows
+from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
 from benchbox.models.reid import ReidModel
 from benchbox.runs.attack_settings import attack_as_set

@@ -11,7 +11,7 @@ from benchbox.errors import BenchboxError
 from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.digests import digest_of_file
 from benchbox.files.printable import printable
-from benchbox.files.progress import Progress, unwatched
+from benchbox.files.progress import Progress, silent
 from benchbox.leaderboard.board_protocol import Protocol, read_protocol
 from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.entry.record import Entry
@@ -80,7 +80,7 @@ def rerun(
     path: Path,
     options: RerunOptions,
     *,
-    progress: Progress = unwatched,
+    progress: Progress = silent,
 ) -> Rerun:
     """Recompute an entry's numbers from its weights, by the runner's own stages, and its checks.
 

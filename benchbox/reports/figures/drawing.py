@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
+from textwrap import fill
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -22,6 +23,9 @@ LINES: tuple[tuple[float, tuple[float, ...]], ...] = (
 )
 """Dashes, so that curves are told apart in black and white too."""
 
+ONE_COLUMN, TWO_COLUMNS = 3.3, 7.0
+"""Widths of a figure on a page of two columns, inches."""
+
 TEXT_POINTS = 8
 DOTS_PER_INCH = 200
 
@@ -37,11 +41,32 @@ def literal(text: str) -> str:
     return (" " if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
+def shortened(text: str, width: int, *, lines: int = 2) -> str:
+    """Return the text on so many lines of so many letters at most, ``…`` for what is left out."""
+    return fill(text, width, max_lines=lines, placeholder="…")
+
+
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of so many inches, apart from pyplot's global state."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def new_panels(count: int, *, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure of one panel as wide as a column, or of several in two columns.
+
+    Args:
+        count: how many panels, at least one.
+        height: of a row of panels, inches.
+    """
+    columns = min(2, count)
+    rows = -(-count // columns)
+    figure = new_figure((ONE_COLUMN, TWO_COLUMNS)[columns - 1], height * rows)
+    grid = list(figure.subplots(rows, columns, squeeze=False).flatten())
+    for left_over in grid[count:]:
+        left_over.set_visible(False)
+    return figure, grid[:count]
 
 
 def plain_axes(axes: Axes, *, title: str, xlabel: str, ylabel: str) -> None:

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from benchbox.errors import BenchboxError
 from benchbox.models.reid import ReidModel
-from benchbox.reports.figures.drawing import TEXT_POINTS, literal, new_figure
+from benchbox.reports.figures.drawing import TEXT_POINTS, TWO_COLUMNS, literal, new_figure
 from benchbox.reports.figures.grad_cam import MIN_PLACES, heat
 
 COLOURS = "inferno"
 _OPACITY = (0.2, 0.7)  # of the colours, where there is no heat and where it is highest
-_WIDTH = 7.0  # inches, the text width of a page in two columns
 _LINE = 0.14  # inches, of a person's title
 _BAR = 0.55
 _HEAD_LINE = 0.15
@@ -31,9 +30,9 @@ class Person:
     """A query, and what each model's own attack made of it.
 
     Attributes:
-        title: beside the row, such as ``P1``.
-        clean: (3, H, W) in [0, 1].
-        adversarial: model title → (3, H, W) in [0, 1].
+        title: what stands beside the row, such as ``P1``.
+        clean: (3, H, W) the query in [0, 1].
+        adversarial: model title → (3, H, W) the query in [0, 1] as attacked on that model.
     """
 
     title: str
@@ -59,7 +58,7 @@ def heatmaps(
     _require_complete(models, people, targets)
     height, width = people[0].clean.shape[1:]
     columns = 1 + 2 * len(models)
-    tile = min(0.95, max(0.5, (_WIDTH - 0.12 - _LINE - _BAR) / columns - _GAP))
+    tile = min(0.95, max(0.5, (TWO_COLUMNS - 0.12 - _LINE - _BAR) / columns - _GAP))
     tall = tile * height / width
     names = [fill(person.title, max(8, int(12 * tall))) for person in people]
     side = 0.12 + _LINE * (1 + max(name.count("\n") for name in names))

@@ -1,7 +1,6 @@
 """The figure of identities: whose AP an attack takes."""
 
 from collections.abc import Sequence
-from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.figures.budgets import curve_places, shown_defenses
-from benchbox.reports.figures.drawing import TEXT_POINTS, literal, new_figure, plain_axes, style_of
+from benchbox.reports.figures.curves import curve_places, shown_defenses
+from benchbox.reports.figures.drawing import (
+    TEXT_POINTS,
+    literal,
+    new_figure,
+    plain_axes,
+    shortened,
+    style_of,
+)
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group, Measurements, measurements_at_home
 from benchbox.results.record import Names
@@ -100,7 +106,7 @@ def _draw_row(
         plain_axes(
             axes,
             title="\n".join(
-                fill(text, 31, max_lines=2, placeholder="…")
+                shortened(text, 31)
                 for text in (cells.group_title(group), cells.condition_title(condition))
             ),
             xlabel="Identities, sorted by AP",
@@ -114,8 +120,7 @@ def _draw_row(
     legend = row[-1].legend(
         handles,
         [f"{name}\n{'  |  '.join(numbers)}" for name, *numbers in texts],
-        title="Mean ± std over identities,\n"
-        + literal(fill(columns, 36, max_lines=2, placeholder="…")),
+        title="Mean ± std over identities,\n" + literal(shortened(columns, 36)),
         fontsize=TEXT_POINTS - 1,
         title_fontsize=TEXT_POINTS - 1,
         alignment="left",
@@ -128,7 +133,7 @@ def _draw_row(
 
 
 def _wrapped_title(cells: Measurements, defense: str) -> str:
-    return fill(cells.names.title("defenses", defense), 28, max_lines=2, placeholder="…")
+    return shortened(cells.names.title("defenses", defense), 28)
 
 
 def _mean_and_std(values: np.ndarray | None) -> str:

@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from textwrap import fill
-from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -13,104 +11,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.figures.budgets import (
+from benchbox.reports.figures.curves import (
     curve_places,
     curve_style,
     defense_legend,
-    shown_defenses,
 )
-from benchbox.reports.figures.drawing import new_figure, plain_axes
-from benchbox.reports.figures.identities import shown_conditions
-from benchbox.reports.figures.image_counts import ONE_COLUMN, TWO_COLUMNS
-from benchbox.results.measurements import Group, measurements_at_home
-from benchbox.results.record import Names
-
-COLUMNS = ("group", "defense", "condition", "pid", "ap", "images")
-
-OUR_DEFENSES = frozenset(
-    (
-        *("origin", "origin_equal_epochs", "bit_squeezing", "median_smoothing", "bs_ms", "amd"),
-        *("adv_train", "das", "at_pgd", "metric_at", "metric_at_diffusion"),
-        *("metric_at_adversarial", "metric_at_meta", "metric_at_fnes", "ddd"),
-    )
+from benchbox.reports.figures.drawing import (
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    new_figure,
+    plain_axes,
+    shortened,
 )
-"""The names of :data:`defenses.DEFENSES`, kept here so that reports load no torch."""
-
-Key = TypeVar("Key", str, Group)
 
 _MOST_BINS = 6
 _LEAST_IDENTITIES = 8  # in a bin; fewer give no spread worth drawing
-
-
-def main_defenses(defenses: Sequence[str]) -> list[str]:
-    """Return the defenses a crowded figure shows: the references, DDD, and the user's own.
-
-    These are vanilla training (``origin``), one kind of adversarial training (``adv_train``, else
-    ``metric_at``, else ``at_pgd``), ``ddd``, and every defense that is not ours. Where none of
-    them is there, all are shown.
-
-    Args:
-        defenses: the registry names of the run, in order.
-    """
-    adversarial = [name for name in ("adv_train", "metric_at", "at_pgd") if name in defenses]
-    wanted = {"origin", "ddd", *adversarial[:1]}
-    chosen = [name for name in defenses if name in wanted or name not in OUR_DEFENSES]
-    return chosen or list(defenses)
-
-
-def identity_rows(
-    results: pd.DataFrame,
-    per_id: pd.DataFrame,
-    names: Names,
-    images: Mapping[str, Mapping[int, int]],
-    *,
-    defenses: Sequence[str] | None = None,
-    attack: str | None = None,
-) -> pd.DataFrame:
-    """Return the AP of every identity beside its number of gallery images, over all seeds.
-
-    Args:
-        results: results.csv.
-        per_id: per_id.csv.
-        names: titles and order.
-        images: dataset name → pid → how many gallery images it has. A dataset without counts,
-            because it is not on this machine, is left out.
-        defenses: the registry names to show; by default all.
-        attack: the attack shown beside clean, at its smallest budget; by default the first.
-
-    Returns:
-        ``group, defense, condition`` (titles), ``pid``, ``ap`` (0–1), ``images``; a row per
-        identity and seed. ``defense`` is categorical with all defenses of the run, so that a
-        curve keeps its colour when others are left out.
-
-    Raises:
-        BenchboxError: the run has no such attack or none of the defenses, or an identity of
-            per_id.csv is not among its dataset's counts.
-    """
-    cells = measurements_at_home(results, names)
-    values = {str(cell): rows for cell, rows in per_id.groupby("cell")}
-    titles = _told_apart({name: names.title("defenses", name) for name in cells.defenses})
-    group_titles = _told_apart({group: cells.group_title(group) for group in cells.groups})
-    parts = [pd.DataFrame(columns=list(COLUMNS))]
-    for group in cells.groups:
-        counts = images.get(group.test)
-        if counts is None:
-            continue
-        for defense in shown_defenses(cells, defenses):
-            for condition in shown_conditions(cells, attack):
-                for score in cells.at(group, defense, condition).values():
-                    rows = values.get(score.cell)
-                    if rows is None:
-                        continue
-                    part = rows.loc[:, ["pid", "ap"]].copy()
-                    part["images"] = [_images_of(counts, pid, group.test) for pid in rows["pid"]]
-                    part["group"] = group_titles[group]
-                    part["defense"] = titles[defense]
-                    part["condition"] = cells.condition_title(condition)
-                    parts.append(part.loc[:, list(COLUMNS)])
-    frame = pd.concat(parts[1:] or parts, ignore_index=True)
-    frame["defense"] = pd.Categorical(frame["defense"], categories=list(titles.values()))
-    return frame
 
 
 def identity_spread(frame: pd.DataFrame) -> Figure:
@@ -148,9 +63,7 @@ def identity_spread(frame: pd.DataFrame) -> Figure:
             _draw_panel(axes, own.loc[own["condition"] == condition], places, edges)
             plain_axes(
                 axes,
-                title="\n".join(
-                    fill(text, 44, max_lines=2, placeholder="…") for text in (group, condition)
-                ),
+                title="\n".join(shortened(text, 44) for text in (group, condition)),
                 xlabel="Gallery images of identity",
                 ylabel="" if axes is not row[0] else "AP of identity (%)",
             )
@@ -250,22 +163,3 @@ def _in_order(defenses: "pd.Series[str]") -> list[str]:
     if isinstance(defenses.dtype, pd.CategoricalDtype):
         return [str(title) for title in defenses.cat.categories]
     return list(dict.fromkeys(defenses))
-
-
-def _told_apart(titles: Mapping[Key, str]) -> dict[Key, str]:
-    """Return the titles, each with its key behind it where an earlier one is the same."""
-    apart: dict[Key, str] = {}
-    for key, title in titles.items():
-        text = key if isinstance(key, str) else ", ".join(key)
-        apart[key] = f"{title} ({text})" if title in apart.values() else title
-    return apart
-
-
-def _images_of(counts: Mapping[int, int], pid: int, dataset: str) -> int:
-    try:
-        return counts[pid]
-    except KeyError:
-        raise BenchboxError(
-            f"per_id.csv: identity {pid} has no image in the gallery of {dataset}. "
-            "Is it the dataset the run was made on?"
-        ) from None

@@ -1,7 +1,6 @@
 """The figure of image counts: how unevenly a dataset's identities are photographed."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -11,11 +10,14 @@ from matplotlib.ticker import MaxNLocator
 
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
-from benchbox.reports.fairness import gini
-from benchbox.reports.figures.drawing import OKABE_ITO, TEXT_POINTS, new_figure, plain_axes
-
-ONE_COLUMN, TWO_COLUMNS = 3.3, 7.0
-"""Widths of a figure in a two-column page, inches."""
+from benchbox.reports.figures.drawing import (
+    OKABE_ITO,
+    TEXT_POINTS,
+    new_panels,
+    plain_axes,
+    shortened,
+)
+from benchbox.statistics.fairness import gini
 
 
 def count_images(records: Mapping[str, Iterable[ImageRecord]]) -> pd.DataFrame:
@@ -42,7 +44,7 @@ def images_per_identity(counts: pd.DataFrame) -> Figure:
 
     After Zhou et al. 2025, Fig. 1. The dashed line is the mean; CV is the sample standard
     deviation (n − 1) over the mean, Gini the coefficient of
-    :func:`benchbox.reports.fairness.gini`. Both are 0 where all identities have equally many.
+    :func:`benchbox.statistics.fairness.gini`. Both are 0 where all identities have equally many.
 
     Args:
         counts: ``dataset`` (title), ``pid``, ``images`` of the training split, a row per identity.
@@ -56,7 +58,7 @@ def images_per_identity(counts: pd.DataFrame) -> Figure:
         _draw_counts(axes, np.sort(images)[::-1])
         plain_axes(
             axes,
-            title=fill(title, 40, max_lines=2, placeholder="…"),
+            title=shortened(title, 40),
             xlabel="Identity, sorted by its number of images",
             ylabel="Training images of identity",
         )
@@ -75,13 +77,8 @@ def dataset_panels(titles: Sequence[str], *, height: float) -> tuple[Figure, dic
     """
     if not titles:
         raise BenchboxError("no images to draw a figure of. Is the dataset empty?")
-    columns = min(2, len(titles))
-    rows = -(-len(titles) // columns)
-    figure = new_figure((ONE_COLUMN, TWO_COLUMNS)[columns - 1], height * rows)
-    grid = figure.subplots(rows, columns, squeeze=False).flatten()
-    for left_over in grid[len(titles) :]:
-        left_over.set_visible(False)
-    return figure, dict(zip(titles, grid, strict=False))
+    figure, panels = new_panels(len(titles), height=height)
+    return figure, dict(zip(titles, panels, strict=True))
 
 
 def note_in_corner(axes: Axes, text: str) -> None:

@@ -3,42 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from benchbox.data.protocol import JUNK_PID
 from benchbox.errors import BenchboxError
-from benchbox.evaluation.feature_distances import distance_chunks, exact_products
-from benchbox.evaluation.retrieval_inputs import read_features, read_labels
-from benchbox.reports.figures.drawing import OKABE_ITO, TEXT_POINTS, literal, new_figure
+from benchbox.reports.figures.drawing import (
+    OKABE_ITO,
+    TEXT_POINTS,
+    TWO_COLUMNS,
+    literal,
+    new_figure,
+)
+from benchbox.reports.figures.retrieve import Hit
 
 CORRECT, WRONG = OKABE_ITO[2], OKABE_ITO[1]
 """Frames of hits: green and vermillion, which anyone tells apart; a sign says it again."""
 
-_WIDTH = 7.0  # inches, the text width of a page in two columns
 _GAP = 0.09
 _BELOW = 0.17  # for the line under an image
 _TITLE = 0.27
 _SIGNS = {True: "✓", False: "✗"}
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A gallery image in the order of its distance.
-
-    Attributes:
-        index: its position in the gallery.
-        correct: whether it shows the query's identity.
-        distance: Euclidean, between the embeddings.
-    """
-
-    index: int
-    correct: bool
-    distance: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +31,7 @@ class Strip:
     """A query before and after an attack, with what it retrieves.
 
     Attributes:
-        title: above the strip, such as the defense's title and the attack's.
+        title: the heading of the strip, such as the defense's title and the attack's.
         clean: the query, (3, H, W) in [0, 1].
         adversarial: the attacked query, of the same shape, within ``eps`` of it.
         eps: the attack's budget in [0, 1].
@@ -60,57 +45,6 @@ class Strip:
     eps: float
     before: Sequence[tuple[Hit, Tensor]]
     after: Sequence[tuple[Hit, Tensor]]
-
-
-def retrieve(
-    query_feature: Tensor,
-    gallery_features: Tensor,
-    *,
-    pid: int,
-    camid: int,
-    gallery_pids: npt.ArrayLike | Tensor,
-    gallery_camids: npt.ArrayLike | Tensor,
-    k: int = 8,
-) -> list[Hit]:
-    """Return a query's ``k`` nearest gallery images, in the evaluator's order.
-
-    Distances that rank are the evaluator's own (see `benchbox.evaluation.feature_distances`).
-    Junk is left out: the query's own identity on its own camera, and pid -1. Equal distances
-    rank by gallery order.
-
-    Args:
-        query_feature: (D,) embedding.
-        gallery_features: (G, D) embeddings.
-        pid: the query's identity.
-        camid: the query's camera.
-        gallery_pids: (G,) identities.
-        gallery_camids: (G,) cameras.
-        k: how many at most.
-
-    Raises:
-        BenchboxError: embeddings or labels do not fit, or are not finite.
-    """
-    gallery = read_features("gallery_features", gallery_features)
-    query = read_features("query_feature", query_feature.reshape(1, -1)).to(gallery.device)
-    if query.shape[1] != gallery.shape[1]:
-        raise BenchboxError(
-            f"query_feature has {query.shape[1]} dimensions, gallery_features {gallery.shape[1]}: "
-            "both must come from the same model."
-        )
-    dtype = torch.promote_types(query.dtype, gallery.dtype)
-    query, gallery = query.to(dtype), gallery.to(dtype)
-    labels = read_labels((1, len(gallery)), [pid], gallery_pids, [camid], gallery_camids)
-    with torch.no_grad(), exact_products(gallery.device):
-        (chunk,) = distance_chunks(query, gallery, metric="euclidean", queries=1)
-    same = labels.gallery_pids == pid
-    junk = (same & (labels.gallery_camids == camid)) | (labels.gallery_pids == JUNK_PID)
-    order = np.argsort(chunk[0].cpu().numpy(), kind="stable")
-    nearest = order[~junk[order]][:k]
-    distances = torch.linalg.vector_norm((gallery[nearest] - query).double(), dim=1)
-    return [
-        Hit(int(index), bool(same[index]), distance)
-        for index, distance in zip(nearest, distances.tolist(), strict=True)
-    ]
 
 
 def retrieval_strips(strips: Sequence[Strip]) -> Figure:
@@ -130,7 +64,7 @@ def retrieval_strips(strips: Sequence[Strip]) -> Figure:
         raise BenchboxError("the figure of retrieval strips needs at least one query.")
     columns = 2 + max(len(hits) for strip in strips for hits in (strip.before, strip.after))
     height, width = strips[0].clean.shape[1:]
-    tile = min(0.75, _WIDTH / columns - _GAP)
+    tile = min(0.75, TWO_COLUMNS / columns - _GAP)
     tall = tile * height / width
     row = tall + _BELOW + 0.06
     size = (columns * (tile + _GAP) + _GAP, len(strips) * (_TITLE + 2 * row) + 0.02)

@@ -57,6 +57,7 @@ class AttackStage(Stage):
         "benchbox.models",
         "benchbox.evaluation.attacking",
         "benchbox.evaluation.embedding",
+        "benchbox.evaluation.validity",
         "benchbox.training.seeding",
     )
 

@@ -8,8 +8,9 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from typing_extensions import override
 
-from benchbox.evaluation.embedding import Embed, embed_images
+from benchbox.evaluation.embedding import embed_images
 from benchbox.files.atomic import write_bytes
+from benchbox.models.embed import Embed
 from benchbox.models.folding import Precision, attack_ready
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data

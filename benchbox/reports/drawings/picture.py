@@ -21,10 +21,11 @@ class Picture:
     """A figure as the report embeds it.
 
     Attributes:
-        path: the PNG.
-        title: above it.
-        caption: below it: what was measured, on what, how.
-        is_sheet: made of images; shown at its own size, not at the text's width.
+        path: the PNG file.
+        title: the heading above the figure.
+        caption: the text below the figure: what was measured, on what, how.
+        is_sheet: whether the figure is made of photographs; such a figure is shown at its own
+            size, not at the text's width.
     """
 
     path: Path
@@ -64,8 +65,8 @@ class LeftOut:
     """A figure that could not be drawn.
 
     Attributes:
-        title: of the figure.
-        reason: one sentence, with what to do.
+        title: the heading the figure would have.
+        reason: why it is missing and what to do, in one sentence.
     """
 
     title: str
@@ -78,7 +79,7 @@ class Drawing:
 
     Attributes:
         file: name of the written files, without ending.
-        title: above it.
+        title: the heading above the figure.
         draw: returns the figure and its caption, or a PNG's path and its caption; raises a
             `BenchboxError` where the run does not have what it takes.
     """

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
+from benchbox.reports.drawings.picture import Drawing
 from benchbox.reports.figures import per_identity, robustness_bars
 from benchbox.reports.figures.budgets import budget_curves
 from benchbox.reports.figures.identities import shown_conditions
-from benchbox.reports.figures.identity_spread import main_defenses
 from benchbox.reports.figures.trade_off import trade_off
-from benchbox.reports.picture import Drawing
-from benchbox.reports.tables import CONVENTION_TITLES, split_sizes
+from benchbox.reports.layouts import main_defenses
+from benchbox.reports.tables.wording import CONVENTION_TITLES, split_sizes
 from benchbox.results.measurements import Measurements, measurements
 from benchbox.results.run_folder import RunFolder
 

@@ -7,16 +7,11 @@ from itertools import groupby
 import pandas as pd
 
 from benchbox.reports.layouts import WHITE_BOX, Layout
+from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
 from benchbox.results.conditions import Condition, fraction_of_255
 from benchbox.results.measurements import Group, Measurements, Place, Score, measurements
 from benchbox.results.record import Names
-from benchbox.tables.table import Cell, Header, Table
-
-MISSING = "–"
-CONVENTION_TITLES = {
-    "trapezoid": "trapezoid form (official Market-1501 evaluation)",
-    "step": "step form (torchreid, fast-reid)",
-}
+from benchbox.tables.table import Header, Table, TableCell
 
 # A cell's text and the mAP that bold type is decided by; None where nothing was measured.
 _Shown = tuple[str, float | None]
@@ -105,12 +100,6 @@ def _over_seeds(scores: list[Score], *, expected: int) -> _Shown:
     return "/".join(texts) + note, mean_map
 
 
-def mean_and_std(values: list[float]) -> str:
-    """Return ``41.96±0.31``, the sample standard deviation (n − 1), or the one value alone."""
-    mean = f"{statistics.fmean(values):.2f}"
-    return mean if len(values) == 1 else f"{mean}±{statistics.stdev(values):.2f}"
-
-
 def _lay_out(
     cells: Measurements,
     layout: Layout,
@@ -123,7 +112,7 @@ def _lay_out(
     """Lay cells out as one of the paper's tables, with one more label column if asked for."""
     labels = ["Model", "Dataset", layout.row_heading, *([extra[0]] if extra else [])]
     conditions, top, below = _columns(cells, layout)
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for group in cells.groups:
         shown = [[show((group, d, c)) for c in conditions] for d in cells.defenses]
         best = [_best(value for _, value in column) for column in zip(*shown, strict=True)]
@@ -135,9 +124,9 @@ def _lay_out(
             printed = [_printed(value) for _, value in values]
             rows.append(
                 (
-                    *(Cell(text) for text in texts),
+                    *(TableCell(text) for text in texts),
                     *(
-                        Cell(text, bold=value is not None and value == column_best)
+                        TableCell(text, bold=value is not None and value == column_best)
                         for (text, _), value, column_best in zip(values, printed, best, strict=True)
                     ),
                 )
@@ -204,20 +193,3 @@ def _caption(results: pd.DataFrame, cells: Measurements, how: str) -> str:
         f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
         f"Bold: highest mAP of a column within its block.{missing}"
     )
-
-
-def split_sizes(results: pd.DataFrame, cells: Measurements) -> str:
-    """Return ``Market: 3368 queries, 15913 gallery images.`` for each dataset tested on."""
-    parts = []
-    for name in cells.names.sorted("datasets", (group.test for group in cells.groups)):
-        rows = results.loc[results["test_dataset"] == name]
-        if not rows.empty:
-            queries, gallery = (_span(rows[column]) for column in ("queries", "gallery"))
-            title = cells.names.title("datasets", name)
-            parts.append(f"{title}: {queries} queries, {gallery} gallery images")
-    return f"{'; '.join(parts)}." if parts else ""
-
-
-def _span(values: "pd.Series[int]") -> str:
-    low, high = int(values.min()), int(values.max())
-    return f"{low}" if low == high else f"{low} to {high}"

@@ -7,27 +7,18 @@ from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.errors import BenchboxError
 from benchbox.published.reading import read_published
 from benchbox.published.record import PublishedSource
-from benchbox.reports.shared_cells import (
-    ComparedCell,
+from benchbox.reports.tables.shared_cells import (
     Difference,
+    SharedCell,
     both_pairs,
-    compare,
     nothing_shared,
+    shared_cells,
 )
-from benchbox.reports.tables import CONVENTION_TITLES
+from benchbox.reports.tables.wording import CONVENTION_TITLES
 from benchbox.results.conditions import fraction_of_255
 from benchbox.results.run_folder import RunFolder, read_run
-from benchbox.tables.table import Cell, Header, Table
+from benchbox.tables.table import Header, Table, TableCell
 from benchbox.tables.table_files import write_table
-
-__all__ = [
-    "ComparedCell",
-    "Difference",
-    "compare",
-    "compare_table",
-    "nothing_shared",
-    "write_compare",
-]
 
 
 def compare_table(run: RunFolder, published: Sequence[PublishedSource]) -> Table:
@@ -36,7 +27,7 @@ def compare_table(run: RunFolder, published: Sequence[PublishedSource]) -> Table
     Raises:
         BenchboxError: nothing is shared; the message is :func:`nothing_shared`'s sentence.
     """
-    compared = compare(run, published)
+    compared = shared_cells(run, published)
     if not compared:
         raise BenchboxError(nothing_shared(run, published))
     used = {cell.source for cell in compared}
@@ -55,7 +46,7 @@ def compare_table(run: RunFolder, published: Sequence[PublishedSource]) -> Table
             + f"Table{'s' * (len(cell.tables) > 1)} {', '.join(cell.tables)}",
         )
         texts = (*labels, str(len(cell.cells)), *_texts(cell.mAP), *_texts(cell.rank1))
-        rows.append(tuple(Cell(text) for text in texts))
+        rows.append(tuple(TableCell(text) for text in texts))
     leading = ("Model", "Dataset", "Defense", "Attack", "Published in", "Seeds")
     columns = ("measured", "published", "difference", "mark")
     top = (*(Header(text) for text in leading), Header("mAP", 4), Header("Rank-1", 4))
@@ -81,7 +72,7 @@ def write_compare(run: Path, folder: Path | None = None) -> list[Path]:
         BenchboxError: either folder is malformed, or the tables cannot be written.
     """
     content, published = read_run(run), read_published(folder)
-    if not compare(content, published):
+    if not shared_cells(content, published):
         return []
     return write_table(compare_table(content, published), run / "tables", "compare")
 
@@ -99,7 +90,7 @@ def _texts(value: Difference) -> tuple[str, str, str, str]:
 
 
 def _caption(
-    run: RunFolder, published: Sequence[PublishedSource], compared: Sequence[ComparedCell]
+    run: RunFolder, published: Sequence[PublishedSource], compared: Sequence[SharedCell]
 ) -> str:
     papers = " and ".join(source.about.reference for source in published)
     convention = CONVENTION_TITLES[str(run.results["ap_convention"].iloc[0])]
@@ -118,7 +109,7 @@ def _caption(
     )
 
 
-def _reported(source: PublishedSource, compared: Sequence[ComparedCell]) -> str:
+def _reported(source: PublishedSource, compared: Sequence[SharedCell]) -> str:
     """Return how a paper's numbers came about, as far as it says."""
     about = source.about
     tables = {table for cell in compared if cell.source == source.source for table in cell.tables}
@@ -132,7 +123,7 @@ def _reported(source: PublishedSource, compared: Sequence[ComparedCell]) -> str:
     )
 
 
-def _test_sizes(run: RunFolder, compared: Sequence[ComparedCell]) -> str:
+def _test_sizes(run: RunFolder, compared: Sequence[SharedCell]) -> str:
     """Return what was tested on, and where it is not the dataset that papers test on."""
     names, parts = run.record.names, []
     for name in names.sorted("datasets", (cell.group.test for cell in compared)):
@@ -152,7 +143,7 @@ def _test_sizes(run: RunFolder, compared: Sequence[ComparedCell]) -> str:
     return f"{'; '.join(parts)}."
 
 
-def _overrides(run: RunFolder, compared: Sequence[ComparedCell]) -> str:
+def _overrides(run: RunFolder, compared: Sequence[SharedCell]) -> str:
     records = (run.record.cells.get(cell) for row in compared for cell in row.cells)
     if not any(record and record.overrides for record in records):
         return ""

@@ -22,9 +22,9 @@ class Difference:
     """One metric of a cell, measured and published, in percent.
 
     Attributes:
-        mean: measured, over the seeds.
-        std: sample standard deviation (n − 1) over the seeds; None with one seed.
-        published: the paper's, with its decimals.
+        mean: what was measured, as the mean over the seeds.
+        std: sample standard deviation (n − 1) of that over the seeds; None with one seed.
+        published: the paper's number, with as many decimals as it prints.
     """
 
     mean: float
@@ -45,17 +45,17 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedCell:
+class SharedCell:
     """A cell that a run measured and a paper printed.
 
     Attributes:
-        group: backbone and datasets.
-        defense: the registry's name.
-        condition: clean or the attack, with the run's step size.
-        cells: the run's cells, one a seed.
-        mAP: in percent.
-        rank1: in percent.
-        source: the stem of the published files.
+        group: backbone, training dataset and test dataset.
+        defense: the defense's name in the registry.
+        condition: clean queries, or the attack with the run's step size.
+        cells: ids of the run's cells, one a seed.
+        mAP: mean average precision in percent, measured and published.
+        rank1: Rank-1 in percent, measured and published.
+        source: name of the paper's file of numbers, without ending.
         tables: the paper's tables that print this very number.
     """
 
@@ -75,7 +75,7 @@ def difference(values: Sequence[float], published: Decimal) -> Difference:
     return Difference(statistics.fmean(values), std, published)
 
 
-def compare(run: RunFolder, published: Iterable[PublishedSource]) -> tuple[ComparedCell, ...]:
+def shared_cells(run: RunFolder, published: Iterable[PublishedSource]) -> tuple[SharedCell, ...]:
     """Return the cells that run and papers share, in the order of the run's tables.
 
     Shared means: the same datasets, backbone, defense, attack, budget and steps. The run's step
@@ -101,7 +101,7 @@ def compare(run: RunFolder, published: Iterable[PublishedSource]) -> tuple[Compa
             values = printed.get(place, {}) if scores else {}
             for (source_name, mean_ap, rank1), tables in values.items():
                 compared.append(
-                    ComparedCell(
+                    SharedCell(
                         group,
                         defense,
                         c,

@@ -11,21 +11,14 @@ from matplotlib.figure import Figure
 from benchbox.data.contact_sheet import contact_sheet, pick_identities
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
-from benchbox.reports.drawings import how_measured
-from benchbox.reports.figures.identity_spread import (
-    identity_rows,
-    identity_spread,
-    identity_spread_caption,
-    main_defenses,
-)
+from benchbox.reports.drawings.of_results import how_measured
+from benchbox.reports.drawings.picture import Drawing, file_name
+from benchbox.reports.figures.identity_rows import identity_rows
+from benchbox.reports.figures.identity_spread import identity_spread, identity_spread_caption
 from benchbox.reports.figures.image_counts import count_images, images_per_identity
-from benchbox.reports.figures.redundancy import (
-    hash_images,
-    near_duplicates,
-    redundancy,
-    redundancy_montage,
-)
-from benchbox.reports.picture import Drawing, file_name
+from benchbox.reports.figures.near_duplicates import hash_images, near_duplicates
+from benchbox.reports.figures.redundancy import redundancy, redundancy_montage
+from benchbox.reports.layouts import main_defenses
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import measurements
 

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Literal
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.drawings import drawings_of_results
-from benchbox.reports.drawings_of_data import drawings_of_data
-from benchbox.reports.drawings_of_models import drawings_of_models
-from benchbox.reports.picture import Drawing, LeftOut, Picture, save_drawing
+from benchbox.files.progress import Progress
+from benchbox.reports.drawings.of_data import drawings_of_data
+from benchbox.reports.drawings.of_models import drawings_of_models
+from benchbox.reports.drawings.of_results import drawings_of_results
+from benchbox.reports.drawings.picture import Drawing, LeftOut, Picture, save_drawing
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.run_folder import RunFolder, read_run
 
@@ -22,8 +23,6 @@ Depth = Literal["all", "results"]
 """``results`` draws what results.csv and per_id.csv allow, in seconds; ``all`` takes the models,
 embeddings and images of the run's store too."""
 
-Progress = Callable[[float, str], None]
-"""Told a share in [0, 1] and what it is about."""
 
 _MOST_PROCESSES = 4
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from benchbox.reports.tables import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
+from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group, Measurements, Score, measurements
 from benchbox.results.record import Names
 from benchbox.results.run_folder import condition_of
-from benchbox.tables.table import Cell, Header, Table
+from benchbox.tables.table import Header, Table, TableCell
 
 Source = tuple[str, str]
 """Backbone and defense of the model that the queries were attacked on."""
@@ -25,8 +25,8 @@ class Replayed:
     """What every source's queries do to every row.
 
     Attributes:
-        white_box: the run's own cells, on all pairs of datasets.
-        sources: in order.
+        white_box: the run's white-box results, tested where trained first, then elsewhere.
+        sources: the models that queries were attacked on, in the order of the file.
         scores: (source, group, target's defense, condition) → seed → score.
     """
 
@@ -84,7 +84,7 @@ def black_box_table(black_box: pd.DataFrame, results: pd.DataFrame, names: Names
     """
     cells = replayed(black_box, results, names)
     targets = names.sorted("defenses", black_box["defense"])
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[TableCell, ...]] = []
     for own, group, condition in cells.places():
         labels = [*own.group_titles(group), own.condition_title(condition)]
         scores = [own.at(group, target, condition) for target in targets]
@@ -99,7 +99,7 @@ def black_box_table(black_box: pd.DataFrame, results: pd.DataFrame, names: Names
                 )
             if any(cell.text != MISSING for cell in line):
                 lines.append((_source_title(source, group, names), line))
-        rows += [(*map(Cell, labels), Cell(title), *line) for title, line in lines]
+        rows += [(*map(TableCell, labels), TableCell(title), *line) for title, line in lines]
     header = tuple(
         Header(text)
         for text in (
@@ -141,11 +141,11 @@ def _source_title(source: Source, group: Group, names: Names) -> str:
     )
 
 
-def _cell(scores: list[Score], *, stronger: bool) -> Cell:
+def _cell(scores: list[Score], *, stronger: bool) -> TableCell:
     if not scores:
-        return Cell(MISSING)
+        return TableCell(MISSING)
     values = ([score.mAP for score in scores], [score.rank1 for score in scores])
-    return Cell("/".join(map(mean_and_std, values)) + ("*" if stronger else ""), bold=stronger)
+    return TableCell("/".join(map(mean_and_std, values)) + ("*" if stronger else ""), bold=stronger)
 
 
 def _caption(cells: Replayed, results: pd.DataFrame) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from benchbox.published.record import Printed, PublishedSource
-from benchbox.reports.tables import MISSING
-from benchbox.tables.table import Cell, Header, Table
+from benchbox.reports.tables.wording import MISSING
+from benchbox.tables.table import Header, Table, TableCell
 
 
 def published_tables(published: Sequence[PublishedSource]) -> dict[str, Table]:
@@ -30,10 +30,10 @@ def _lay_out(source: PublishedSource, number: str, cells: Sequence[Printed]) -> 
     printed = {(cell.row, cell.column): cell.text for cell in cells}
     labels = {cell.row: cell.labels for cell in cells}
     headings = {cell.column: cell.headings for cell in cells}
-    rows = tuple(
-        tuple(Cell(text) for text in (*names, *(printed.get((row, c), MISSING) for c in headings)))
+    texts = [
+        (*names, *(printed.get((row, c), MISSING) for c in headings))
         for row, names in labels.items()
-    )
+    ]
     how = f" Average precision: {about.ap_convention}." if cells[0] in source.cells else ""
     note = f" {table.note}" if table.note else ""
     return Table(
@@ -44,7 +44,7 @@ def _lay_out(source: PublishedSource, number: str, cells: Sequence[Printed]) -> 
             "paper's own method."
         ),
         header=_header(table.labels, list(headings.values())),
-        rows=rows,
+        rows=tuple(tuple(map(TableCell, row)) for row in texts),
         group_columns=len(table.labels) - 1,
         label_columns=len(table.labels),
     )

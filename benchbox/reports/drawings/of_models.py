@@ -1,0 +1,90 @@
+"""The figures of a run's models: heatmaps, maps of embeddings, what a query retrieves."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from benchbox.errors import BenchboxError
+from benchbox.reports.drawings.heat import heatmaps_of
+from benchbox.reports.drawings.picture import Drawing, file_name
+from benchbox.reports.drawings.scene import Scene
+from benchbox.reports.drawings.strips import strips_of
+from benchbox.reports.figures.embedding_map import embedding_map, embedding_map_caption
+from benchbox.reports.figures.generated import generated_samples
+from benchbox.reports.figures.projection import pick_pids, project
+from benchbox.reports.layouts import main_defenses
+from benchbox.results.artefacts import Artefacts
+from benchbox.results.measurements import Group, Measurements, measurements
+
+MOST_MODELS = 3
+"""Models that stand side by side on a page."""
+
+
+def drawings_of_models(store: Artefacts) -> Iterator[Drawing]:
+    """Yield the figures that show models at work, for each block of the tables."""
+    run = store.run
+    cells = measurements(run.results, run.record.names)
+    attacks = [condition for condition in cells.conditions if not condition.is_clean]
+    for group in cells.groups:
+        title = cells.group_title(group)
+        name = file_name(f"{group.test}_{group.backbone}")
+        defenses = tuple(main_defenses(cells.defenses)[:MOST_MODELS])
+        if attacks:
+            scene = Scene(store, cells, group, attacks[0], defenses)
+            yield Drawing(
+                f"strips_{name}", f"What a query retrieves: {title}", partial(strips_of, scene)
+            )
+            yield Drawing(
+                f"heatmaps_{name}", f"Where the models look: {title}", partial(heatmaps_of, scene)
+            )
+            yield Drawing(f"embeddings_{name}", f"Embeddings: {title}", partial(_embeddings, scene))
+        for defense in cells.defenses:
+            if _balanced_set(store, cells, group, defense) is not None:
+                shown = cells.names.title("defenses", defense)
+                yield Drawing(
+                    f"generated_{defense}_{name}",
+                    f"Images generated for {shown}: {title}",
+                    partial(_generated, store, cells, group, defense, name),
+                )
+
+
+def _embeddings(scene: Scene) -> tuple[Figure, str]:
+    pids = [record.pid for record in scene.data.query]
+    chosen = set(pick_pids(pids))
+    rows = [row for row, pid in enumerate(pids) if pid in chosen]
+    embeddings = {}
+    for defense in scene.defenses:
+        cell = scene.attacked(defense)
+        clean = scene.store.features(cell)["query"]
+        attacked = scene.store.attacked_features(cell, scene.attack)
+        embeddings[scene.title(defense)] = (clean[rows], attacked[rows])
+    points = project(embeddings, [pids[row] for row in rows])
+    return embedding_map(points), f"{embedding_map_caption(points)} {scene.where}"
+
+
+def _balanced_set(store: Artefacts, cells: Measurements, group: Group, defense: str) -> Path | None:
+    """Return the folder of the images a defense was trained on, where it made some."""
+    clean = [condition for condition in cells.conditions if condition.is_clean]
+    scores = cells.at(group, defense, clean[0]) if clean else {}
+    if not scores:
+        return None
+    try:
+        folder = store.folder(scores[min(scores)].cell, "prepare")
+    except BenchboxError:
+        return None
+    return folder if (folder / "synthetic.csv").is_file() else None
+
+
+def _generated(
+    store: Artefacts, cells: Measurements, group: Group, defense: str, name: str
+) -> tuple[Path, str]:
+    folder = _balanced_set(store, cells, group, defense)
+    if folder is None:
+        raise BenchboxError("the balanced set is not in the store; run the grid again.")
+    path = store.run.path / "figures" / f"generated_{defense}_{name}.png"
+    return generated_samples(folder, path), (
+        "Training images of four identities that data balancing added to: originals, and what the "
+        f"diffusion model generated for the identity and camera. {cells.group_title(group)}."
+    )

@@ -1,0 +1,1 @@
+"""The tables of a run, and of what papers printed beside it."""

@@ -1,0 +1,58 @@
+"""Which tables a run has, as files and for the terminal."""
+
+from pathlib import Path
+
+from rich.console import RenderableType
+
+from benchbox.reports.layouts import layouts_for
+from benchbox.reports.tables.black_box import black_box_table
+from benchbox.reports.tables.by_layout import best_run, over_seeds
+from benchbox.reports.tables.fairness import fairness
+from benchbox.results.measurements import measurements
+from benchbox.results.run_folder import RunFolder, read_run
+from benchbox.tables.as_rich import FittedTable
+from benchbox.tables.table import Table
+from benchbox.tables.table_files import write_table
+
+
+def run_tables(run: RunFolder) -> dict[str, Table]:
+    """Return the tables of a run by file name: the paper's, black-box robustness, fairness.
+
+    With several seeds the paper's stand there twice: over all seeds, and best of them.
+    """
+    tables: dict[str, Table] = {}
+    names = run.record.names
+    for layout in layouts_for(set(run.results["defense"])):
+        cells = measurements(run.results, names, pairs=layout.pairs, rows=layout.rows)
+        if not cells.groups:
+            continue
+        tables[layout.file] = over_seeds(run.results, names, layout)
+        if len(cells.seeds) > 1:
+            tables[f"{layout.file}_best"] = best_run(run.results, names, layout)
+    if run.black_box is not None and not run.black_box.empty:
+        tables["black_box"] = black_box_table(run.black_box, run.results, names)
+    if measurements(run.results, names).scores:
+        tables["fairness"] = fairness(run.results, run.per_id, names)
+    return tables
+
+
+def write_tables(run: Path) -> list[Path]:
+    """Write ``tables/*.{md,csv,tex}``, a table a name; see `run_tables`.
+
+    Raises:
+        BenchboxError: the run's folder is malformed or cannot be written to.
+    """
+    tables = run_tables(read_run(run))
+    written = (write_table(table, run / "tables", name) for name, table in tables.items())
+    return [path for paths in written for path in paths]
+
+
+def console_tables(run: Path) -> list[RenderableType]:
+    """Return the tables of a run for the terminal, each as wide as the terminal allows.
+
+    Raises:
+        BenchboxError: the run's folder is malformed.
+    """
+    tables = run_tables(read_run(run))
+    # Sixteen columns of fairness are for files and the page.
+    return [FittedTable(table) for name, table in tables.items() if name != "fairness"]
