@@ -16,7 +16,7 @@ from attacks.guides import Guides, Own
 from attacks.objective import Distance, push_and_pull
 from attacks.start import Generators, uniform_noise
 from benchbox.errors import BenchboxError
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Embed, of_rows
 
 Start = Literal["clean", "random", "random_if_lone"]
 
@@ -147,7 +147,7 @@ class Attack(ABC):
                 rows = (starts_random == is_random).nonzero().flatten()
                 if not len(rows):
                     continue
-                gradient = ObjectiveGradient(embed, self.objective, guides[rows])
+                gradient = ObjectiveGradient(of_rows(embed, rows), self.objective, guides[rows])
                 swept = sweep_budgets(
                     clean[rows],
                     gradient,

@@ -6,14 +6,27 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from benchbox.evaluating import Evaluation, evaluate
     from benchbox.evaluation.retrieval import Retrieval, evaluate_retrieval, rank_distances
+    from benchbox.models.given import Given
 
-__all__ = ["Retrieval", "__version__", "evaluate_retrieval", "rank_distances"]
+__all__ = [
+    "Evaluation",
+    "Given",
+    "Retrieval",
+    "__version__",
+    "evaluate",
+    "evaluate_retrieval",
+    "rank_distances",
+]
 
 _LAZY = {
     "Retrieval": "benchbox.evaluation.retrieval",
     "evaluate_retrieval": "benchbox.evaluation.retrieval",
     "rank_distances": "benchbox.evaluation.retrieval",
+    "Evaluation": "benchbox.evaluating",
+    "evaluate": "benchbox.evaluating",
+    "Given": "benchbox.models.given",
 }
 
 

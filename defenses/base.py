@@ -1,4 +1,4 @@
-"""A defense is a training recipe and an input guard: how weights are made, what input meets."""
+"""A defense is a model and an input guard: where weights come from, what input meets."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,6 +6,7 @@ from typing import Protocol
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
+from benchbox.models.given import Given
 from benchbox.training.recipe import Recipe
 
 
@@ -24,21 +25,33 @@ class Guard(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Defense:
-    """One row of the table.
+    """One row of the table: a guard over a model that is made by a recipe, or given.
 
     Attributes:
-        name: the name in the registry, in grids and in results.csv.
-        title: the name that tables print.
-        recipe: how the weights are made.
-        guard: what is done to every image before it is embedded; None for nothing.
-        source: the paper the defense is from.
+        name: its name in the registry, in grids and in results.csv.
+        title: its name as tables print it.
+        recipe: how the weights are made; None where the model is given.
+        model: a model that exists already; None where a recipe makes it.
+        guard: applied to every image before it is embedded; None for none.
+        source: the paper.
+
+    Raises:
+        BenchboxError: it has both a recipe and a given model, or neither.
     """
 
     name: str
     title: str
-    recipe: Recipe
+    recipe: Recipe | None = None
+    model: Given | None = None
     guard: Guard | None = None
     source: str
+
+    def __post_init__(self) -> None:
+        if (self.recipe is None) == (self.model is None):
+            raise BenchboxError(
+                f"defense {self.name!r}: give a recipe (benchbox trains the model) or a model "
+                "(Given: it exists already), one of the two."
+            )
 
 
 def register(registry: dict[str, Defense], defense: Defense) -> Defense:

@@ -125,7 +125,9 @@ def test_only_sources_keep_all_their_queries(dataset: Path, tmp_path: Path) -> N
     grid = write_micro_grid(tmp_path / "micro.toml", dataset, extra='sources = ["adv_train"]')
     plan, _ = preview(grid, Options())
     kept = {
-        stage.clean.train.recipe.name: stage.keep for stage in plan.stages if stage.kind == "attack"
+        stage.clean.network.recipe.name: stage.keep
+        for stage in plan.stages
+        if stage.kind == "attack"
     }
     assert kept == {"vanilla": False, "adv_train": True}
 

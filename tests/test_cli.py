@@ -103,7 +103,7 @@ def test_an_output_folder_that_cannot_be_written(call, grid, tmp_path) -> None:
     [
         ("bad.py", "def f(:\n    pass\n", "syntax error in line 1"),
         ("raises.py", "import no_such_module\n", "ModuleNotFoundError: No module named"),
-        ("empty.py", "x = 1\n", "defines no Defense object and no Attack class"),
+        ("empty.py", "x = 1\n", "defines no Defense object, no Attack class and no backbone"),
         ("text.txt", "hello", "expected a Python file"),
         (
             "twice.py",

@@ -14,11 +14,13 @@ from rich.table import Table
 from benchbox import __version__
 from benchbox.cli import board, regression, run, scaffold, submit
 from benchbox.cli.data import data_app
+from benchbox.cli.evaluate import evaluate
 from benchbox.cli.grids import grids_app
 from benchbox.cli.options import Plugins, RunFolder
 from benchbox.cli.present import require_run
 from benchbox.cli.reporting import write_report_of
 from benchbox.cli.study import study_app
+from benchbox.cli.weights import weights_app
 from benchbox.errors import BenchboxError
 from benchbox.files.console import make_console, print_anything
 from benchbox.files.printable import printable
@@ -94,6 +96,8 @@ app.add_typer(grids_app, name="grids")
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
 app.add_typer(board.board_app, name="leaderboard")
+app.add_typer(weights_app, name="weights")
+app.command("evaluate")(evaluate)
 app.command("submit")(submit.submit)
 app.command("regress")(regression.regress)
 app.command("regress-speed")(regression.regress_speed)

@@ -1,6 +1,7 @@
 """Images of a split as one uint8 tensor in memory, and their way to [0, 1]."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,22 +12,27 @@ from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
 from benchbox.files.progress import Progress, silent
 
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+"""Pillow's filters, by their names in lower case."""
+
 
 def load_images(
     records: Sequence[ImageRecord],
     *,
     size: tuple[int, int],
+    interpolation: Interpolation = "bilinear",
     threads: int = 2,
     progress: Progress = silent,
 ) -> torch.Tensor:
     """Return the images as a uint8 tensor (N, 3, H, W), in the records' order.
 
-    An image of another size is resized with Pillow's bilinear filter, which is antialiased when
+    An image of another size is resized with one of Pillow's filters, which are antialiased when
     it shrinks; one that already has the size keeps its pixels.
 
     Args:
         records: the images.
         size: (height, width) in pixels, the field's order: (256, 128).
+        interpolation: the filter.
         threads: how many files are decoded at once; the result does not depend on it.
         progress: told after each image.
 
@@ -47,11 +53,12 @@ def load_images(
             "more than this machine gives. Choose a smaller image size."
         ) from error
     target = images.numpy()
+    filter_ = Image.Resampling[interpolation.upper()]
 
     def load(index: int) -> None:
         image, _ = decode_image(records[index].path)
         if image.size != (width, height):
-            image = image.resize((width, height), Image.Resampling.BILINEAR)
+            image = image.resize((width, height), filter_)
         target[index] = np.asarray(image).transpose(2, 0, 1)
 
     with strict_decoding():

@@ -18,11 +18,13 @@ class ImageRecord:
         path: the file.
         pid: the person's identity; 0 is a distractor.
         camid: the camera, counted from 1 as in the file names.
+        view: the direction the image was taken from, where the dataset says so.
     """
 
     path: Path
     pid: int
     camid: int
+    view: int | None = None
 
     @property
     def key(self) -> str:

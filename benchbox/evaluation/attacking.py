@@ -10,7 +10,7 @@ from attacks import Attack, Guides
 from benchbox.data.images import to_unit
 from benchbox.evaluation.validity import require_valid
 from benchbox.files.progress import Progress, silent
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Embed, of_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,17 @@ def attack_queries(
         rows = slice(start, start + batch_size)
         clean = to_unit(images[rows].to(device))
         wanted = [row for row in range(len(clean)) if start + row in keep]
+        model = of_rows(embed, rows)
         swept = attack.sweep(
-            ascend_on or embed, clean, guides[rows], eps=budgets, generator=list(generators[rows])
+            of_rows(ascend_on, rows) if ascend_on else model,
+            clean,
+            guides[rows],
+            eps=budgets,
+            generator=list(generators[rows]),
         )
         for index, (eps, adversarial) in enumerate(zip(budgets, swept, strict=True)):
             with torch.no_grad():
-                embedded = embed(adversarial).float()
+                embedded = model(adversarial).float()
             require_valid(clean, adversarial, embedded, eps=eps, attack=attack.name, first=start)
             features[index].append(embedded.cpu())
             kept[index].append(adversarial[wanted].cpu())

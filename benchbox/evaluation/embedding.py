@@ -5,7 +5,7 @@ from torch import Tensor
 
 from benchbox.data.images import to_unit
 from benchbox.files.progress import Progress, silent
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Embed, of_rows
 
 
 @torch.no_grad()
@@ -28,8 +28,9 @@ def embed_images(
     """
     parts = []
     for start in range(0, len(images), batch_size):
-        batch = images[start : start + batch_size].to(device)
+        rows = slice(start, start + batch_size)
+        batch = images[rows].to(device)
         unit = batch if batch.is_floating_point() else to_unit(batch)
-        parts.append(embed(unit).float().cpu())
+        parts.append(of_rows(embed, rows)(unit).float().cpu())
         progress(min(1.0, (start + batch_size) / len(images)), "embedding")
     return torch.cat(parts)

@@ -36,12 +36,17 @@ class AttackReady(nn.Module):
         self.model = model
         self.precision = precision
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Return the embeddings (B, D) of images (B, 3, H, W) in [0, 1]."""
+    def forward(self, images: Tensor, *ids: Tensor) -> Tensor:
+        """Return the embeddings (B, D) of images (B, 3, H, W) in [0, 1].
+
+        Args:
+            images: raw pixels.
+            ids: what the model takes beside them, such as (B,) camera ids.
+        """
         images = images.contiguous(memory_format=torch.channels_last)
         half = self.precision == "bf16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
-            embeddings: Tensor = self.model(images)
+            embeddings: Tensor = self.model(images, *ids)
         return embeddings.to(images.dtype)
 
 

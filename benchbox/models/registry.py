@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -16,6 +17,7 @@ from benchbox.models.trunks import (
     build_timm,
     is_timm_name,
     last_stride_one,
+    module_of_timm_name,
     near_timm_names,
     timm_config,
     width_of,
@@ -71,6 +73,19 @@ def check_backbone(name: str, *, where: str = "") -> None:
         return
     error = unknown_name("backbone", name, [*BACKBONES, *near_timm_names(name)], where=where)
     raise BenchboxError(f"{error} Any timm model name will do, too.")
+
+
+def module_of_backbone(name: str) -> str | None:
+    """Return the module of a backbone that is neither ours nor timm's, such as a plugin's."""
+    if name.partition(".")[0] in BACKBONES:
+        return None
+    module = module_of_timm_name(name)
+    return None if module.partition(".")[0] == "timm" else module
+
+
+def timm_version() -> str:
+    """Return the version of timm, of which every trunk is made."""
+    return version("timm")
 
 
 def build_model(

@@ -25,6 +25,16 @@ def near_timm_names(name: str) -> list[str]:
     return difflib.get_close_matches(name, timm.list_models(), n=3)
 
 
+def timm_names_of(module: str) -> list[str]:
+    """Return the architectures that a module, such as a plugin, has registered with timm."""
+    return list(timm.list_models(module=module.rpartition(".")[2]))
+
+
+def module_of_timm_name(name: str) -> str:
+    """Return the module that defines a timm architecture: timm's, an installed one, a plugin's."""
+    return str(timm.model_entrypoint(name.partition(".")[0]).__module__)
+
+
 def timm_config(name: str) -> dict[str, Any]:
     """Return timm's pretrained configuration of ``name``: where weights lie, mean, std.
 

@@ -35,7 +35,7 @@ def save_weights(model: nn.Module, path: Path, *, metadata: Mapping[str, str]) -
     }
     for key, tensor in tensors.items():
         _refuse_non_finite(path, key, tensor)
-    entry = {"digest": _digest(tensors, metadata), "metadata": dict(metadata)}
+    entry = {"digest": digest_of_tensors(tensors, metadata), "metadata": dict(metadata)}
     # safetensors writes several header entries in random order, so there is only one.
     write_bytes(path, save(tensors, metadata={FORMAT: json.dumps(entry, sort_keys=True)}))
 
@@ -63,7 +63,7 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, str]:
         ) from error
     for key, tensor in tensors.items():
         _compare_tensors(path, key, tensor, expected[key])
-    if _digest(tensors, metadata) != digest:
+    if digest_of_tensors(tensors, metadata) != digest:
         raise BenchboxError(
             f"{path}: damaged: its content does not match its digest. Delete it and train again."
         )
@@ -73,13 +73,34 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, str]:
     return metadata
 
 
-def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+def stored_shape(path: Path, key: str) -> tuple[int, ...]:
+    """Return the shape of one tensor of a safetensors file, from its header alone.
+
+    Raises:
+        BenchboxError: the file is missing or damaged, or has no such tensor.
+    """
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return tuple(file.get_slice(key).get_shape())
+    except (SafetensorError, OSError) as error:
+        raise BenchboxError(f"{path}: damaged, or without {key!r} ({error}).") from error
+
+
+def digest_of_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     """Return the SHA-256 over metadata, names, types, shapes and values of contiguous tensors."""
     digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for key, tensor in sorted(tensors.items()):
         digest.update(f"\n{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def digest_of_state(model: nn.Module) -> str:
+    """Return the SHA-256 over the names, types, shapes and values of a model's tensors."""
+    state = model.state_dict().items()
+    # A bare module may keep other things in its state, which no weights file could hold.
+    tensors = {k: v.detach().cpu().contiguous() for k, v in state if isinstance(v, Tensor)}
+    return digest_of_tensors(tensors, {})
 
 
 def _entry(path: Path, header: Mapping[str, str] | None) -> tuple[str, dict[str, str]]:

@@ -3,39 +3,83 @@
 import ast
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterable
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
 from benchbox.errors import BenchboxError
+from benchbox.files.digests import digest_of_file
+from benchbox.runs.files_read import READS
+from benchbox.runs.user_code import OURS, closure_of, distributions_of, is_users
 
 
 def code_digest(modules: Iterable[str]) -> str:
-    """Return a digest of the meaning of some modules and packages (with all modules below).
+    """Return a digest of the meaning of some modules and packages.
 
-    Comments, docstrings and layout do not count: a stage is done again when its code changes,
-    not when its prose does.
+    Of benchbox's own, a package stands for all modules below it. A module of the user's stands for
+    every file of hers that it imports, for the data files it read while it was imported, and for
+    the versions of the installed packages it imports. Comments, docstrings and layout do not
+    count: a stage is done again when its code changes, not when its prose does.
 
     Args:
         modules: importable names, such as ``benchbox.models`` or ``defenses.adv_train``.
     """
-    parts = [f"{name}:{_module_digest(name)}" for name in sorted(set(modules))]
+    parts = [f"{_stable_name(name)}:{_module_digest(name)}" for name in sorted(set(modules))]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-@cache
+def _stable_name(name: str) -> str:
+    """Return what names a module on every machine: a plugin file lies in another place on each."""
+    return name if name.partition(".")[0] in OURS else name.rpartition(".")[2].partition("__")[0]
+
+
 def _module_digest(name: str) -> str:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:
         raise BenchboxError(f"the source of module {name!r} was not found; reinstall benchbox.")
-    file = Path(spec.origin)
+    file = Path(spec.origin).resolve()
+    if name.partition(".")[0] in OURS:
+        return _own_digest(file)
+    if is_users(file):
+        # Not remembered: in a notebook the file may be edited between two runs.
+        return user_digest(file, getattr(sys.modules.get(name), READS, ()))
+    found = distributions_of(name.partition(".")[0])
+    return ",".join(f"{distribution}=={version(distribution)}" for distribution in found)
+
+
+@cache
+def _own_digest(file: Path) -> str:
     files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
     digests = [f"{path.relative_to(file.parent)}:{_source_digest(path)}" for path in files]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
+def user_digest(file: Path, reads: Iterable[Path] = ()) -> str:
+    """Return a digest of all that stands behind a user's file.
+
+    Args:
+        file: of a plugin, or of a module it imports.
+        reads: data files that were read while it was imported.
+    """
+    found = closure_of(file)
+    lines = [f"file {path.name}:{_digest_of_code(path)}" for path in found.files]
+    lines += [f"data {path.name}:{digest_of_file(path)}" for path in reads if path.is_file()]
+    lines += [f"package {name}=={number}" for name, number in found.packages.items()]
+    for module in found.ours:
+        spec = importlib.util.find_spec(module)
+        if spec is not None and spec.origin is not None:
+            lines.append(f"module {module}:{_source_digest(Path(spec.origin))}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _digest_of_code(file: Path) -> str:
+    return _source_digest(file) if file.suffix == ".py" else digest_of_file(file)
+
+
 def _source_digest(path: Path) -> str:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_text(body[0]):

@@ -33,16 +33,25 @@ def read_grid(path: Path, registry: Registry) -> Grid:
         raise BenchboxError("\n".join(fault_lines(error.errors(), where=str(path)))) from error
     except (ValueError, RecursionError) as error:  # pydantic writes no JSON that deep
         raise BenchboxError(f"{path}: its tables are nested too deep.") from error
+    require_known_names(grid, registry, where=str(path))
+    return grid
+
+
+def require_known_names(grid: Grid, registry: Registry, *, where: str) -> None:
+    """Check that everything a grid names is there.
+
+    Raises:
+        BenchboxError: a name is unknown, with the nearest ones.
+    """
     for key, kind, names, allowed in _named(grid, registry):
         for name in names:
             if name not in allowed:
-                raise unknown_name(kind, name, allowed, where=f"{path}: {key}")
+                raise unknown_name(kind, name, allowed, where=f"{where}: {key}")
     for name in grid.backbones:
-        check_backbone(name, where=f"{path}: backbones")
+        check_backbone(name, where=f"{where}: backbones")
     for backbone, _ in grid.parsed_sources:
         if backbone is not None:
-            check_backbone(backbone, where=f"{path}: sources")
-    return grid
+            check_backbone(backbone, where=f"{where}: sources")
 
 
 def _named(
@@ -55,7 +64,8 @@ def _named(
     yield "sidewalk_size", "size", [grid.sidewalk_size], SIZES
     yield "attack", "attack", grid.attack, attacks
     yield "guard", "defense", grid.guard, defenses
-    yield "recipe", "recipe", grid.recipe, {each.recipe.name for each in defenses.values()}
+    recipes = {each.recipe.name for each in defenses.values() if each.recipe is not None}
+    yield "recipe", "recipe", grid.recipe, recipes
     yield "sources", "defense", [name for _, name in grid.parsed_sources], defenses
     transfers = [name for pair in grid.transfers for name in pair]
     for key, names in (("datasets", grid.datasets), ("transfers", transfers)):

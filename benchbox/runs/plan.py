@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import product
 from typing import Any
 
 from attacks import Attack
@@ -86,19 +85,17 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
     resolved = resolve(grid, registry, where=where)
     data = {name: Data(name, digest, grid.image_size) for name, digest in digests.items()}
     planner = Planner(grid, resolved, data)
-    pairs = [(name, name) for name in grid.datasets] + list(grid.transfers)
     cells, black_box = [], []
-    for backbone, (source, target), name, seed in product(
-        grid.backbones, pairs, grid.defenses, grid.seeds
-    ):
-        place = (source, target, backbone, name)
-        clean = planner.embedded(source, target, backbone, name, seed)
-        for attack, budget, rank in planner.ranks(clean, backbone, name):
+    for row in planner.rows():
+        name, seed = row.defense, row.seed
+        place = (row.train, row.test, row.backbone, name)
+        clean = planner.embedded(*row)
+        for attack, budget, rank in planner.ranks(clean, row.backbone, name):
             changes = resolved.changed(name, attack)
             cells.append(Cell(*place, attack, budget, seed, changes, rank))
-        for from_, attack, budget, rank in planner.black_box_ranks(clean, backbone, name):
+        for from_, attack, budget, rank in planner.black_box_ranks(clean, row):
             changes = resolved.changed(name, attack)
-            black_box.append(Cell(*place, attack, budget, seed, changes, rank, source=from_))
+            black_box.append(Cell(*place, attack, budget, seed, changes, rank, from_))
     return Plan(
         grid,
         tuple(cells),

@@ -1,9 +1,11 @@
 """Makes the stages of a grid's cells, with everything resolved."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from attacks import Attack
 from benchbox.runs.grid import Grid
@@ -12,12 +14,24 @@ from benchbox.runs.stages import (
     AttackStage,
     Data,
     EmbedStage,
+    GivenStage,
+    ModelStage,
     PrepareStage,
     RankStage,
     ReplayStage,
     TrainStage,
 )
 from benchbox.training.recipe import Recipe
+
+
+class Row(NamedTuple):
+    """A model of the run: a defense, and where, on what network and from which seed."""
+
+    train: str
+    test: str
+    backbone: str
+    defense: str
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -28,19 +42,50 @@ class Planner:
         grid: validated.
         resolved: its defenses and attacks.
         data: the datasets by name.
+        given: the given models met so far, each built once.
     """
 
     grid: Grid
     resolved: Resolved
     data: Mapping[str, Data]
+    given: dict[str, GivenStage] = field(default_factory=dict)
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows of the run, before attacks and budgets, in the table's order.
+
+        A given model is one network: it has one backbone, and the grid's first seed, which is that
+        of random starts. It is tested on every dataset, as trained on the one its owner states.
+        """
+        grid = self.grid
+        pairs = [(name, name) for name in grid.datasets] + list(grid.transfers)
+        trained = [name for name in grid.defenses if self.resolved.defenses[name].model is None]
+        for backbone, pair, name, seed in product(grid.backbones, pairs, trained, grid.seeds):
+            yield Row(*pair, backbone, name, seed)
+        for name in grid.defenses:
+            given = self.resolved.defenses[name].model
+            if given is None:
+                continue
+            further = [test for train, test in grid.transfers if train == given.trained_on]
+            for test in dict.fromkeys([*grid.datasets, *further]):
+                yield Row(given.trained_on or test, test, given.architecture, name, grid.seeds[0])
 
     def embedded(
         self, train_on: str, test_on: str, backbone: str, name: str, seed: int
     ) -> EmbedStage:
-        """Return the clean embeddings of one model, which name the model too."""
+        """Return the clean embeddings of one model, which name the model too.
+
+        A given model has a network of its own, whatever ``train_on`` and ``backbone`` say.
+        """
         defense = self.resolved.defenses[name]
-        train = self._trained(self.data[train_on], backbone, defense.recipe, seed)
-        return EmbedStage(train=train, data=self.data[test_on], guard=defense.guard)
+        data = self.data[test_on]
+        network: ModelStage
+        if defense.model is not None:
+            given = defense.model
+            data = replace(data, image_size=given.image_size, interpolation=given.interpolation)
+            network = self.given.setdefault(name, GivenStage(name, given, data, seed))
+        elif defense.recipe is not None:
+            network = self._trained(self.data[train_on], backbone, defense.recipe, seed)
+        return EmbedStage(network=network, data=data, guard=defense.guard)
 
     def ranks(
         self, clean: EmbedStage, backbone: str, name: str
@@ -55,19 +100,20 @@ class Planner:
                 yield attack.name, budget, rank
 
     def black_box_ranks(
-        self, clean: EmbedStage, backbone: str, name: str
+        self, clean: EmbedStage, row: Row
     ) -> Iterator[tuple[tuple[str, str], str, Fraction, RankStage]]:
         """Yield (source, attack, budget, stage): what the sources' queries do to one row.
 
-        A source has the row's datasets and seed. Where it is the row itself, the attack is the
-        white-box one.
+        A source has the row's datasets and seed; beside a model that was given as trained on
+        another dataset than the grid's, it is trained on the one it is tested on. Where it is the
+        row itself, the attack is the white-box one.
         """
-        trained_on, seed = clean.train.data.name, clean.train.seed
-        for source in self._sources(backbone):
-            theirs = self.embedded(trained_on, clean.data.name, *source, seed)
+        trained_on = row.train if row.train in self.data else row.test
+        for source in self._sources(row.backbone):
+            theirs = self.embedded(trained_on, row.test, *source, row.seed)
             for attack in self.resolved.attacks.values():
                 made = self._attacked(theirs, attack, *source)
-                shown = made if source == (backbone, name) else ReplayStage(clean, made)
+                shown = made if source == (row.backbone, row.defense) else ReplayStage(clean, made)
                 for budget in self.grid.budgets:
                     rank = RankStage(clean=clean, ap=self.grid.ap, attacked=shown, budget=budget)
                     yield source, attack.name, budget, rank
@@ -75,20 +121,24 @@ class Planner:
     def _attacked(self, clean: EmbedStage, attack: Attack, backbone: str, name: str) -> AttackStage:
         """Return the attack on a model; one that is a source keeps its adversarial queries."""
         grid = self.grid
-        is_source = any((backbone, name) in self._sources(row) for row in grid.backbones)
+        shown_to = {row.backbone for row in self.rows()}
+        is_source = any((backbone, name) in self._sources(row) for row in shown_to)
         return AttackStage(
             clean=clean,
             attack=attack,
             budgets=tuple(grid.budgets),
-            seed=clean.train.seed,
+            seed=clean.network.seed,
             precision=grid.precision,
             keep=grid.keep_adversarial or is_source,
         )
 
     def _sources(self, backbone: str) -> list[tuple[str, str]]:
         """Return the (backbone, defense) whose queries a row on ``backbone`` is shown."""
-        named = self.grid.parsed_sources
-        return list(dict.fromkeys((own or backbone, defense) for own, defense in named))
+        found: dict[tuple[str, str], None] = {}
+        for own, defense in self.grid.parsed_sources:
+            given = self.resolved.defenses[defense].model
+            found[given.architecture if given else own or backbone, defense] = None
+        return list(found)
 
     def _trained(self, data: Data, backbone: str, recipe: Recipe, seed: int) -> TrainStage:
         """Return the training of one model, with the trainings and preparations it starts from."""

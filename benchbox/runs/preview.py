@@ -7,8 +7,10 @@ from dataclasses import fields, is_dataclass
 from rich.console import RenderableType
 from rich.table import Table
 
+from benchbox.models.given import Given
 from benchbox.runs.plan import Plan
 from benchbox.runs.stages import of_255
+from benchbox.training.recipe import Training
 
 
 def plan_tables(plan: Plan, missing: Mapping[str, str]) -> list[RenderableType]:
@@ -67,15 +69,46 @@ def _own_settings(plan: Plan) -> str:
 def _rows(plan: Plan) -> Table:
     table = Table("defense", "recipe", "guard", "training", title="rows")
     for name, defense in plan.defenses.items():
-        recipe, training = defense.recipe, defense.recipe.training
-        table.add_row(
-            name,
-            f"{recipe.name}: {_parameters(recipe, leave_out='training')}",
-            _described(defense.guard) if defense.guard else "none",
-            f"{training.epochs} epochs of {training.batch_identities}×{training.batch_images}, "
-            f"{training.optimizer}, lr {training.lr:g}, {training.schedule}, {training.precision}",
-        )
+        guard = _described(defense.guard) if defense.guard else "none"
+        if defense.model is not None:
+            table.add_row(name, _given(defense.model), guard, _trained_on(defense.model))
+        elif defense.recipe is not None:
+            recipe = defense.recipe
+            what = f"{recipe.name}: {_parameters(recipe, leave_out='training')}"
+            table.add_row(name, what, guard, _trained(recipe.training))
     return table
+
+
+def _trained(training: Training) -> str:
+    return (
+        f"{training.epochs} epochs of {training.batch_identities}×{training.batch_images}, "
+        f"{training.optimizer}, lr {training.lr:g}, {training.schedule}, {training.precision}"
+    )
+
+
+def _trained_on(given: Given) -> str:
+    return f"elsewhere, on {given.trained_on} (stated)" if given.trained_on else "elsewhere"
+
+
+def _given(given: Given) -> str:
+    """Return how a given model is used, as ``given: osnet, weights w.pth, 256×128, …``."""
+    height, width = given.image_size
+    inside = given.mean is None
+    parts = [
+        f"weights {given.weights.name}" if given.weights else "weights of the builder",
+        f"{height}×{width} {given.interpolation}",
+        f"{given.channels} {given.pixel_range}",
+        "normalised inside" if inside else f"mean {_numbers(given.mean)} std {_numbers(given.std)}",
+        given.distance + (", unit length" if given.scales else ""),
+        *(["flip-test"] if given.flip_test else []),
+        *([f"cameras as {given.cameras}"] if given.cameras else []),
+        *([f"parts {given.parts}"] if given.parts is not None else []),
+    ]
+    return f"given: {given.name}, {', '.join(parts)}"
+
+
+def _numbers(values: tuple[float, ...] | None) -> str:
+    return " ".join(f"{value:g}" for value in values or ())
 
 
 def _described(value: object) -> str:

@@ -18,6 +18,7 @@ from benchbox.runs.results import write_results
 from benchbox.runs.stages import parameters
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
+from defenses import Defense
 
 RUN_SCHEMA = 1
 _REFRESH_SECONDS = 10
@@ -86,19 +87,11 @@ class Recorder:
                     "defenses": grid.defenses,
                     "attacks": grid.attacks,
                     "datasets": list(self.site.datasets),
-                    "backbones": grid.backbones,
+                    "backbones": self._backbones(),
                 },
                 "grid": grid.model_dump(mode="json"),
                 "defenses": {
-                    name: {
-                        "source": defense.source,
-                        "recipe": {
-                            "name": defense.recipe.name,
-                            **parameters(defense.recipe),
-                        },
-                        "guard": parameters(defense.guard) if defense.guard else None,
-                    }
-                    for name, defense in self.plan.defenses.items()
+                    name: described(defense) for name, defense in self.plan.defenses.items()
                 },
                 "cells": cells,
                 "failures": list(failures),
@@ -115,6 +108,8 @@ class Recorder:
     def _backbones(self) -> list[str]:
         """Return the grid's backbones and those of its sources."""
         named = [backbone for backbone, _ in self.plan.grid.parsed_sources if backbone]
+        given = (defense.model for defense in self.plan.defenses.values())
+        named += [model.architecture for model in given if model is not None]
         return list(dict.fromkeys([*self.plan.grid.backbones, *named]))
 
     def _titles(self) -> dict[str, dict[str, str]]:
@@ -125,6 +120,17 @@ class Recorder:
             "datasets": {name: _TITLES.get(name, name) + view for name in self.site.datasets},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }
+
+
+def described(defense: Defense) -> dict[str, Any]:
+    """Return what a record says of a defense: how its weights are made or given, and its guard."""
+    recipe, given = defense.recipe, defense.model
+    return {
+        "source": defense.source,
+        "recipe": None if recipe is None else {"name": recipe.name, **parameters(recipe)},
+        "given": None if given is None else given.settings(),
+        "guard": parameters(defense.guard) if defense.guard else None,
+    }
 
 
 _TITLES = {

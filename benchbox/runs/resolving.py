@@ -76,7 +76,10 @@ def resolve_defense(grid: Grid, defense: Defense, *, where: str) -> tuple[Defens
     Raises:
         BenchboxError: an override does not fit.
     """
-    recipe, changes = resolve_recipe(grid, defense.recipe, where=where)
+    recipe = defense.recipe
+    changes: dict[str, Any] = {}
+    if recipe is not None:
+        recipe, changes = resolve_recipe(grid, recipe, where=where)
     guard = defense.guard
     if own := grid.guard.get(defense.name):
         changes["guard"] = own
@@ -127,8 +130,9 @@ def resolve_attack(grid: Grid, kind: type[Attack], *, where: str) -> Attack:
 
 def _require_defended(grid: Grid, registry: Registry, where: str) -> None:
     """Check that each key of [defended] is a parameter of one of the grid's recipes."""
-    recipes = [registry.defenses[name].recipe for name in grid.defenses]
-    known = {field.name for recipe in recipes if recipe.name != VANILLA for field in fields(recipe)}
+    rows = (registry.defenses[name].recipe for name in grid.defenses)
+    recipes = [recipe for recipe in rows if recipe is not None and recipe.name != VANILLA]
+    known = {field.name for recipe in recipes for field in fields(recipe)}
     for key in grid.defended:
         if key not in known:
             raise unknown_name("parameter", key, known, where=f"{where}: [defended]")

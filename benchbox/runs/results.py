@@ -77,7 +77,8 @@ def _row(cell: Cell, result: dict[str, Any], store: Store) -> dict[str, Any]:
 def _stages(cell: Cell) -> dict[str, str]:
     """Return kind → key of the stages whose artefacts show how a number came about."""
     clean = cell.rank.clean
-    stages = (clean.train.prepared, clean.train, clean, cell.rank.attacked, cell.rank)
+    made = (*clean.network.preparations, clean.network, clean)
+    stages = (*made, cell.rank.attacked, cell.rank)
     return {stage.kind: stage.key for stage in stages if stage is not None}
 
 

@@ -14,14 +14,16 @@ from benchbox.files.atomic import cannot_write
 from benchbox.files.watch import Watch
 from benchbox.runs.display import show
 from benchbox.runs.executors.events import Done, Event, Executor, Failed, LeftOut
+from benchbox.runs.executors.inline import Inline
 from benchbox.runs.executors.local import LocalProcesses, cores
+from benchbox.runs.grid import Grid
 from benchbox.runs.grid_file import read_grid
 from benchbox.runs.opening import open_datasets, planned_digests
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.provenance import now
 from benchbox.runs.recorder import Recorder
-from benchbox.runs.registry import load_registry
+from benchbox.runs.registry import Registry, load_registry
 from benchbox.runs.stages import Stage
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
@@ -34,6 +36,7 @@ class Options:
     Attributes:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         plugins: files that add defenses or attacks.
+        builders: files with builders of given models.
         workers: how many processes; 0 means one per core on a CPU, one on a GPU.
         batch_size: images at a time in embedding and attacking; 0 means 64 on a CPU, 256 on a GPU.
         data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.
@@ -43,6 +46,7 @@ class Options:
 
     device: str = "auto"
     plugins: tuple[Path, ...] = ()
+    builders: tuple[Path, ...] = ()
     workers: int = 0
     batch_size: int = 0
     data_root: Path | None = None
@@ -94,7 +98,7 @@ def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
     Raises:
         BenchboxError: the grid or a plugin is faulty.
     """
-    registry = load_registry(options.plugins)
+    registry = load_registry(options.plugins, builders=options.builders)
     grid = read_grid(grid_file, registry)
     digests, missing = planned_digests(grid, data_root=options.data_root)
     return make_plan(grid, registry, digests, where=str(grid_file)), missing
@@ -107,13 +111,40 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
         BenchboxError: anything the user can mend before or during the run; finished stages
             stay in the folder.
     """
-    registry = load_registry(options.plugins)
+    registry = load_registry(options.plugins, builders=options.builders)
     grid = read_grid(grid_file, registry)
+    return run_resolved(grid, registry, out, options, console, where=str(grid_file))
+
+
+def run_resolved(
+    grid: Grid,
+    registry: Registry,
+    out: Path,
+    options: Options,
+    console: Console,
+    *,
+    where: str,
+    inline: bool = False,
+) -> Outcome:
+    """Execute or resume a grid that was not read from a file; see `run_grid`.
+
+    Args:
+        grid: validated, its names known to the registry.
+        registry: attacks and defenses.
+        out: the run's folder.
+        options: where and how.
+        console: told of the plan and of progress.
+        where: what the grid came from, for errors.
+        inline: do the stages in this process, for models that live in it.
+
+    Raises:
+        BenchboxError: as `run_grid`.
+    """
     device = resolve_device(options.device)
     with _only_run(out):
         datasets = open_datasets(grid, console, data_root=options.data_root)
         digests = {name: dataset.digest for name, dataset in datasets.items()}
-        plan = make_plan(grid, registry, digests, where=str(grid_file))
+        plan = make_plan(grid, registry, digests, where=where)
         _require_preparations(plan)
         for part in plan_tables(plan, {}):
             console.print(part, highlight=False)
@@ -123,9 +154,10 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
             device=device,
             batch_size=options.batch_size or (64 if device == "cpu" else 256),
             plugins=tuple(path.resolve() for path in options.plugins),
+            builders=tuple(path.resolve() for path in options.builders),
         )
         workers = options.workers or (cores() if device == "cpu" else 1)
-        executor = LocalProcesses(site, workers)
+        executor = Inline(site) if inline else LocalProcesses(site, workers)
         recorder = Recorder(out, plan, registry, site)
         return _do(plan, Store(site.store), executor, recorder, console)
 
@@ -133,8 +165,8 @@ def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> 
 def _require_preparations(plan: Plan) -> None:
     """Check at once, not after an hour of training, that all preparations can be made here."""
     for defense in plan.defenses.values():
-        if (preparation := defense.recipe.preparation) is not None:
-            preparation.require()
+        if defense.recipe is not None and defense.recipe.preparation is not None:
+            defense.recipe.preparation.require()
 
 
 def _do(

@@ -85,7 +85,7 @@ def serve(site: Site, channel: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
     torch.backends.cudnn.deterministic = True
-    load_registry(site.plugins)
+    load_registry(site.plugins, builders=site.builders)
     last = 0.0
 
     def report(share: float, text: str) -> None:

@@ -8,12 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchbox.data.images import load_images
+from benchbox.data.images import Interpolation, load_images
 from benchbox.data.protocol import ReidDataset
 from benchbox.runs.store import Store
 
 _SPLITS_IN_MEMORY = 4
 """Decoded splits a process keeps: Market-1501's gallery takes 1.5 GB at 256×128."""
+
+
+_Decoded = tuple[str, str, tuple[int, int], Interpolation]
+"""Which decoded images: dataset, split, size and filter."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,7 @@ class Site:
         device: such as ``cpu`` or ``cuda:0``.
         batch_size: images at a time when embedding and attacking; recorded, not hashed.
         plugins: plugin files a worker loads before it unpickles a stage.
+        builders: files with builders of given models, likewise.
     """
 
     store: Path
@@ -33,6 +38,7 @@ class Site:
     device: str
     batch_size: int
     plugins: tuple[Path, ...] = ()
+    builders: tuple[Path, ...] = ()
 
 
 class Workplace:
@@ -46,18 +52,20 @@ class Workplace:
         self.batch_size = site.batch_size
         self.report = report
         self._datasets = site.datasets
-        self._images: OrderedDict[tuple[str, str, tuple[int, int]], Tensor] = OrderedDict()
+        self._images: OrderedDict[_Decoded, Tensor] = OrderedDict()
 
     def dataset(self, name: str) -> ReidDataset:
         """Return an opened dataset."""
         return self._datasets[name]
 
-    def images(self, name: str, split: str, size: tuple[int, int]) -> Tensor:
+    def images(
+        self, name: str, split: str, size: tuple[int, int], interpolation: Interpolation
+    ) -> Tensor:
         """Return a split's decoded images, (N, 3, H, W) uint8; the last few splits are kept."""
-        wanted = (name, split, size)
+        wanted = (name, split, size, interpolation)
         if wanted not in self._images:
             records = getattr(self._datasets[name], split)
-            self._images[wanted] = load_images(records, size=size)
+            self._images[wanted] = load_images(records, size=size, interpolation=interpolation)
         self._images.move_to_end(wanted)
         while len(self._images) > _SPLITS_IN_MEMORY:
             self._images.popitem(last=False)

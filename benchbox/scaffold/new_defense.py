@@ -115,7 +115,7 @@ def _require_free(name: str) -> None:
     defenses = load_registry().defenses
     if name in defenses:
         raise BenchboxError(f"a defense named {name!r} exists already; choose another name.")
-    if name in {defense.recipe.name for defense in defenses.values()}:
+    if name in {each.recipe.name for each in defenses.values() if each.recipe is not None}:
         raise BenchboxError(f"a recipe named {name!r} exists already; choose another name.")
     for module in (name, f"defenses.{name}"):
         if _is_module(module):

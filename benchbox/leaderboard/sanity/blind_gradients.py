@@ -6,6 +6,7 @@ from torch import Tensor
 from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.sanity.subject import Subject
+from benchbox.models.embed import of_rows
 
 _ZERO_SHARE = 0.01
 """The share of queries that may have a gradient of zero."""
@@ -40,7 +41,7 @@ def _gradient(subject: Subject, images: Tensor, rows: slice) -> Tensor:
     points = images.to(subject.device).requires_grad_()
     guides = subject.guides[rows].to(subject.device)
     with torch.enable_grad():
-        embedded = subject.embed(points)
+        embedded = of_rows(subject.embed, rows)(points)
         if not embedded.requires_grad:
             return torch.zeros_like(points)
         objective = subject.attack.objective(embedded, guides).sum()

@@ -17,7 +17,7 @@ def bpda(attacked: AttackedSubject) -> CheckResult:
     """Taking the identity for the guard's gradient finds no more."""
     if attacked.subject.guard is None:
         return _no_guard("bpda")
-    through = straight_through(attacked.subject.model, attacked.subject.guard)
+    through = attacked.subject.behind(straight_through(attacked.subject.guard))
     return _no_stronger(
         attacked, "bpda", attacked.subject.attacked(through=through), "the identity"
     )
@@ -49,7 +49,7 @@ def rank_filter(attacked: AttackedSubject) -> CheckResult:
     """Taking average pooling for the guard's gradient finds no more."""
     if attacked.subject.guard is None:
         return _no_guard("rank_filter")
-    through = average_pooled(attacked.subject.model, attacked.subject.guard)
+    through = attacked.subject.behind(average_pooled(attacked.subject.guard))
     found = attacked.subject.attacked(through=through)
     return _no_stronger(attacked, "rank_filter", found, "3 × 3 average pooling")
 

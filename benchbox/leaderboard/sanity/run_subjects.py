@@ -20,6 +20,7 @@ from benchbox.results.artefacts import Artefacts
 from benchbox.results.cells import cells_of, run_grid_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
+from benchbox.results.networks import Network
 from benchbox.results.per_query import read_per_query
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve_defense
@@ -90,7 +91,7 @@ class RunSubjects:
                 f"has {str(here)[:200]}. Name the plugin it was made with."
             )
         return subject_of(
-            self.store.model(cell),
+            Network(self.store.model(cell), self.store.image_size),
             resolved.guard,
             features=self.store.features(cell),
             data=self.store.dataset(self.group.test),

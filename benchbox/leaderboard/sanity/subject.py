@@ -7,11 +7,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from attacks import Attack, Guides
 from attacks.start import uniform_noise
-from benchbox.data.images import load_images, to_unit
+from benchbox.data.images import to_unit
 from benchbox.data.protocol import ReidDataset
 from benchbox.evaluation.attacking import attack_queries
 from benchbox.evaluation.embedding import embed_images
@@ -21,9 +21,10 @@ from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.sanity.examined_rows import examined_rows
 from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
-from benchbox.models.reid import ReidModel
+from benchbox.results.networks import Network
 from benchbox.runs.attack_settings import attack_as_set
 from benchbox.runs.registry import Registry
+from benchbox.runs.stages.embed import guarded
 from benchbox.training.seeding import seeded
 from defenses import Guard
 
@@ -36,6 +37,7 @@ class Subject:
 
     Attributes:
         model: images (B, 3, H, W) in [0, 1] → (B, D), differentiable, in evaluation mode.
+        ids: (Q,) each, what the model takes beside the queries, such as cameras; often nothing.
         guard: what stands before the model; None for nothing.
         attack: the protocol's first attack, with the protocol's steps and step size.
         budgets: the protocol's, in [0, 1], the smallest first.
@@ -53,7 +55,8 @@ class Subject:
         device: where the model lives.
     """
 
-    model: Embed
+    model: nn.Module
+    ids: tuple[Tensor, ...] = ()
     guard: Guard | None
     attack: Attack
     budgets: tuple[float, ...]
@@ -70,9 +73,14 @@ class Subject:
     seed: int = 0
     batch_size: int = 64
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Return the embeddings of images (B, 3, H, W) in [0, 1], behind the guard."""
-        return self.model(images if self.guard is None else self.guard(images))
+    @property
+    def embed(self) -> Embed:
+        """Images (B, 3, H, W) in [0, 1] → (B, D): the model behind its guard."""
+        return self.behind(self.guard)
+
+    def behind(self, guard: Guard | None) -> Embed:
+        """Return the model behind another guard, bound to what the queries come with."""
+        return guarded(self.model, guard, self.ids)
 
     def attacked(
         self,
@@ -151,7 +159,7 @@ class Subject:
 
 
 def subject_of(
-    model: ReidModel,
+    network: Network,
     guard: Guard | None,
     *,
     features: Mapping[str, Tensor],
@@ -165,7 +173,7 @@ def subject_of(
     The board says how it is attacked: first attack, smallest budget, model of the first seed.
 
     Args:
-        model: the one trained with the protocol's first seed.
+        network: the model of the protocol's first seed.
         guard: what stands before the model; None for nothing.
         features: ``query`` (Q, D) and ``gallery`` (G, D), clean embeddings behind the guard.
         data: the dataset whose queries are attacked.
@@ -178,11 +186,12 @@ def subject_of(
     attack = attack_as_set(registry.attacks[protocol.attacks[0]], protocol)
     guides = attack.guides(features["query"], torch.tensor([r.pid for r in data.query]))
     return Subject(
-        model=attack_ready(model.to(device)),
+        model=attack_ready(network.model.to(device)),
+        ids=network.ids(queries, device),
         guard=guard,
         attack=attack,
         budgets=tuple(sorted(map(float, protocol.fractions))),
-        queries=load_images(queries, size=protocol.image_size),
+        queries=network.images(queries),
         guides=guides[torch.tensor(rows)],
         query_pids=[record.pid for record in queries],
         query_camids=[record.camid for record in queries],

@@ -1,7 +1,7 @@
 """Recomputes what an entry's queries score with given weights, by the stages of a run."""
 
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchbox.data.protocol import ReidDataset
@@ -10,16 +10,30 @@ from benchbox.files.progress import Progress
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.verifying.recomputed import Scores
+from benchbox.models.given import Given
 from benchbox.results.conditions import Condition
 from benchbox.results.per_query import PerQuery, read_per_query
 from benchbox.runs.grid import Grid
-from benchbox.runs.plan import Plan, make_plan
-from benchbox.runs.registry import Registry
-from benchbox.runs.stages import Stage, TrainStage, parameters, with_needs
-from benchbox.runs.store import Store
+from benchbox.runs.plan import Cell, make_plan
+from benchbox.runs.registry import Registry, with_row
+from benchbox.runs.stages import parameters, with_needs
 from benchbox.runs.worker import do_stage
 from benchbox.runs.workplace import Workplace
 from benchbox.untrusted.json import as_record, read_json
+from defenses import Defense, Guard
+
+
+@dataclass(frozen=True)
+class EntryPlan:
+    """How an entry's cells are made from its weights.
+
+    Attributes:
+        cells: of all seeds.
+        guard: what stands before the model, with the grid's overrides applied.
+    """
+
+    cells: tuple[Cell, ...]
+    guard: Guard | None
 
 
 def plan_of(
@@ -27,10 +41,22 @@ def plan_of(
     protocol: Protocol,
     registry: Registry,
     datasets: Mapping[str, ReidDataset],
+    weights: Mapping[int, Path],
     *,
     where: str,
-) -> Plan:
-    """Return the plan of the entry's cells alone, set as the protocol says.
+) -> EntryPlan:
+    """Return the plan of the entry's cells alone, set as the protocol says, from given weights.
+
+    Whoever trained them, the weights are a model that exists already: a row that benchbox trained
+    becomes a given one on the same backbone, a given one keeps its builder.
+
+    Args:
+        entry: what was entered.
+        protocol: the board's, in the entry's version.
+        registry: holds the board's attacks and the entry's defense.
+        datasets: name → dataset, those of the entry.
+        weights: seed → weights file, checked.
+        where: the entry's file, for errors.
 
     Raises:
         BenchboxError: the defense is not known here, or its guard is not the one recorded.
@@ -41,14 +67,13 @@ def plan_of(
             f"{where}: defense {name!r} is not known here; name its file with --plugin."
         )
     recorded = as_record(entry.provenance.grid, Grid, where=f"{where}: provenance.grid")
-    same = entry.train.name == entry.test.name
+    defense = registry.defenses[name]
     grid = recorded.model_copy(
         update={
-            "datasets": [entry.train.name],
-            "transfers": [] if same else [(entry.train.name, entry.test.name)],
-            "backbones": [entry.backbone],
+            "datasets": [entry.test.name],
+            "transfers": [],
             "defenses": [name],
-            # The trained weights are given, so that nothing of the training is asked for.
+            # The weights are given, so that nothing of the training is asked for.
             "pretrained": False,
             "training": {},
             "defended": {},
@@ -58,13 +83,18 @@ def plan_of(
             "attacks": list(protocol.attacks),
             "attack": {},
             "budgets": list(protocol.fractions),
-            "seeds": list(protocol.seeds),
             "keep_adversarial": False,
         }
     )
-    digests = {dataset: found.digest for dataset, found in datasets.items()}
-    plan = make_plan(grid, registry, digests, where=where)
-    guard = plan.defenses[name].guard
+    digests = {entry.test.name: datasets[entry.test.name].digest}
+    cells: list[Cell] = []
+    guard = None
+    for seed in protocol.seeds:
+        row = replace(defense, recipe=None, model=_given(entry, defense, protocol, weights[seed]))
+        one = grid.model_copy(update={"seeds": [seed]})
+        plan = make_plan(one, with_row(registry, row), digests, where=where)
+        cells += plan.cells
+        guard = plan.defenses[name].guard
     here = parameters(guard) if guard else None
     there = entry.provenance.defense.get("guard")
     if here != there:
@@ -72,14 +102,25 @@ def plan_of(
             f"{where}: provenance.defense.guard: {str(there)[:200]}, but {name} here has "
             f"{str(here)[:200]}. Use the code and plugin it was measured with."
         )
-    return plan
+    return EntryPlan(tuple(cells), guard)
+
+
+def _given(entry: Entry, defense: Defense, protocol: Protocol, weights: Path) -> Given:
+    if defense.model is not None:
+        return replace(defense.model, weights=weights, trained_on=entry.train.name)
+    return Given(
+        builder=entry.backbone,
+        weights=weights,
+        backbone=entry.backbone,
+        trained_on=entry.train.name,
+        image_size=protocol.image_size,
+    )
 
 
 def recompute(
     entry: Entry,
-    plan: Plan,
+    plan: EntryPlan,
     place: Workplace,
-    weights: Mapping[int, Path],
     progress: Progress,
 ) -> Scores:
     """Return what comes out of given weights.
@@ -88,21 +129,16 @@ def recompute(
         entry: what was entered.
         plan: how its cells are made; see `plan_of`.
         place: device, datasets, and a store that is empty.
-        weights: seed → weights file, checked.
         progress: called before each stage.
     """
-    cells = [cell for cell in plan.cells if cell.test_dataset == entry.test.name]
-    cells = [cell for cell in cells if cell.train_dataset == entry.train.name]
     conditions = {(r.attack, r.eps_255): r.condition for r in entry.results}
-    for train in {cell.rank.clean.train.key: cell.rank.clean.train for cell in cells}.values():
-        _put_weights(place.store, train, weights[train.seed])
-    stages = _behind_training([cell.rank for cell in cells])
+    stages = with_needs(cell.rank for cell in plan.cells)
     for done, stage in enumerate(stages):
         progress(done / len(stages), stage.title)
         do_stage(stage, place)
     found: dict[tuple[Condition, int], PerQuery] = {}
     gallery = lone = 0
-    for cell in cells:
+    for cell in plan.cells:
         eps_255 = float(f"{float(cell.budget * 255):.12g}")
         folder = place.store.folder(cell.rank.kind, cell.rank.key)
         per_query = read_per_query(folder / "per_query.json")
@@ -110,26 +146,3 @@ def recompute(
         result = read_json(folder / "result.json")
         gallery, lone = result["gallery"], max(lone, result["lone_queries"])
     return Scores(found, gallery=gallery, lone=lone)
-
-
-def _put_weights(store: Store, train: TrainStage, file: Path) -> None:
-    """Put given weights where the runner looks for those of a training."""
-    with store.claim(train.kind, train.key), store.building(train.kind, train.key) as folder:
-        shutil.copyfile(file, folder / "weights.safetensors")
-        store.finish(
-            folder,
-            manifest={
-                "key": train.key,
-                "kind": train.kind,
-                "title": train.title,
-                "settings": {},
-                "seconds": 0.0,
-                "device": "given weights",
-            },
-        )
-
-
-def _behind_training(ranks: Sequence[Stage]) -> list[Stage]:
-    """Return what is done with trained weights, each stage behind those it needs."""
-    wanted = with_needs(ranks)
-    return [stage for stage in wanted if stage.kind in ("embed", "attack", "rank")]

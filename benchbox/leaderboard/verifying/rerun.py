@@ -97,7 +97,7 @@ def rerun(
     require_weights(entry, options.weights, protocol, where=where)
     registry = load_registry(options.plugins)
     datasets = _open(entry, options, where=where)
-    plan = plan_of(entry, protocol, registry, datasets, where=where)
+    plan = plan_of(entry, protocol, registry, datasets, options.weights, where=where)
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         site = Site(
             store=Path(folder),
@@ -106,9 +106,7 @@ def rerun(
             batch_size=options.batch_size,
         )
         place = Workplace(site)
-        scores = recompute(
-            entry, plan, place, options.weights, lambda share, what: progress(share / 2, what)
-        )
+        scores = recompute(entry, plan, place, lambda share, what: progress(share / 2, what))
         checks = recheck(
             entry,
             protocol,

@@ -17,9 +17,11 @@ from benchbox.leaderboard.sanity.checks import CHECKS, run_checks
 from benchbox.leaderboard.sanity.examined_rows import examined_rows
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.sanity.subject import subject_of
+from benchbox.leaderboard.verifying.recompute import EntryPlan
 from benchbox.leaderboard.verifying.recomputed import Recomputed
-from benchbox.runs.plan import Plan
+from benchbox.results.networks import Network
 from benchbox.runs.registry import Registry
+from benchbox.runs.stages import GivenStage
 from benchbox.runs.workplace import Workplace
 
 NOT_REPEATED = ("transfer",)
@@ -30,7 +32,7 @@ def recheck(
     entry: Entry,
     protocol: Protocol,
     registry: Registry,
-    plan: Plan,
+    plan: EntryPlan,
     place: Workplace,
     progress: Progress,
 ) -> list[CheckResult]:
@@ -48,14 +50,11 @@ def recheck(
     only -= set(NOT_REPEATED)
     if not only:
         return []
-    clean = next(
-        cell.rank.clean
-        for cell in plan.cells
-        if cell.seed == protocol.seeds[0] and cell.test_dataset == entry.test.name
-    )
+    clean = next(cell.rank.clean for cell in plan.cells if cell.seed == protocol.seeds[0])
+    given = clean.network.given if isinstance(clean.network, GivenStage) else None
     subject = subject_of(
-        clean.train.model(place),
-        plan.defenses[entry.defense.name].guard,
+        Network(clean.network.model(place), clean.data.image_size, clean.data.interpolation, given),
+        plan.guard,
         features=clean.features(place),
         data=place.dataset(entry.test.name),
         protocol=protocol,

@@ -1,4 +1,4 @@
-"""The stages of a run: prepare → train → embed → attack (→ replay) → rank.
+"""The stages of a run: prepare → train (or given) → embed → attack (→ replay) → rank.
 
 A stage is a frozen dataclass that holds the stages it needs, so it pickles whole and can be done
 by any process that can reach the store.
@@ -8,6 +8,8 @@ from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage, of_255, parameters, with_needs
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
+from benchbox.runs.stages.given import GivenStage
+from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.stages.rank import RankStage
 from benchbox.runs.stages.replay import ReplayStage
@@ -17,6 +19,8 @@ __all__ = [
     "AttackStage",
     "Data",
     "EmbedStage",
+    "GivenStage",
+    "ModelStage",
     "PrepareStage",
     "RankStage",
     "ReplayStage",

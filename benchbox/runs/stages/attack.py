@@ -77,7 +77,7 @@ class AttackStage(Stage):
     @override
     def needs(self) -> tuple[Stage, ...]:
         # The weights are read again, so a damaged training has to be mended first.
-        return (self.clean, self.clean.train)
+        return (self.clean, self.clean.network)
 
     @property
     @override
@@ -106,7 +106,7 @@ class AttackStage(Stage):
         records = data.records(place, "query")
         pids = torch.tensor([record.pid for record in records])
         guides = self.attack.guides(self.clean.features(place)["query"], pids)
-        embed = self.clean.embed(place)
+        embed = self.clean.embed(place, "query")
         fp32 = self.precision == "fp32"
         results = attack_queries(
             embed,
@@ -117,7 +117,7 @@ class AttackStage(Stage):
             generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
             batch_size=place.batch_size,
             device=place.device,
-            ascend_on=embed if fp32 else self.clean.embed(place, precision=self.precision),
+            ascend_on=embed if fp32 else self.clean.embed(place, "query", precision=self.precision),
             keep=range(len(records)) if self.keep else sample_rows(len(records)),
             progress=place.report,
         )

@@ -5,6 +5,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from benchbox.data.images import Interpolation
 from benchbox.data.protocol import ImageRecord
 from benchbox.runs.workplace import Workplace
 from benchbox.training.training_set import TrainingSet, class_labels
@@ -20,11 +21,13 @@ class Data:
         name: its name in the registry of datasets.
         digest: digest of its files' names and contents.
         image_size: (height, width) fed to the network.
+        interpolation: the filter of the resizing.
     """
 
     name: str
     digest: str
     image_size: tuple[int, int]
+    interpolation: Interpolation = "bilinear"
 
     def records(self, place: Workplace, split: Split) -> tuple[ImageRecord, ...]:
         """Return the records of a split."""
@@ -33,7 +36,7 @@ class Data:
 
     def images(self, place: Workplace, split: Split) -> Tensor:
         """Return the decoded images of a split, (N, 3, H, W) uint8."""
-        return place.images(self.name, split, self.image_size)
+        return place.images(self.name, split, self.image_size, self.interpolation)
 
     def training_set(self, place: Workplace) -> TrainingSet:
         """Return the decoded training split with its class labels."""

@@ -5,18 +5,33 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from safetensors.torch import load_file, save
-from torch import Tensor
+from torch import Tensor, nn
 from typing_extensions import override
 
+from benchbox.data.images import to_unit
+from benchbox.errors import BenchboxError
 from benchbox.evaluation.embedding import embed_images
+from benchbox.evaluation.embedding_checks import TRIED, require_batch_independent
 from benchbox.files.atomic import write_bytes
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Bound, Embed, of_rows
 from benchbox.models.folding import Precision, attack_ready
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
-from benchbox.runs.stages.data import Data
-from benchbox.runs.stages.train import TrainStage
+from benchbox.runs.stages.data import Data, Split
+from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.workplace import Workplace
 from defenses import Guard
+
+SPLITS: tuple[Split, Split] = ("query", "gallery")
+
+
+def guarded(model: nn.Module, guard: Guard | None, ids: tuple[Tensor, ...]) -> Embed:
+    """Return a model behind a guard, bound to the ids its images come with, if it takes any."""
+
+    def embed(images: Tensor, *ids: Tensor) -> Tensor:
+        embeddings: Tensor = model(images if guard is None else guard(images), *ids)
+        return embeddings
+
+    return Bound(embed, ids) if ids else embed
 
 
 @dataclass(frozen=True)
@@ -24,7 +39,7 @@ class EmbedStage(Stage):
     """Embed clean gallery and queries of a test set with a model behind its guard.
 
     Attributes:
-        train: the training that gives the model its weights.
+        network: the stage that gives the model: trained here, or given.
         data: the test set, whose query and gallery are embedded.
         guard: stands before the model, for queries and gallery alike.
     """
@@ -34,9 +49,10 @@ class EmbedStage(Stage):
         "benchbox.data",
         "benchbox.models",
         "benchbox.evaluation.embedding",
+        "benchbox.evaluation.embedding_checks",
     )
 
-    train: TrainStage
+    network: ModelStage
     data: Data
     guard: Guard | None
 
@@ -44,12 +60,12 @@ class EmbedStage(Stage):
     @override
     def title(self) -> str:
         guard = f" behind {type(self.guard).__name__}" if self.guard else ""
-        return f"embed {self.data.name} · {self.train.recipe.title}{guard} · seed {self.train.seed}"
+        return f"embed {self.data.name} · {self.network.label}{guard} · seed {self.network.seed}"
 
     @property
     @override
     def needs(self) -> tuple[Stage, ...]:
-        return (self.train,)
+        return (self.network,)
 
     @property
     @override
@@ -61,6 +77,7 @@ class EmbedStage(Stage):
         return {
             "dataset": self.data.digest,
             "image_size": list(self.data.image_size),
+            "interpolation": self.data.interpolation,
             "guard": parameters(self.guard) if self.guard else None,
         }
 
@@ -68,26 +85,32 @@ class EmbedStage(Stage):
     def extra_code(self) -> set[str]:
         return defining_modules(self.guard) if self.guard else set()
 
-    def embed(self, place: Workplace, *, precision: Precision = "fp32") -> Embed:
-        """Return guard and model as one callable, ready to be embedded with or attacked."""
-        model = attack_ready(self.train.model(place).to(place.device), precision=precision)
-        guard = self.guard
-        return model if guard is None else lambda images: model(guard(images))
+    def embed(self, place: Workplace, split: Split, *, precision: Precision = "fp32") -> Embed:
+        """Return guard and model as one callable, ready to embed a split with or to attack it."""
+        model = attack_ready(self.network.model(place).to(place.device), precision=precision)
+        return guarded(model, self.guard, self.network.ids(self.data, place, split))
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
-        embed = self.embed(place)
-        features = {
-            split: embed_images(
+        features: dict[str, Tensor] = {}
+        for split in SPLITS:
+            embed, images = self.embed(place, split), self.data.images(place, split)
+            self._require_batch_independent(embed, images, place)
+            features[split] = embed_images(
                 embed,
-                self.data.images(place, split),
+                images,
                 batch_size=place.batch_size,
                 device=place.device,
                 progress=place.report,
             )
-            for split in ("query", "gallery")
-        }
         write_bytes(folder / "features.safetensors", save(features))
+
+    def _require_batch_independent(self, embed: Embed, images: Tensor, place: Workplace) -> None:
+        few = slice(0, TRIED)
+        try:
+            require_batch_independent(of_rows(embed, few), to_unit(images[few].to(place.device)))
+        except BenchboxError as error:
+            raise BenchboxError(f"{self.title}: {error}") from error
 
     def features(self, place: Workplace) -> dict[str, Tensor]:
         """Return the saved ``query`` and ``gallery`` embeddings."""

@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
-from benchbox.runs.stages.model import ModelStage
+from benchbox.runs.stages.model import ReidModelStage
 from benchbox.runs.workplace import Workplace
 from benchbox.training.preparation import Ingredients, Preparation
 from benchbox.training.training_set import TrainingSet
@@ -29,7 +29,7 @@ class PrepareStage(Stage):
 
     data: Data
     preparation: Preparation
-    vanilla: ModelStage | None = None
+    vanilla: ReidModelStage | None = None
 
     @property
     @override

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from safetensors.torch import load_file, save
 from torch import Tensor
+from torch.nn.functional import interpolate
 from typing_extensions import override
 
 from attacks import Attack
@@ -59,7 +60,7 @@ class ReplayStage(Stage):
     @property
     @override
     def needs(self) -> tuple[Stage, ...]:
-        return (self.clean, self.clean.train, self.source)
+        return (self.clean, self.clean.network, self.source)
 
     @property
     @override
@@ -76,17 +77,25 @@ class ReplayStage(Stage):
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
-        embed = self.clean.embed(place)
+        embed = self.clean.embed(place, "query")
         features = {}
         for index, budget in enumerate(self.budgets):
             features[str(budget)] = embed_images(
                 embed,
-                self.source.images(place, budget),
+                self._shown(self.source.images(place, budget)),
                 batch_size=place.batch_size,
                 device=place.device,
             )
             place.report((index + 1) / len(self.budgets), self.attack.title)
         write_bytes(folder / "features.safetensors", save(features))
+
+    def _shown(self, images: Tensor) -> Tensor:
+        """Return the source's images at the target's size, as its own are resized."""
+        size = self.clean.data.image_size
+        if tuple(images.shape[2:]) == size:
+            return images
+        resized = interpolate(images, size=size, mode="bilinear", antialias=True)
+        return resized.clamp(0, 1)
 
     def features(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return the target's embeddings of the queries attacked at ``budget``."""

@@ -9,12 +9,12 @@ from typing_extensions import override
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_json, write_text
 from benchbox.files.digests import digest_of_file
-from benchbox.models.registry import build_model
+from benchbox.models.registry import build_model, module_of_backbone, timm_version
 from benchbox.models.reid import ReidModel
-from benchbox.models.weights import load_weights, save_weights
+from benchbox.models.weights import digest_of_state, load_weights, save_weights
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
-from benchbox.runs.stages.model import ModelStage
+from benchbox.runs.stages.model import ReidModelStage
 from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.workplace import Workplace
 from benchbox.training.checkpoint import log_text
@@ -23,7 +23,7 @@ from benchbox.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class TrainStage(ModelStage):
+class TrainStage(ReidModelStage):
     """Train one model and save its weights.
 
     Attributes:
@@ -54,6 +54,16 @@ class TrainStage(ModelStage):
 
     @property
     @override
+    def label(self) -> str:
+        return self.recipe.title
+
+    @property
+    @override
+    def preparations(self) -> tuple[Stage, ...]:
+        return (self.prepared,) if self.prepared else ()
+
+    @property
+    @override
     def needs(self) -> tuple[Stage, ...]:
         return tuple(stage for stage in (self.parent, self.prepared) if stage is not None)
 
@@ -68,6 +78,8 @@ class TrainStage(ModelStage):
             "dataset": self.data.digest,
             "image_size": list(self.data.image_size),
             "backbone": self.backbone,
+            "timm": timm_version(),
+            "initial": self._initial_weights(),
             "pretrained": self._start_weights(),
             "recipe": parameters(self.recipe),
             "seed": self.seed,
@@ -86,22 +98,29 @@ class TrainStage(ModelStage):
 
     @override
     def extra_code(self) -> set[str]:
-        return {"attacks", *defining_modules(self.recipe)}
+        backbone = module_of_backbone(self.backbone)
+        return {"attacks", *defining_modules(self.recipe), *({backbone} if backbone else ())}
+
+    def _initial_weights(self) -> str | None:
+        """Return the digest of what a backbone of the user's starts from, which may be a file."""
+        if module_of_backbone(self.backbone) is None:
+            return None
+        return digest_of_state(self._built(classes=1))
+
+    def _built(self, *, classes: int) -> ReidModel:
+        return build_model(
+            self.backbone,
+            num_classes=classes,
+            pretrained=self.pretrained,
+            image_size=self.data.image_size,
+            seed=self.seed,
+        )
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
         data = (self.prepared or self.data).training_set(place)
         classes = len(place.dataset(self.data.name).train_pids)
-        if self.parent:
-            model = self.parent.model(place)
-        else:
-            model = build_model(
-                self.backbone,
-                num_classes=classes,
-                pretrained=self.pretrained,
-                image_size=self.data.image_size,
-                seed=self.seed,
-            )
+        model = self.parent.model(place) if self.parent else self._built(classes=classes)
         scratch = place.store.scratch(self.kind, self.key)
         history = train(
             self.recipe,

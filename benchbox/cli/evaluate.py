@@ -1,0 +1,164 @@
+"""``benchbox evaluate``: one model's row, without writing a grid."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from benchbox.cli.reporting import write_report_of
+from benchbox.errors import BenchboxError
+from benchbox.files.console import make_console
+
+if TYPE_CHECKING:
+    from benchbox.models.given import Given
+
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+
+
+def evaluate(
+    builder: Annotated[
+        str,
+        typer.Argument(
+            help="FILE.py:FUNCTION that returns the model (or a Given); or one of benchbox's "
+            "own builders by name."
+        ),
+    ],
+    on: Annotated[list[str], typer.Option("--on", help="Test dataset; repeatable.")],
+    weights: Annotated[Path | None, typer.Option(help="The checkpoint to load.")] = None,
+    attacks: Annotated[
+        str, typer.Option(help="Names, separated by commas or spaces.")
+    ] = "fna sma ifgsm",
+    budgets: Annotated[str, typer.Option(help="L∞ budgets, likewise.")] = "8/255 10/255",
+    image_size: Annotated[
+        str | None, typer.Option(help="HEIGHTxWIDTH of the model's input [default: 256x128].")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Three numbers, or none [default: ImageNet's].")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    distance: Annotated[
+        str | None, typer.Option(help="euclidean or cosine [default: euclidean].")
+    ] = None,
+    interpolation: Annotated[
+        str | None, typer.Option(help="bilinear, bicubic, … [default: bilinear].")
+    ] = None,
+    pixel_range: Annotated[str | None, typer.Option(help="0-1 or 0-255.")] = None,
+    channels: Annotated[str | None, typer.Option(help="rgb or bgr.")] = None,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test", help="Mean of the image's and its mirror's embedding.")
+    ] = False,
+    trained_on: Annotated[
+        str | None, typer.Option(help="Dataset it was trained on, as you state it.")
+    ] = None,
+    backbone: Annotated[str | None, typer.Option(help="Its architecture, for tables.")] = None,
+    name: Annotated[str | None, typer.Option(help="The row's name [default: builder's].")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/NAME].")] = None,
+    sidewalk_size: Annotated[str, typer.Option(help="tiny, small or full.")] = "tiny",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one per core.")] = 0,
+    batch_size: Annotated[int, typer.Option(min=0, help="Images at a time; 0: 64 or 256.")] = 0,
+    plugin: Annotated[
+        list[Path] | None, typer.Option("--plugin", help="A file with an attack; repeatable.")
+    ] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Folder with the datasets.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Measure a model that was trained elsewhere: clean, and under attack."""
+    from benchbox.evaluating import evaluate_row, plan_row
+    from benchbox.models.given import Given
+    from benchbox.runs.runner import Options
+    from defenses import Defense
+
+    said: dict[str, Any] = {
+        "weights": weights,
+        "image_size": _size(image_size),
+        "mean": _numbers("--mean", mean),
+        "std": _numbers("--std", std),
+        "distance": distance,
+        "interpolation": interpolation,
+        "pixel_range": pixel_range,
+        "channels": channels,
+        "flip_test": flip_test or None,
+        "trained_on": trained_on,
+        "backbone": backbone,
+    }
+    changes: dict[str, Any] = {
+        key: None if value == "none" else value for key, value in said.items() if value
+    }
+    file, given = _given(builder)
+    given = replace(given, **changes) if given else Given(builder=builder, **changes)
+    row = name or _NOT_IN_NAMES.sub("_", given.name.lower()).strip("_")
+    keys = {
+        "name": row,
+        "datasets": on,
+        "defenses": [row],
+        "attacks": attacks.replace(",", " ").split(),
+        "budgets": budgets.replace(",", " ").split(),
+        "sidewalk_size": sidewalk_size,
+    }
+    defense = Defense(name=row, title=name or given.name, model=given, source="given")
+    options = Options(
+        device=device,
+        plugins=tuple(plugin or ()),
+        builders=(file,) if file else (),
+        workers=workers,
+        batch_size=batch_size,
+        data_root=data_root,
+    )
+    console = make_console()
+    if dry_run:
+        for part in plan_row(defense, keys, options):
+            console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+        return
+    folder = out or Path("runs") / row
+    evaluate_row(defense, keys, folder, options, console)
+    write_report_of(folder, console, depth="results")
+
+
+def _given(builder: str) -> "tuple[Path | None, Given | None]":
+    """Return the plugin file of ``FILE.py:FUNCTION`` and what the function stands for.
+
+    Raises:
+        BenchboxError: the file or the function is not there.
+    """
+    from benchbox.models.given import Given
+    from benchbox.models.given_building import call_builder
+    from benchbox.runs.plugins import plugin_module
+
+    path, colon, function = builder.rpartition(":")
+    if not colon:
+        return None, None
+    file = Path(path)
+    module = plugin_module(file)
+    found = getattr(module, function, None)
+    if isinstance(found, Given):
+        return file, found
+    if not callable(found):
+        functions = [key for key, value in vars(module).items() if callable(value)]
+        known = ", ".join(key for key in functions if not key.startswith("_")) or "nothing"
+        raise BenchboxError(f"{builder}: {file} has no function {function!r}. It has: {known}.")
+    made = call_builder(found, name=builder)
+    return file, made if isinstance(made, Given) else Given(builder=found)
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    height, times, width = text.lower().replace("×", "x").partition("x")
+    if not times or not height.isdecimal() or not width.isdecimal():
+        raise BenchboxError(f"--image-size {text}: expected HEIGHTxWIDTH, such as 256x128.")
+    return int(height), int(width)
+
+
+def _numbers(option: str, text: str | None) -> "tuple[float, ...] | str | None":
+    if text is None or text == "none":
+        return text
+    try:
+        numbers = tuple(float(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        numbers = ()
+    if len(numbers) != 3:
+        raise BenchboxError(f"{option} {text}: expected three numbers, such as 0.5,0.5,0.5.")
+    return numbers
