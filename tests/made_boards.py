@@ -12,11 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
-from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.entry.files import seal
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.submitting.check_groups import check_groups
-from benchbox.leaderboard.submitting.submit import Checks, SubmitOptions, groups_to_check, submit
+from benchbox.leaderboard.submitting.submit import Checks, SubmitOptions, prepare, submit
 from benchbox.results.measurements import Group
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset
@@ -105,7 +104,7 @@ def made_run() -> Path:
 @functools.cache
 def submitted() -> Path:
     """Return the made run's folder with the entries of BS+MS on its board."""
-    submit(options(made_run()), checks=CHECKS)
+    submit(prepare(options(made_run())), checks=CHECKS)
     return made_run()
 
 
@@ -144,10 +143,11 @@ def checked() -> Path:
     board.mkdir(parents=True)
     shutil.copy(root / "boards" / "micro" / "protocol.toml", board)
     given = options(root, board=board)
+    ready = prepare(given)
     found = check_groups(
-        given.run, read_protocol(board), groups_to_check(given), given.defense, device="cpu"
+        ready.artefacts, ready.registry, ready.protocol, ready.groups, given.defense, device="cpu"
     )
-    submit(given, checks=found)
+    submit(ready, checks=found)
     return board
 
 

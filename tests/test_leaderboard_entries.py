@@ -25,7 +25,7 @@ from benchbox.leaderboard.entry.files import entry_text, read_entry, seal, seale
 from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.sanity import CHECKS as CHECKS_THERE
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.submitting.submit import groups_to_check, submit
+from benchbox.leaderboard.submitting.submit import prepare, submit
 from benchbox.leaderboard.verifying.interval_bounds import interval_faults
 from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.leaderboard.verifying.rerun_numbers import rank_tolerance
@@ -174,7 +174,7 @@ def test_a_failed_check_makes_it_suspect_and_one_not_run_unchecked(
     shutil.copy(root / "boards" / "micro" / "protocol.toml", board)
     failed = CheckResult(name="gradients", outcome="fail", says="All are zero.")
     written = submit(
-        options(root, board=board, allow_unchecked=True),
+        prepare(options(root, board=board, allow_unchecked=True)),
         checks={SAME: [failed, PASSED[1]], TRANSFER: [PASSED[0]]},
     )
     assert [entry.status for entry in written.entries] == ["suspect", "unchecked"]
@@ -185,12 +185,12 @@ def test_a_failed_check_makes_it_suspect_and_one_not_run_unchecked(
 def test_an_entry_on_the_board_is_replaced_only_when_asked(root: Path) -> None:
     before = files_below(root / "boards")
     with pytest.raises(BenchboxError, match="on the board already"):
-        submit(options(root), checks=CHECKS)
+        submit(prepare(options(root)), checks=CHECKS)
     with pytest.raises(BenchboxError, match="on the board already"):
         # Before the minutes that the checks take, too.
-        groups_to_check(options(root))
+        prepare(options(root))
     assert files_below(root / "boards") == before
-    submit(options(root, replace=True), checks=CHECKS)
+    submit(prepare(options(root, replace=True)), checks=CHECKS)
     assert verify([root / "boards"]).problems == ()
 
 
@@ -208,7 +208,7 @@ def test_a_submission_that_cannot_be_written_whole_leaves_the_board(
     monkeypatch.setattr(entry_files, "write_text", full)
     changed = options(root, replace=True, note="Another note.")
     with pytest.raises(BenchboxError, match="No space left"):
-        submit(changed, checks=CHECKS)
+        submit(prepare(changed), checks=CHECKS)
     assert files_below(root / "boards") == before
 
 
@@ -635,10 +635,10 @@ def test_an_earlier_version_keeps_its_protocol(tmp_path: Path) -> None:
 
 
 def test_checks_are_asked_for_only_where_the_run_is_complete(tmp_path: Path) -> None:
-    assert groups_to_check(options(made_run(), replace=True)) == (SAME, TRANSFER)
+    assert prepare(options(made_run(), replace=True)).groups == (SAME, TRANSFER)
     board = tmp_path / "micro"
     board.mkdir()
     text = (made_run() / "boards" / "micro" / "protocol.toml").read_text()
     (board / "protocol.toml").write_text(text.replace("steps = 6", "steps = 7"))
     with pytest.raises(BenchboxError, match="steps: the run has 6, the protocol 7"):
-        groups_to_check(options(made_run(), board=board))
+        prepare(options(made_run(), board=board))

@@ -28,7 +28,7 @@ from benchbox.leaderboard.site.folder import MARKER
 from benchbox.leaderboard.site.plots import bars, identity_plot
 from benchbox.leaderboard.site.trade_off import Label, Mark, trade_off
 from benchbox.leaderboard.site.words import moment
-from benchbox.leaderboard.submitting.submit import submit
+from benchbox.leaderboard.submitting.submit import prepare, submit
 from benchbox.runs.grid_file import read_grid
 from benchbox.runs.registry import load_registry
 from benchbox.untrusted.grid_toml import as_toml
@@ -83,13 +83,13 @@ def boards(tmp_path_factory) -> Path:
     board.mkdir()
     shutil.copy(root / "boards" / "micro" / "protocol.toml", board)
     submit(
-        options(root, board=board, defense="origin", code="https://example.org/c?a=1&b=2"),
+        prepare(options(root, board=board, defense="origin", code="https://example.org/c?a=1&b=2")),
         checks=CHECKS,
     )
-    submit(options(root, board=board), checks={SAME: FAILED, TRANSFER: FAILED})
+    submit(prepare(options(root, board=board)), checks={SAME: FAILED, TRANSFER: FAILED})
     unchecked = {SAME: PASSED[:1], TRANSFER: PASSED}
     submit(
-        options(root, board=board, defense="adv_train", paper=None, allow_unchecked=True),
+        prepare(options(root, board=board, defense="adv_train", paper=None, allow_unchecked=True)),
         checks=unchecked,
     )
     return boards

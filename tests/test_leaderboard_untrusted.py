@@ -18,7 +18,7 @@ from benchbox.files.digests import digest_of_file
 from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.submitting.submit import submit
+from benchbox.leaderboard.submitting.submit import prepare, submit
 from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.leaderboard.verifying.verify import verify
 from benchbox.results.stored_weights import checked_digest
@@ -312,7 +312,7 @@ def refused_lines(**changes: Any) -> list[str]:
     given = options(made_run(), **{"replace": True, **changes})
     before = files_below(given.board)
     with pytest.raises(BenchboxError) as refused:
-        submit(given, checks=CHECKS)
+        submit(prepare(given), checks=CHECKS)
     assert refused.value.exit_code == 2
     assert files_below(given.board) == before
     return str(refused.value).splitlines()
@@ -405,7 +405,7 @@ def test_required_checks_have_to_be_run() -> None:
     given = options(made_run(), replace=True)
     checks = {SAME: [PASSED[0], CheckResult(name="bpda", outcome="not run", says="No time.")]}
     with pytest.raises(BenchboxError) as refused:
-        submit(given, checks=checks)
+        submit(prepare(given), checks=checks)
     lines = str(refused.value).splitlines()
     assert len(lines) == 1 + 1 + 2
     assert "market1501 → market1501: required check bpda was not run" in lines[0]

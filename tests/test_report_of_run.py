@@ -98,7 +98,7 @@ def test_artefacts_are_those_of_the_cell(run: Path) -> None:
     stored = store.attacked(row["cell"], FNA, queries=int(row["queries"]))
     assert 1 < len(stored.rows) <= 12
     with torch.no_grad():
-        embedded = store.model(row["cell"])(stored.images)
+        embedded = store.network(row["cell"]).model(stored.images)
     expected = store.attacked_features(row["cell"], FNA)[stored.rows]
     torch.testing.assert_close(embedded, expected, atol=1e-4, rtol=0)
     clean = store.images(

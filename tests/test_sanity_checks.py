@@ -159,7 +159,7 @@ def test_a_run_without_another_model_is_refused_before_anything_is_attacked(
     monkeypatch.setattr(RunSubjects, "examine", lambda *_, **__: pytest.fail("was examined"))
     monkeypatch.setattr(RunSubjects, "_training", lambda *_: "the same")
     with pytest.raises(BenchboxError, match=r"no other trained model.*\n.*nothing was written"):
-        check_groups(store.run.path, protocol, [subjects.group], "origin", plugins=(PLUGIN,))
+        check_groups(store, load_registry([PLUGIN]), protocol, [subjects.group], "origin")
 
 
 def test_another_guard_of_the_same_name_is_not_examined(subjects: RunSubjects) -> None:

@@ -369,7 +369,7 @@ def test_hostile_weights_are_one_line(tmp_path: Path, refused: Call, what: str) 
     assert said(submitting(refused, out), "weights.safetensors: ")
     cell = _cell_of(out)
     with pytest.raises(BenchboxError, match=r"weights\.safetensors"):
-        Artefacts(read_run(out)).model(cell)
+        Artefacts(read_run(out)).network(cell)
 
 
 def _cell_of(out: Path) -> str:
@@ -419,7 +419,7 @@ def test_a_model_is_built_as_the_run_says_whatever_its_recipe_file_says(tmp_path
     file.write_text(json.dumps({"backbone": "eva02_enormous_patch14_clip_224", "image_size": "ab"}))
     relist(file)
     store = Artefacts(read_run(out))
-    assert store.model(_cell_of(out))(torch.zeros(1, 3, 32, 16)).shape[0] == 1
+    assert store.network(_cell_of(out)).model(torch.zeros(1, 3, 32, 16)).shape[0] == 1
     assert store.image_size == (32, 16)
     for root in ("~nosuchuser/x", "x" * 300, "a\0b"):
         store.run.record.datasets["market1501"].root = root

@@ -41,10 +41,10 @@ app.command("demo")(run.demo)
 
 
 @app.command()
-def report(folder: RunFolder) -> None:
+def report(folder: RunFolder, plugin: Plugins = None) -> None:
     """Write a run's tables, all its figures and report.html."""
     require_run(folder)
-    write_report_of(folder, make_console(), depth="all")
+    write_report_of(folder, make_console(), depth="all", plugins=tuple(plugin or ()))
 
 
 @app.command("compare")

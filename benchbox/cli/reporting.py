@@ -11,14 +11,16 @@ if TYPE_CHECKING:
     from benchbox.reports.drawings.draw_all import Depth
 
 
-def write_report_of(folder: Path, console: Console, *, depth: "Depth") -> None:
+def write_report_of(
+    folder: Path, console: Console, *, depth: "Depth", plugins: tuple[Path, ...] = ()
+) -> None:
     """Write a finished run's tables, figures and report, and print the tables."""
     from benchbox.reports.report import write_report
     from benchbox.reports.tables.of_run import console_tables, write_tables
 
     write_tables(folder)
     with progress_bar(console, "drawing") as progress:
-        report = write_report(folder, depth=depth, progress=progress)
+        report = write_report(folder, depth=depth, progress=progress, plugins=plugins)
     for part in console_tables(folder):
         console.print(part)
     for figure in report.left_out:

@@ -61,26 +61,25 @@ def submit(
 
 def _submit(options: "SubmitOptions", plugins: tuple[Path, ...], device: str) -> None:
     """Run the sanity checks, write the entries, and print what became of them."""
-    from benchbox.leaderboard.board_protocol import read_protocol
     from benchbox.leaderboard.submitting.check_groups import check_groups
-    from benchbox.leaderboard.submitting.submit import groups_to_check
+    from benchbox.leaderboard.submitting.submit import prepare
     from benchbox.leaderboard.submitting.submit import submit as write
 
     console = make_console()
-    groups = groups_to_check(options)
+    prepared = prepare(options, plugins=plugins)
     checks = {}
     if not options.allow_unchecked:
         with progress_bar(console, "sanity checks") as progress:
             checks = check_groups(
-                options.run,
-                read_protocol(options.board),
-                groups,
+                prepared.artefacts,
+                prepared.registry,
+                prepared.protocol,
+                prepared.groups,
                 options.defense,
-                plugins=plugins,
                 device=device,
                 progress=progress,
             )
-    submission = write(options, checks=checks)
+    submission = write(prepared, checks=checks)
     for path, entry in zip(submission.paths, submission.entries, strict=True):
         line = printable(f"{entry.status}: {path}")
         console.print(line, highlight=False, markup=False, soft_wrap=True)

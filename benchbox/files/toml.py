@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from benchbox.errors import BenchboxError
-from benchbox.files.bounded import read_at_most
+from benchbox.files.bounded import Links, read_at_most
 from benchbox.files.printable import printable
 
 _SIZE = 200_000
@@ -13,26 +13,18 @@ _LINE = 2_000
 """Characters; the parser takes quadratic time for a key of thousands of parts."""
 
 
-def read_toml(path: Path) -> dict[str, Any]:
-    """Return what a TOML file holds.
+def read_toml(path: Path, *, size: int = _SIZE, links: Links = "followed") -> dict[str, Any]:
+    """Return what a TOML file of at most ``size`` bytes holds.
 
     Raises:
-        BenchboxError: it is no regular file, cannot be read, is too large, or is no TOML.
+        BenchboxError: it cannot be read (see `read_at_most`), is no TOML, or has a line that is too
+            long.
     """
     where = printable(path)
     try:
-        content = read_at_most(path, size=_SIZE)
+        content = read_at_most(path, size=size, links=links)
     except OSError as error:
         raise BenchboxError(f"{where}: cannot be read ({error.strerror}).") from error
-    return parse_toml(content, where=where)
-
-
-def parse_toml(content: bytes, *, where: str) -> dict[str, Any]:
-    """Return what TOML text holds.
-
-    Raises:
-        BenchboxError: it is no TOML, or has a line that is too long.
-    """
     try:
         text = content.decode("utf-8")
         if any(len(line) > _LINE for line in text.splitlines()):

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from benchbox.data.official import OFFICIAL_COUNTS, Counts
 from benchbox.data.sidewalk import DOMAINS, SIZES
 from benchbox.data.sidewalk.sizes import spec_of
-from benchbox.results.record import Digest
+from benchbox.runs.record import Digest
 from benchbox.untrusted.text import Name
 
 

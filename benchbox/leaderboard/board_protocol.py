@@ -8,11 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.files.toml import parse_toml
+from benchbox.files.toml import read_toml
 from benchbox.leaderboard.board_dataset import ProtocolDataset
 from benchbox.results.conditions import CLEAN, Condition
 from benchbox.runs.grid import parse_fraction
-from benchbox.untrusted.json import as_record, read_bounded
+from benchbox.untrusted.json import as_record
 from benchbox.untrusted.text import Backbone, Line, Name, Title
 
 PROTOCOL_FILE = "protocol.toml"
@@ -160,7 +160,7 @@ def read_protocol(board: Path, *, version: int | None = None) -> Protocol:
 
 def _read(board: Path, path: Path) -> Protocol:
     where = printable(path)
-    values = parse_toml(read_bounded(path, size=_SIZE), where=where)
+    values = read_toml(path, size=_SIZE, links="refused")
     try:
         protocol = as_record(values, Protocol, where=where)
     except TypeError as error:  # TOML has dates, JSON has none, and neither has a protocol

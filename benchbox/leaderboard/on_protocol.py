@@ -11,9 +11,9 @@ from benchbox.reports.cautions import describe
 from benchbox.results.cells import cells_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
-from benchbox.results.record import DatasetRecord
 from benchbox.results.run_folder import RunFolder
 from benchbox.runs.grid import Grid, parse_fraction
+from benchbox.runs.record import DatasetRecord
 from benchbox.runs.stages.base import of_255
 
 _SHOWN_FAILURES = 10

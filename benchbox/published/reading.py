@@ -67,8 +67,8 @@ def read_published(folder: Path | None = None) -> tuple[PublishedSource, ...]:
 def _require_folder(folder: Path) -> Path:
     if not folder.is_dir():
         raise BenchboxError(
-            f"{printable(folder)}: no such folder. Published numbers are part of the repository, "
-            "not of the installed package: run from a checkout, or name a folder of that layout."
+            f"{printable(folder)}: no such folder. Name a folder laid out as benchbox's "
+            "leaderboards/published, or none for that one."
         )
     return folder
 

@@ -13,7 +13,7 @@ from benchbox.files.atomic import write_text
 from benchbox.regression.baseline_record import Baseline
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.per_query import PerQuery, disagreements, read_per_query
-from benchbox.results.run_folder import RunFolder, condition_of, read_untrusted_run
+from benchbox.results.run_folder import RunFolder, condition_of, read_run
 from benchbox.untrusted.json import Limits, as_json, as_record, read_record
 
 BASELINE = Limits(size=50_000_000, values=4_000_000)
@@ -40,7 +40,7 @@ def make_baseline(
         BenchboxError: the folder is malformed or unfinished, its store is not here, or a stored
             result disagrees with results.csv.
     """
-    folder = read_untrusted_run(run)
+    folder = read_run(run, links="refused")
     _require_finished(folder)
     queries: dict[str, _Queries] = {}
     cells = [_cell(folder, rows, queries) for rows in _places(folder.results)]

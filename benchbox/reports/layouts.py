@@ -3,12 +3,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
-from benchbox.files.toml import parse_toml
+from benchbox.files.toml import read_toml
 from benchbox.results.measurements import Pairs
 from defenses import DEFENSES
 
@@ -80,7 +80,7 @@ def main_defenses(defenses: Sequence[str]) -> list[str]:
 
 @cache
 def _paper() -> dict[str, Any]:
-    return parse_toml(files(__package__).joinpath(_PAPER).read_bytes(), where=_PAPER)
+    return read_toml(Path(__file__).with_name(_PAPER))
 
 
 @cache

@@ -1,7 +1,7 @@
 """Writes what a run's folder shows its readers: tables, figures and the one-file report."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from benchbox.reports.drawings.draw_all import Depth, draw_all
 from benchbox.reports.drawings.picture import LeftOut
 from benchbox.reports.published_section import published_section
 from benchbox.reports.tables.of_run import run_tables
-from benchbox.results.record import RunRecord
+from benchbox.results.record import ReadRecord
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_html import table_to_html
 from benchbox.tables.table import Header, Table, TableCell
@@ -33,20 +33,27 @@ class Report:
     left_out: list[LeftOut]
 
 
-def write_report(run: Path, *, depth: Depth = "all", progress: Progress = silent) -> Report:
+def write_report(
+    run: Path,
+    *,
+    depth: Depth = "all",
+    progress: Progress = silent,
+    plugins: Sequence[Path] = (),
+) -> Report:
     """Write ``figures/`` and ``report.html``: one file that needs nothing else, asks no network.
 
     Args:
         run: the run's folder.
         depth: see `Depth`.
         progress: told after each figure.
+        plugins: files that build the run's given models.
 
     Raises:
         BenchboxError: the run's folder is malformed, or the report cannot be written.
     """
     folder = read_run(run)
     names = folder.record.names
-    pictures, left_out = draw_all(folder, depth=depth, progress=progress)
+    pictures, left_out = draw_all(folder, depth=depth, progress=progress, plugins=plugins)
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("benchbox", "reports"),
         autoescape=True,
@@ -78,7 +85,7 @@ def write_report(run: Path, *, depth: Depth = "all", progress: Progress = silent
     return Report(path, left_out)
 
 
-def datasets_table(record: RunRecord) -> Table:
+def datasets_table(record: ReadRecord) -> Table:
     """Return the sizes of the datasets' splits."""
     splits = ("train", "query", "gallery")
     top = [Header("Dataset"), *(Header(split.title(), columns=3) for split in splits)]

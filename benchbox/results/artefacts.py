@@ -1,9 +1,10 @@
 """What a run left in its store: models, embeddings and adversarial queries, for figures."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -13,15 +14,21 @@ from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.models.reid import ReidModel
+from benchbox.models.given import Given
+from benchbox.models.given_building import restore_given
 from benchbox.results.conditions import Condition
+from benchbox.results.networks import Network
 from benchbox.results.run_folder import RunFolder
 from benchbox.results.stored_weights import classifier_shape, load_model, load_tensors
 from benchbox.runs.stages.attack import images_file, sample_rows
 from benchbox.runs.store import Manifest, Store
+from benchbox.untrusted.json import read_json
 
 MOST_BYTES = 8_000_000_000
 """Of a stage, besides attacks', which may hold all adversarial queries; more is not read."""
+
+MOST_WIDTH = 1_000_000
+"""Of an embedding."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +52,16 @@ class Artefacts:
     without its store or its datasets: then the figure that asked is left out.
 
     Attributes:
-        run: whose.
+        run: the run, read.
+        given: name → given model, of the rows whose plugins were named: without it such a row has
+            no model here.
     """
 
     run: RunFolder
+    given: Mapping[str, Given] = field(default_factory=dict)
     _datasets: dict[str, ReidDataset] = field(default_factory=dict, repr=False)
+    _stages: dict[tuple[str, str], Manifest | None] = field(default_factory=dict, repr=False)
+    _networks: dict[str, Network] = field(default_factory=dict, repr=False)
 
     @property
     def store(self) -> Store:
@@ -60,27 +72,44 @@ class Artefacts:
 
     def folder(self, cell: str, kind: str) -> Path:
         """Return the folder of the finished, undamaged stage that a cell's number came from."""
-        return self._stage(cell, kind)[0]
+        return self.store.folder(kind, self.manifest(cell, kind).key)
 
     def file(self, cell: str, kind: str, name: str) -> Path:
         """Return a file of such a stage, which lists it."""
-        folder, manifest = self._stage(cell, kind)
+        manifest = self.manifest(cell, kind)
         if name not in manifest.files:
             raise BenchboxError(f"the {kind} stage of cell {cell} has no {name}.")
-        return folder / name
+        return self.store.folder(kind, manifest.key) / name
 
-    def _stage(self, cell: str, kind: str) -> tuple[Path, Manifest]:
+    def manifest(self, cell: str, kind: str) -> Manifest:
+        """Return what the store says of a stage of a cell, all of whose files are as listed.
+
+        Each stage is hashed once.
+
+        Raises:
+            BenchboxError: run.json names no such stage, or the store has it not, or damaged.
+        """
         record = self.run.record.cells.get(cell)
         key = record.stages.get(kind) if record else None
         if key is None:
             raise BenchboxError(f"run.json names no {kind} stage for cell {cell}.")
-        store = self.store
-        manifest = store.manifest(kind, key, most=None if kind == "attack" else MOST_BYTES)
+        if kind == "rank" and not key.startswith(cell):
+            raise BenchboxError(f"run.json gives cell {cell} the rank stage of another.")
+        if (kind, key) not in self._stages:
+            most = None if kind == "attack" else MOST_BYTES
+            self._stages[kind, key] = self.store.manifest(kind, key, most=most)
+        manifest = self._stages[kind, key]
         if manifest is None:
+            # Without the cell: a stage serves many, and is one problem.
             raise BenchboxError(
                 f"the store has no undamaged {kind} stage {key[:20]}; run the grid again."
             )
-        return store.folder(kind, key), manifest
+        return manifest
+
+    def made_by(self, cell: str) -> Literal["train", "given"]:
+        """Return the kind of the stage that a cell's model came from."""
+        record = self.run.record.cells.get(cell)
+        return "given" if record and "given" in record.stages else "train"
 
     def dataset(self, name: str) -> ReidDataset:
         """Return a dataset of the run, the same to the last byte."""
@@ -117,6 +146,8 @@ class Artefacts:
     def _widths(self, cell: str) -> set[int | None]:
         """Return how wide the embeddings of a cell's model are; none where it is not here."""
         try:
+            if self.made_by(cell) == "given":
+                return {self._given_width(cell)}
             return {classifier_shape(self.file(cell, "train", "weights.safetensors"))[1]}
         except BenchboxError:
             return set()
@@ -137,15 +168,58 @@ class Artefacts:
             raise BenchboxError(f"{file}: holds {len(images)} adversarial queries of {queries}.")
         return Attacked(rows, images)
 
-    def model(self, cell: str) -> ReidModel:
-        """Return a cell's trained model, in evaluation mode."""
-        file = self.file(cell, "train", "weights.safetensors")
+    def network(self, cell: str) -> Network:
+        """Return a cell's model, in evaluation mode, with what its images have to be.
+
+        Raises:
+            BenchboxError: the weights are not here, or are no weights of this model; or the model
+                is a given one whose plugin was not named, or which is built otherwise now.
+        """
+        kind = self.made_by(cell)
+        key = self.manifest(cell, kind).key
+        if key not in self._networks:
+            file = self.file(cell, kind, "weights.safetensors")
+            self._networks[key] = (
+                self._trained(cell, file) if kind == "train" else self._given(cell, file)
+            )
+        return self._networks[key]
+
+    def _trained(self, cell: str, file: Path) -> Network:
+        backbone = self._said(cell, "backbone")
+        model = load_model(file, backbone=backbone, image_size=self.image_size)
+        return Network(model.eval(), self.image_size)
+
+    def _given(self, cell: str, file: Path) -> Network:
+        name = self._said(cell, "defense")
+        given = self.given.get(name)
+        if given is None:
+            raise BenchboxError(
+                f"{name} is a given model: name the file that builds it with --plugin."
+            )
+        described = self.run.record.defenses.get(name)
+        there = described.get("given") if isinstance(described, dict) else None
+        if given.settings() != there:
+            raise BenchboxError(
+                f"{name} is used otherwise here than in the run: {given.settings()!s:.200}, not "
+                f"{there!s:.200}. Name the plugin it was made with."
+            )
+        model = restore_given(given, file, width=self._given_width(cell))
+        return Network(model, given.image_size, given.interpolation, given)
+
+    def _given_width(self, cell: str) -> int:
+        file = self.file(cell, "given", "given.json")
+        found = read_json(file)
+        width = found.get("embedding") if isinstance(found, dict) else None
+        if not isinstance(width, int) or not 1 <= width <= MOST_WIDTH:
+            raise BenchboxError(f"{printable(file)}: embedding: expected 1 to {MOST_WIDTH}.")
+        return width
+
+    def _said(self, cell: str, column: str) -> str:
         results = self.run.results
-        backbones = results.loc[results["cell"] == cell, "backbone"]
-        if backbones.empty:
+        found = results.loc[results["cell"] == cell, column]
+        if found.empty:
             raise BenchboxError(f"results.csv has no cell {cell}.")
-        model = load_model(file, backbone=str(backbones.iloc[0]), image_size=self.image_size)
-        return model.eval()
+        return str(found.iloc[0])
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -157,8 +231,10 @@ class Artefacts:
                 return height, width
         raise BenchboxError("run.json: grid: image_size: expected [height, width] of 16 to 1024.")
 
-    def images(self, cell: str, records: list[ImageRecord]) -> Tensor:  # noqa: ARG002  all alike
+    def images(self, cell: str, records: list[ImageRecord]) -> Tensor:
         """Return some images as a cell's model sees them, (N, 3, H, W) in [0, 1]."""
+        if self.made_by(cell) == "given":
+            return to_unit(self.network(cell).images(tuple(records)))
         return to_unit(load_images(tuple(records), size=self.image_size))
 
     def guard(self, defense: str) -> Any:

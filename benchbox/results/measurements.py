@@ -1,5 +1,6 @@
 """A run's cells by place: which group, which defense, which condition, which seed."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -45,6 +46,8 @@ class Measurements:
         conditions: columns, clean first, in order.
         seeds: all seeds, planned or present, sorted.
         scores: (group, defense, condition) → seed → score; a place without a result is absent.
+        expected: (group, defense) → over how many seeds it was planned; a pair that is neither
+            planned nor measured is absent.
     """
 
     names: Names
@@ -53,6 +56,11 @@ class Measurements:
     conditions: tuple[Condition, ...]
     seeds: tuple[int, ...]
     scores: dict[Place, dict[int, Score]]
+    expected: dict[tuple[Group, str], int]
+
+    def rows_of(self, group: Group) -> list[str]:
+        """Return the defenses of one block, in order."""
+        return [defense for defense in self.defenses if (group, defense) in self.expected]
 
     def at(self, group: Group, defense: str, condition: Condition) -> dict[int, Score]:
         """Return the scores of a place by seed, sorted; none where nothing was measured."""
@@ -61,15 +69,14 @@ class Measurements:
     def places(self) -> Iterator[Place]:
         """Yield every place of the table, measured or not."""
         for group in self.groups:
-            for defense in self.defenses:
+            for defense in self.rows_of(group):
                 for condition in self.conditions:
                     yield group, defense, condition
 
     @property
     def planned(self) -> int:
         """How many results a complete table rests on."""
-        per_group = len(self.defenses) * len(self.conditions) * len(self.seeds)
-        return len(self.groups) * per_group
+        return len(self.conditions) * sum(self.expected.values())
 
     @property
     def missing(self) -> int:
@@ -135,10 +142,15 @@ def measurements(
                 "in the table. Run the grid again."
             )
         by_seed[seed] = Score(float(row["mAP"]), float(row["rank1"]), str(row["cell"]))
-    groups = {group for group, _, _ in scores} | _planned_groups(names, pairs)
+    measured = {(group, defense) for group, defense, _ in scores}
     planned = [name for name in names.planned("defenses") if rows is None or name in rows]
     defenses = {defense for _, defense, _ in scores} | set(planned)
     conditions = {condition for _, _, condition in scores} | {CLEAN, *names.conditions}
+    groups = {group for group, _ in measured} | _planned_groups(names, pairs)
+    if names.rows:
+        counted = _planned_rows(names, pairs, defenses)
+    else:
+        counted = Counter({(g, d): len(seeds) for g in groups for d in defenses})
     return Measurements(
         names=names,
         groups=_sorted_groups(groups, names),
@@ -146,6 +158,7 @@ def measurements(
         conditions=_sorted_conditions(conditions, names),
         seeds=tuple(sorted(seeds)),
         scores=scores,
+        expected={place: max(1, counted[place]) for place in {*counted, *measured}},
     )
 
 
@@ -161,7 +174,21 @@ def measurements_at_home(results: pd.DataFrame, names: Names) -> Measurements:
     return cells
 
 
+def _planned_rows(
+    names: Names, pairs: Pairs, defenses: Collection[str]
+) -> Counter[tuple[Group, str]]:
+    """Return over how many seeds each row of each block was planned."""
+    return Counter(
+        (Group(row.backbone, row.train, row.test), row.defense)
+        for row in names.rows
+        if (row.train == row.test) == (pairs == "same") and row.defense in defenses
+    )
+
+
 def _planned_groups(names: Names, pairs: Pairs) -> set[Group]:
+    if names.rows:
+        rows = [row for row in names.rows if (row.train == row.test) == (pairs == "same")]
+        return {Group(row.backbone, row.train, row.test) for row in rows}
     wanted = [(a, b) for a, b in names.pairs if (a == b) == (pairs == "same")]
     return {Group(backbone, a, b) for backbone in names.planned("backbones") for a, b in wanted}
 

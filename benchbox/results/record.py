@@ -1,21 +1,17 @@
-"""run.json: where a run's numbers come from, and what its tables call things."""
+"""Reads run.json: where a run's numbers come from, and what its tables call things."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any, Literal
 
 from benchbox.errors import BenchboxError
-from benchbox.files.bounded import read_at_most
+from benchbox.files.bounded import Links, read_at_most
 from benchbox.files.printable import printable
 from benchbox.results.conditions import CLEAN, Condition
 from benchbox.runs.grid import parse_fraction
-
-_SIZE = 500_000_000
-"""Bytes of run.json at most."""
+from benchbox.runs.record import RUN_SCHEMA, RowRecord, RunRecord
+from benchbox.untrusted.json import RUN, as_record, parse_json
 
 Kind = Literal["defenses", "attacks", "datasets", "backbones"]
 
@@ -30,6 +26,10 @@ class Names:
         pairs: planned (train dataset, test dataset).
         conditions: planned columns.
         seeds: planned seeds.
+        rows: what was planned, row by row; none where the run does not say: every combination of
+            the above is taken for planned then.
+        given: defense → the dataset its given model was trained on, as its owner states it; None
+            where that is not stated.
 
     A name without a title is printed as it is; one without a place stands last. Where nothing is
     planned, what the results hold is taken for the plan.
@@ -40,6 +40,8 @@ class Names:
     pairs: tuple[tuple[str, str], ...] = ()
     conditions: tuple[Condition, ...] = ()
     seeds: tuple[int, ...] = ()
+    rows: tuple[RowRecord, ...] = ()
+    given: dict[str, str | None] = field(default_factory=dict)
 
     def title(self, kind: Kind, name: str) -> str:
         """Return what is printed for a registry name."""
@@ -60,74 +62,8 @@ class Names:
         return self.order.get(kind, [])
 
 
-Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""A stage's key. It becomes part of a path, so nothing but a digest will do."""
-
-
-class Split(BaseModel):
-    """How large a split is; None where it was not recorded."""
-
-    images: int | None = None
-    ids: int | None = None
-    cameras: int | None = None
-
-
-class DatasetRecord(BaseModel):
-    """A dataset as the run found it."""
-
-    digest: str | None = None
-    root: str | None = None
-    size: str | None = None
-    train: Split = Split()
-    query: Split = Split()
-    gallery: Split = Split()
-
-
-class CellRecord(BaseModel):
-    """What results.csv does not say of a cell.
-
-    Attributes:
-        skipped_queries: without a valid match.
-        lone_queries: the only ones of their identity.
-        stages: kind → key of the stages whose artefacts the number came from.
-        overrides: what the grid changed.
-    """
-
-    skipped_queries: int = 0
-    lone_queries: int = 0
-    stages: dict[str, Digest] = {}
-    overrides: dict[str, Any] = {}
-
-
-class GitRecord(BaseModel):
-    """The commit the run was made from; None outside a checkout."""
-
-    commit: str | None = None
-    dirty: bool | None = None
-
-
-class RunRecord(BaseModel):
-    """A run's provenance. Keys this version does not know are left unread."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    schema_: Literal[1]
-    name: str
-    title: str = ""
-    started: str | None = None
-    finished: str | None = None
-    command: str | None = None
-    versions: dict[str, str | None] = {}
-    git: GitRecord | None = None
-    device: Any = None
-    store: str | None = None
-    datasets: dict[str, DatasetRecord] = {}
-    titles: dict[str, dict[str, str]] = {}
-    order: dict[str, list[str]] = {}
-    grid: dict[str, Any] = {}
-    defenses: dict[str, Any] = {}
-    cells: dict[str, CellRecord] = {}
-    failures: list[Any] = []
+class ReadRecord(RunRecord):
+    """A run's record as it was read, with what its tables call things."""
 
     @property
     def names(self) -> Names:
@@ -138,36 +74,43 @@ class RunRecord(BaseModel):
             pairs=_planned_pairs(self.grid),
             conditions=_planned_conditions(self.grid),
             seeds=_planned_seeds(self.grid),
+            rows=tuple(self.rows),
+            given=_given(self.defenses),
         )
 
 
-def read_record(path: Path) -> RunRecord:
-    """Return what run.json holds.
+def read_record(path: Path, *, links: Links = "followed") -> ReadRecord:
+    """Return what run.json holds, which may come from a stranger.
 
     Raises:
-        BenchboxError: it is missing, no JSON, of another schema, or a key has the wrong type.
+        BenchboxError: it cannot be read, is no JSON within bounds, of another schema, has a key
+            that this version does not know, or one of the wrong type.
     """
     where = printable(path)
     try:
-        content = json.loads(read_at_most(path, size=_SIZE).decode("utf-8"))
+        content = read_at_most(path, size=RUN.size, links=links)
     except OSError as error:
         raise BenchboxError(
-            f"{where}: cannot be read ({error.strerror}). A run's folder holds it: is this one?"
+            f"{where}: {error.strerror}: it cannot be read. A run's folder holds it: is this one?"
         ) from error
-    except (ValueError, RecursionError) as error:
-        raise BenchboxError(f"{where}: not valid JSON ({error}). Run the grid again.") from error
-    if not isinstance(content, dict) or content.get("schema") != 1:
-        schema = content.get("schema") if isinstance(content, dict) else None
+    found = parse_json(content, where=where, limits=RUN)
+    schema = found.get("schema") if isinstance(found, dict) else None
+    if schema != RUN_SCHEMA:
         raise BenchboxError(
-            f"{where}: schema is {repr(schema)[:80]}, expected 1. Use the benchbox that made the "
-            "run, or run the grid again with this one."
+            f"{where}: schema is {repr(schema)[:80]}, expected {RUN_SCHEMA}. Use the benchbox that "
+            "made the run, or run the grid again with this one."
         )
-    try:
-        return RunRecord.model_validate({**content, "schema_": 1})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = printable(".".join(str(part) for part in fault["loc"]))[:200]
-        raise BenchboxError(f"{where}: {key}: {fault['msg']}. Run the grid again.") from error
+    return as_record(found, ReadRecord, where=where)
+
+
+def _given(defenses: dict[str, Any]) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for name, described in defenses.items():
+        given = described.get("given") if isinstance(described, dict) else None
+        if isinstance(given, dict):
+            stated = given.get("trained_on")
+            found[name] = stated if isinstance(stated, str) else None
+    return found
 
 
 def _planned_pairs(grid: dict[str, Any]) -> tuple[tuple[str, str], ...]:

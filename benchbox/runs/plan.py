@@ -7,7 +7,7 @@ from typing import Any
 
 from attacks import Attack
 from benchbox.runs.grid import Grid
-from benchbox.runs.planner import Planner
+from benchbox.runs.planner import Planner, Row
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve
 from benchbox.runs.stages import Data, RankStage, Stage, with_needs
@@ -54,6 +54,7 @@ class Plan:
 
     Attributes:
         grid: the validated grid.
+        rows: the models that are measured, in the table's order.
         cells: the rows of results.csv.
         black_box: the rows of black_box.csv.
         stages: every stage that those rows need.
@@ -63,6 +64,7 @@ class Plan:
     """
 
     grid: Grid
+    rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
     black_box: tuple[Cell, ...]
     stages: tuple[Stage, ...]
@@ -86,7 +88,8 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
     data = {name: Data(name, digest, grid.image_size) for name, digest in digests.items()}
     planner = Planner(grid, resolved, data)
     cells, black_box = [], []
-    for row in planner.rows():
+    rows = tuple(planner.rows())
+    for row in rows:
         name, seed = row.defense, row.seed
         place = (row.train, row.test, row.backbone, name)
         clean = planner.embedded(*row)
@@ -98,6 +101,7 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
             black_box.append(Cell(*place, attack, budget, seed, changes, rank, from_))
     return Plan(
         grid,
+        rows,
         tuple(cells),
         tuple(black_box),
         with_needs(cell.rank for cell in (*cells, *black_box)),

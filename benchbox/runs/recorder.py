@@ -10,9 +10,17 @@ from typing import Any
 
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
-from benchbox.files.atomic import write_json
 from benchbox.runs.plan import Plan
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home
+from benchbox.runs.record import (
+    RUN_SCHEMA,
+    CellRecord,
+    DatasetRecord,
+    GitRecord,
+    RowRecord,
+    RunRecord,
+    write_record,
+)
 from benchbox.runs.registry import Registry
 from benchbox.runs.results import write_results
 from benchbox.runs.stages import parameters
@@ -20,7 +28,6 @@ from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
 from defenses import Defense
 
-RUN_SCHEMA = 1
 _REFRESH_SECONDS = 10
 
 
@@ -44,7 +51,7 @@ class Recorder:
     started: str = field(default_factory=now)
     written: float = 0.0
 
-    def write_results(self, store: Store) -> dict[str, dict[str, Any]]:
+    def write_results(self, store: Store) -> dict[str, CellRecord]:
         """Write results.csv and per_id.csv; return what run.json records per cell."""
         self.written = time.monotonic()
         return write_results(self.out, self.plan, store)
@@ -58,46 +65,46 @@ class Recorder:
         """Write run.json and results; return how many cells have their numbers."""
         grid = self.plan.grid
         cells = self.write_results(store)
-        write_json(
+        write_record(
             self.out / "run.json",
-            {
-                "schema": RUN_SCHEMA,
-                "name": grid.name,
-                "title": grid.title or grid.name,
-                "started": self.started,
-                "finished": finished,
-                "command": " ".join(["benchbox", *sys.argv[1:]]),
-                "versions": versions(),
-                "git": git_state(),
-                "device": device_name(self.site.device),
-                "batch_size": self.site.batch_size,
-                "store": self._store(),
-                "datasets": {
-                    name: {
-                        **describe(dataset),
-                        "size": grid.sidewalk_size if name in sidewalk.DOMAINS else None,
-                        "validation": grid.validation,
-                        # Nobody published numbers of a held-out view to differ from.
-                        "unofficial": [] if grid.validation else compare_with_official(dataset),
-                    }
-                    for name, dataset in self.site.datasets.items()
-                },
-                "titles": self._titles(),
-                "order": {
+            RunRecord(
+                schema=RUN_SCHEMA,
+                name=grid.name,
+                title=grid.title or grid.name,
+                started=self.started,
+                finished=finished,
+                command=" ".join(["benchbox", *sys.argv[1:]]),
+                versions={**versions()},
+                git=GitRecord(**git_state()),
+                device=device_name(self.site.device),
+                batch_size=self.site.batch_size,
+                store=self._store(),
+                datasets={name: self._dataset(name) for name in self.site.datasets},
+                titles=self._titles(),
+                order={
                     "defenses": grid.defenses,
                     "attacks": grid.attacks,
                     "datasets": list(self.site.datasets),
                     "backbones": self._backbones(),
                 },
-                "grid": grid.model_dump(mode="json"),
-                "defenses": {
-                    name: described(defense) for name, defense in self.plan.defenses.items()
-                },
-                "cells": cells,
-                "failures": list(failures),
-            },
+                grid=grid.model_dump(mode="json"),
+                defenses={name: described(each) for name, each in self.plan.defenses.items()},
+                rows=[RowRecord(**row._asdict()) for row in self.plan.rows],
+                cells=cells,
+                failures=list(failures),
+            ),
         )
         return len(cells)
+
+    def _dataset(self, name: str) -> DatasetRecord:
+        grid, dataset = self.plan.grid, self.site.datasets[name]
+        return DatasetRecord(
+            **describe(dataset),
+            size=grid.sidewalk_size if name in sidewalk.DOMAINS else None,
+            validation=grid.validation,
+            # Nobody published numbers of a held-out view to differ from.
+            unofficial=[] if grid.validation else compare_with_official(dataset),
+        )
 
     def _store(self) -> str:
         """Return where the store is, seen from the run's folder where it lies in or beside it."""

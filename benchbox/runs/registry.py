@@ -10,6 +10,7 @@ from attacks import ATTACKS, Attack
 from attacks import register as register_attack
 from benchbox.errors import BenchboxError
 from benchbox.files.foreign import FAILURES, in_words
+from benchbox.models.given import Given
 from benchbox.models.trunks import timm_names_of
 from benchbox.runs.plugins import installed_plugins, plugin_module
 from benchbox.shadowing import require_own_packages
@@ -54,6 +55,12 @@ def load_registry(plugins: Sequence[Path] = (), *, builders: Sequence[Path] = ()
     for origin, module in modules:
         _add(module, origin, attacks, defenses)
     return Registry(MappingProxyType(attacks), MappingProxyType(defenses))
+
+
+def given_models(registry: Registry) -> dict[str, Given]:
+    """Return the rows whose models exist already, by name."""
+    rows = registry.defenses.items()
+    return {name: row.model for name, row in rows if row.model is not None}
 
 
 def with_row(registry: Registry, row: Defense) -> Registry:

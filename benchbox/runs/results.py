@@ -9,21 +9,13 @@ from statistics import fmean
 from typing import Any
 
 from benchbox.files.atomic import write_text
+from benchbox.runs.columns import PER_ID_COLUMNS, RESULT_COLUMNS, SOURCE_COLUMNS
 from benchbox.runs.plan import Cell, Plan
+from benchbox.runs.record import CellRecord
 from benchbox.runs.store import Store
 
-COLUMNS = (
-    "train_dataset", "test_dataset", "backbone", "defense", "attack", "eps_255", "steps",
-    "step_size_255", "seed", "mAP", "rank1", "rank5", "rank10", "ap_convention", "queries",
-    "gallery", "seconds", "cell",
-)  # fmt: skip
 
-
-SOURCE_COLUMNS = ("source_backbone", "source_defense")
-"""What black_box.csv says beside the columns of results.csv."""
-
-
-def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, dict[str, Any]]:
+def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecord]:
     """Write results.csv and per_id.csv for the finished cells, in the plan's order.
 
     A grid with sources has black_box.csv too.
@@ -37,7 +29,7 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, dict[str,
     """
     rows: list[dict[str, Any]] = []
     per_id: list[dict[str, Any]] = []
-    extra: dict[str, dict[str, Any]] = {}
+    extra: dict[str, CellRecord] = {}
     for cell in plan.cells:
         result = _result(cell, store)
         if result is None:
@@ -45,18 +37,18 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, dict[str,
         rows.append(_row(cell, result, store))
         per_query = store.folder(cell.rank.kind, cell.rank.key) / "per_query.json"
         per_id += _per_id(cell, json.loads(per_query.read_text()))
-        extra[cell.id] = {
-            "skipped_queries": result["skipped_queries"],
-            "lone_queries": result["lone_queries"],
-            "stages": _stages(cell),
-            "overrides": cell.overrides,
-        }
-    _write_csv(folder / "results.csv", COLUMNS, rows)
-    _write_csv(folder / "per_id.csv", ("cell", "pid", "queries", "ap"), per_id)
+        extra[cell.id] = CellRecord(
+            skipped_queries=result["skipped_queries"],
+            lone_queries=result["lone_queries"],
+            stages=_stages(cell),
+            overrides=dict(cell.overrides),
+        )
+    _write_csv(folder / "results.csv", RESULT_COLUMNS, rows)
+    _write_csv(folder / "per_id.csv", PER_ID_COLUMNS, per_id)
     if plan.black_box:
         results = [(cell, _result(cell, store)) for cell in plan.black_box]
         shown = [_row(cell, result, store) for cell, result in results if result is not None]
-        _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *COLUMNS), shown)
+        _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *RESULT_COLUMNS), shown)
     return extra
 
 

@@ -16,7 +16,7 @@ from benchbox.leaderboard.entry.numbers import (
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
-from benchbox.results.record import Digest
+from benchbox.runs.record import Digest
 from benchbox.untrusted.text import Backbone, Line, Name, Title, WebAddress, require_visible
 
 SCHEMA = 1

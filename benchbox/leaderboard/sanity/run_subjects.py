@@ -20,7 +20,6 @@ from benchbox.results.artefacts import Artefacts
 from benchbox.results.cells import cells_of, run_grid_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
-from benchbox.results.networks import Network
 from benchbox.results.per_query import read_per_query
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve_defense
@@ -91,7 +90,7 @@ class RunSubjects:
                 f"has {str(here)[:200]}. Name the plugin it was made with."
             )
         return subject_of(
-            Network(self.store.model(cell), self.store.image_size),
+            self.store.network(cell),
             resolved.guard,
             features=self.store.features(cell),
             data=self.store.dataset(self.group.test),
@@ -170,7 +169,7 @@ class RunSubjects:
             cell = self._cell(defense)
         except BenchboxError:
             return None
-        return self.store.run.record.cells[cell].stages.get("train")
+        return self.store.run.record.cells[cell].stages.get(self.store.made_by(cell))
 
 
 def _preferred() -> tuple[str, ...]:

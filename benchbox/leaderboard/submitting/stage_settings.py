@@ -1,65 +1,18 @@
 """Whether the artefacts of a run's store were made as the run's record and the protocol say."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from attacks import ATTACKS
-from benchbox.errors import BenchboxError
 from benchbox.leaderboard.board_protocol import Protocol
-from benchbox.results.artefacts import MOST_BYTES, Artefacts
+from benchbox.results.artefacts import Artefacts
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.runs.grid import parse_fraction
-from benchbox.runs.store import Manifest
-
-
-@dataclass(frozen=True)
-class Stages:
-    """The finished stages of a run, each hashed once.
-
-    Attributes:
-        artefacts: of the run.
-    """
-
-    artefacts: Artefacts
-    _known: dict[tuple[str, str], Manifest | None] = field(default_factory=dict, repr=False)
-
-    def manifest(self, cell: str, kind: str) -> Manifest:
-        """Return what the store says of a stage of a cell, all of whose files are as listed.
-
-        Raises:
-            BenchboxError: run.json names no such stage, or the store has it not, or damaged.
-        """
-        record = self.artefacts.run.record.cells.get(cell)
-        key = record.stages.get(kind) if record else None
-        if key is None:
-            raise BenchboxError(f"run.json names no {kind} stage for cell {cell}")
-        if kind == "rank" and not key.startswith(cell):
-            raise BenchboxError(f"run.json gives cell {cell} the rank stage of another")
-        if (kind, key) not in self._known:
-            self._known[kind, key] = self.artefacts.store.manifest(kind, key, most=MOST_BYTES)
-        manifest = self._known[kind, key]
-        if manifest is None:
-            # Without the cell: a stage serves many, and is one problem.
-            raise BenchboxError(f"the store has no undamaged {kind} stage {key[:12]}…")
-        return manifest
-
-    def file(self, cell: str, kind: str, name: str) -> Path:
-        """Return a file of a stage, after checking its digest.
-
-        Raises:
-            BenchboxError: as `manifest`, or the stage lists no such file.
-        """
-        manifest = self.manifest(cell, kind)
-        if name not in manifest.files:
-            raise BenchboxError(f"the {kind} stage of cell {cell} has no {name}")
-        return self.artefacts.store.folder(kind, manifest.key) / name
 
 
 def setting_deviations(
-    stages: Stages,
+    stages: Artefacts,
     protocol: Protocol,
     group: Group,
     defense: str,
@@ -89,14 +42,14 @@ def setting_deviations(
 
 
 def _wanted(
-    stages: Stages,
+    stages: Artefacts,
     protocol: Protocol,
     group: Group,
     defense: str,
     condition: Condition,
     seed: int,
 ) -> dict[str, dict[str, Any]]:
-    record = stages.artefacts.run.record
+    record = stages.run.record
     train, test = (record.datasets[name].digest for name in (group.train, group.test))
     described = record.defenses[defense]
     size = list(protocol.image_size)

@@ -19,10 +19,13 @@ from benchbox.leaderboard.on_protocol import (
 )
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.submitting.collect import collect
+from benchbox.leaderboard.submitting.collected import Collected
 from benchbox.leaderboard.verifying.plausibility import implausibilities
+from benchbox.results.artefacts import Artefacts
 from benchbox.results.cells import run_grid_of
 from benchbox.results.measurements import Group
-from benchbox.results.run_folder import RunFolder, read_untrusted_run
+from benchbox.results.run_folder import RunFolder, read_run
+from benchbox.runs.registry import Registry, given_models, load_registry
 from benchbox.untrusted.json import as_record, parse_json
 
 Checks = Mapping[Group, Sequence[CheckResult]]
@@ -71,49 +74,85 @@ class Submission:
     entries: tuple[Entry, ...]
 
 
-def submit(options: SubmitOptions, *, checks: Checks) -> Submission:
-    """Write a defense's entries, one per group of cells that the board takes.
+@dataclass(frozen=True)
+class Prepared:
+    """A run that has all that its board asks for, read once.
+
+    Attributes:
+        options: what is submitted.
+        protocol: the board's.
+        artefacts: the run with its store.
+        registry: our attacks and defenses, and those of the plugins.
+        about: the defense as its author presents it.
+        collected: the numbers of each group of cells, checked.
+    """
+
+    options: SubmitOptions
+    protocol: Protocol
+    artefacts: Artefacts
+    registry: Registry
+    about: About
+    collected: Mapping[Group, Collected]
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups of cells that the board takes."""
+        return tuple(self.collected)
+
+
+def prepare(options: SubmitOptions, *, plugins: Sequence[Path] = ()) -> Prepared:
+    """Read a run and check all of it that needs no sanity checks.
 
     A group is a backbone with a train and a test dataset. All required pairs of the board have to
-    be in the run; transfers are entered where it has them.
+    be in the run; transfers are entered where it has them. Weights and settings are a stranger's:
+    nothing is computed with them before this.
+
+    Args:
+        options: what is submitted.
+        plugins: files that add defenses.
 
     Raises:
         BenchboxError: the run is incomplete or off protocol (the message lists everything, one
-            line each), an artefact is missing or damaged, or a text is refused. Nothing is
-            written then.
+            line each), an artefact is missing or damaged, or a text is refused.
     """
     protocol = read_protocol(options.board)
-    run = read_untrusted_run(options.run)
+    run = read_run(options.run, links="refused")
     about = _about(run, options)
     groups, problems = submittable_groups(run, options.defense, protocol)
     problems += _there_already(groups, protocol, options)
-    problems += check_problems(groups, checks, protocol, allow_unchecked=options.allow_unchecked)
+    registry = load_registry(plugins)
+    artefacts = Artefacts(run, given=given_models(registry))
+    collected = {}
+    if not problems:
+        for group in groups:
+            collected[group] = collect(artefacts, protocol, group, options.defense)
+            problems += collected[group].problems
+    if problems:
+        raise refused(options.run, protocol, problems)
+    return Prepared(options, protocol, artefacts, registry, about, collected)
+
+
+def submit(prepared: Prepared, *, checks: Checks) -> Submission:
+    """Write a defense's entries, one per group of cells that the board takes.
+
+    Args:
+        prepared: see `prepare`.
+        checks: what the sanity checks found.
+
+    Raises:
+        BenchboxError: a required check was not run, an entry would not pass `leaderboard verify`,
+            or the board cannot be written to. Nothing is written then.
+    """
+    options, protocol = prepared.options, prepared.protocol
+    problems = check_problems(
+        prepared.groups, checks, protocol, allow_unchecked=options.allow_unchecked
+    )
     entries: list[Entry] = []
     if not problems:
-        entries, problems = _entries(run, protocol, groups, about, checks, options)
+        entries, problems = _entries(prepared, checks)
     if problems:
         raise refused(options.run, protocol, problems)
     return Submission(write_entries(options.board, entries), tuple(entries))
-
-
-def groups_to_check(options: SubmitOptions) -> tuple[Group, ...]:
-    """Return the groups that sanity checks are to be run on, after all that needs no checks.
-
-    Raises:
-        BenchboxError: the run is not what the board asks for; the message lists everything.
-    """
-    protocol = read_protocol(options.board)
-    run = read_untrusted_run(options.run)
-    _about(run, options)
-    groups, problems = submittable_groups(run, options.defense, protocol)
-    problems += _there_already(groups, protocol, options)
-    if not problems:
-        # Weights and settings are a stranger's: nothing is computed with them before this.
-        for group in groups:
-            problems += collect(run, protocol, group, options.defense).problems
-    if problems:
-        raise refused(options.run, protocol, problems)
-    return groups
 
 
 def submittable_groups(
@@ -165,34 +204,23 @@ def refused(run: Path, protocol: Protocol, problems: Sequence[str]) -> BenchboxE
     )
 
 
-def _entries(
-    run: RunFolder,
-    protocol: Protocol,
-    groups: Sequence[Group],
-    about: About,
-    checks: Checks,
-    options: SubmitOptions,
-) -> tuple[list[Entry], list[str]]:
+def _entries(prepared: Prepared, checks: Checks) -> tuple[list[Entry], list[str]]:
     entries, problems = [], []
-    for group in groups:
-        collected = collect(run, protocol, group, about.name)
-        problems += collected.problems
-        if collected.problems:
-            continue
-        outcomes = _with_those_not_run(checks.get(group, ()), protocol)
-        where = f"{printable(run.path)}: {group_title(group)}"
+    for group, collected in prepared.collected.items():
+        where = f"{printable(prepared.options.run)}: {group_title(group)}"
         entry = sealed(
             collected.content(
-                protocol,
-                about=about,
-                checks=outcomes,
-                submitted=options.today or datetime.now(UTC).date(),
+                prepared.protocol,
+                about=prepared.about,
+                checks=_with_those_not_run(checks.get(group, ()), prepared.protocol),
+                submitted=prepared.options.today or datetime.now(UTC).date(),
             ),
             where=where,
         )
         # The same questions that verify asks, so that what is written passes them.
         parse_json(entry_text(entry).encode(), where=where)
-        problems += [f"{group_title(group)}: {says}" for says in implausibilities(entry, protocol)]
+        faults = implausibilities(entry, prepared.protocol)
+        problems += [f"{group_title(group)}: {says}" for says in faults]
         entries.append(entry)
     return entries, problems
 

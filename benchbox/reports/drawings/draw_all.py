@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from functools import cache
@@ -18,6 +18,7 @@ from benchbox.reports.drawings.of_results import drawings_of_results
 from benchbox.reports.drawings.picture import Drawing, LeftOut, Picture, save_drawing
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.run_folder import RunFolder, read_run
+from benchbox.runs.registry import given_models, load_registry
 
 Depth = Literal["all", "results"]
 """``results`` draws what results.csv and per_id.csv allow, in seconds; ``all`` takes the models,
@@ -27,16 +28,16 @@ embeddings and images of the run's store too."""
 _MOST_PROCESSES = 4
 
 
-def drawings(run: RunFolder, depth: Depth) -> Iterator[Drawing]:
+def drawings(run: RunFolder, depth: Depth, plugins: Sequence[Path] = ()) -> Iterator[Drawing]:
     """Yield the figures that a run may have, in the order of the report."""
     if depth == "results":
         return drawings_of_results(run)
-    store = Artefacts(run)
+    store = Artefacts(run, given=given_models(load_registry(plugins)))
     return chain(drawings_of_results(run), drawings_of_models(store), drawings_of_data(store))
 
 
 def draw_all(
-    run: RunFolder, *, depth: Depth, progress: Progress
+    run: RunFolder, *, depth: Depth, progress: Progress, plugins: Sequence[Path] = ()
 ) -> tuple[list[Picture], list[LeftOut]]:
     """Write ``figures/*.png`` and ``*.svg``; return them with captions, and what was left out.
 
@@ -44,28 +45,29 @@ def draw_all(
         run: what to draw.
         depth: how much of it.
         progress: told after each figure.
+        plugins: files that build the run's given models.
 
     Raises:
         BenchboxError: the folder cannot be written to, or a process was killed.
     """
-    planned = list(drawings(run, depth))
+    planned = list(drawings(run, depth, plugins))
     if depth == "results":
         drawn = [save_drawing(drawing, run.path / "figures") for drawing in planned]
     else:
-        drawn = _in_processes(run.path, planned, progress)
+        drawn = _in_processes(run.path, tuple(plugins), planned, progress)
     pictures = [result for result in drawn if isinstance(result, Picture)]
     return pictures, [result for result in drawn if isinstance(result, LeftOut)]
 
 
 def _in_processes(
-    path: Path, planned: list[Drawing], progress: Progress
+    path: Path, plugins: tuple[Path, ...], planned: list[Drawing], progress: Progress
 ) -> list[Picture | LeftOut]:
     """Draw in fresh processes: libraries of plots take a core for half a minute by themselves."""
     processes = min(_MOST_PROCESSES, os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
     found: dict[int, Picture | LeftOut] = {}
     with ProcessPoolExecutor(processes, mp_context=context, initializer=_one_thread) as pool:
-        waiting = {pool.submit(_draw, path, place): place for place in range(len(planned))}
+        waiting = {pool.submit(_draw, path, plugins, place): place for place in range(len(planned))}
         for future in as_completed(waiting):
             place = waiting[future]
             try:
@@ -85,11 +87,11 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def _draw(path: Path, place: int) -> Picture | LeftOut:
+def _draw(path: Path, plugins: tuple[Path, ...], place: int) -> Picture | LeftOut:
     """Draw one figure, in a process of its own; drawings hold functions, which do not travel."""
-    return save_drawing(_planned(path)[place], path / "figures")
+    return save_drawing(_planned(path, plugins)[place], path / "figures")
 
 
 @cache
-def _planned(path: Path) -> list[Drawing]:
-    return list(drawings(read_run(path), "all"))
+def _planned(path: Path, plugins: tuple[Path, ...]) -> list[Drawing]:
+    return list(drawings(read_run(path), "all", plugins))

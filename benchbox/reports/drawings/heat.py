@@ -18,7 +18,12 @@ def heatmaps_of(scene: Scene) -> tuple[Figure, str]:
     defenses = [d for d in scene.defenses if scene.store.guard(d) is None][-2:]
     if not defenses:
         raise BenchboxError("every defense stands behind a guard; heatmaps are of models alone.")
-    models = {scene.title(d): scene.store.model(scene.attacked(d)) for d in defenses}
+    networks = {d: scene.store.network(scene.attacked(d)) for d in defenses}
+    if len({network.image_size for network in networks.values()}) > 1:
+        raise BenchboxError("the models to compare take images of different sizes.")
+    if any(n.given and (n.given.cameras or n.given.views) for n in networks.values()):
+        raise BenchboxError("a model to compare takes camera ids, which Grad-CAM cannot show.")
+    models = {scene.title(d): network.model for d, network in networks.items()}
     stored = {d: scene.stored(d) for d in defenses}
     rows = stored[defenses[0]].rows
     rows = [rows[place * (len(rows) - 1) // (PEOPLE - 1)] for place in range(PEOPLE)]

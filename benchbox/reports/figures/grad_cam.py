@@ -12,14 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchbox.errors import BenchboxError
-from benchbox.models.reid import ReidModel
 from benchbox.torchvision_import import ensure_torchvision
 
 MIN_PLACES = 32
 """A feature map of fewer than 8 × 4 places says little about where: an earlier one is used."""
 
 
-def heat(model: ReidModel, image: Tensor, target: Tensor) -> npt.NDArray[np.float32]:
+def heat(model: nn.Module, image: Tensor, target: Tensor) -> npt.NDArray[np.float32]:
     """Return where an image speaks for its similarity to an embedding: (H, W) in [0, 1].
 
     Grad-CAM (Selvaraju et al. 2017) with the cosine similarity s in place of a class score: with
@@ -43,7 +42,8 @@ def heat(model: ReidModel, image: Tensor, target: Tensor) -> npt.NDArray[np.floa
     # The copy's graph must be there for Grad-CAM even where the caller wants no gradients.
     with torch.inference_mode(mode=False), torch.enable_grad():
         copy = deepcopy(model).eval().requires_grad_(requires_grad=True)
-        device, dtype = copy.mean.device, copy.mean.dtype
+        weight = next(copy.parameters())
+        device, dtype = weight.device, weight.dtype
         batch = image.detach().to(device, dtype, copy=True)[None]
         towards = F.normalize(target.detach().to(device, dtype, copy=True), dim=0)
         _refuse_own_embedding(copy, batch, towards)
@@ -55,7 +55,7 @@ def heat(model: ReidModel, image: Tensor, target: Tensor) -> npt.NDArray[np.floa
 
 
 def last_feature_map(
-    model: ReidModel, batch: Tensor
+    model: nn.Module, batch: Tensor
 ) -> tuple[nn.Module, Callable[[Tensor], Tensor] | None]:
     """Return the layer that gives the trunk's last feature map, and what makes its output a map.
 
@@ -71,7 +71,7 @@ def last_feature_map(
     Raises:
         BenchboxError: the trunk is neither.
     """
-    trunk = model.trunk
+    trunk = _trunk(model)
     transformers = importlib.import_module("timm.models.vision_transformer")
     if isinstance(trunk, transformers.VisionTransformer):
         return _patch_tokens(trunk, (batch.shape[2], batch.shape[3]))
@@ -104,6 +104,13 @@ def last_feature_map(
     return trunk.get_submodule(maps[-1]), None
 
 
+def _trunk(model: nn.Module) -> nn.Module:
+    """Return what embeds: the trunk of a model of ours, a given model as its owner built it."""
+    inner = getattr(model, "model", model)
+    trunk = getattr(inner, "trunk", inner)
+    return trunk if isinstance(trunk, nn.Module) else model
+
+
 def _patch_tokens(
     trunk: Any, image_size: tuple[int, int]
 ) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
@@ -117,7 +124,7 @@ def _patch_tokens(
     return trunk.blocks[-1].norm1, as_map
 
 
-def _output_shapes(model: ReidModel, batch: Tensor) -> dict[str, tuple[int, ...]]:
+def _output_shapes(model: nn.Module, batch: Tensor) -> dict[str, tuple[int, ...]]:
     """Return the shape of what each module of the trunk returned, in the order they finished."""
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -129,7 +136,7 @@ def _output_shapes(model: ReidModel, batch: Tensor) -> dict[str, tuple[int, ...]
         return hook
 
     handles = [
-        module.register_forward_hook(note(name)) for name, module in model.trunk.named_modules()
+        module.register_forward_hook(note(name)) for name, module in _trunk(model).named_modules()
     ]
     try:
         with torch.no_grad():
@@ -152,7 +159,7 @@ def _grad_cam_library() -> Any:
         ) from error
 
 
-def _refuse_own_embedding(model: ReidModel, batch: Tensor, towards: Tensor) -> None:
+def _refuse_own_embedding(model: nn.Module, batch: Tensor, towards: Tensor) -> None:
     with torch.no_grad():
         embedding = model(batch)[0]
     if towards.shape != embedding.shape:

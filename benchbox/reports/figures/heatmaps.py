@@ -10,10 +10,9 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchbox.errors import BenchboxError
-from benchbox.models.reid import ReidModel
 from benchbox.reports.figures.drawing import TEXT_POINTS, TWO_COLUMNS, literal, new_figure
 from benchbox.reports.figures.grad_cam import MIN_PLACES, heat
 
@@ -41,7 +40,7 @@ class Person:
 
 
 def heatmaps(
-    models: Mapping[str, ReidModel],
+    models: Mapping[str, nn.Module],
     people: Sequence[Person],
     targets: Mapping[str, Sequence[Tensor] | Tensor],
 ) -> Figure:
@@ -122,7 +121,7 @@ def overlay(image: Tensor, heated: npt.NDArray[np.float32]) -> npt.NDArray[np.fl
 
 
 def _require_complete(
-    models: Mapping[str, ReidModel],
+    models: Mapping[str, nn.Module],
     people: Sequence[Person],
     targets: Mapping[str, Sequence[Tensor] | Tensor],
 ) -> None:

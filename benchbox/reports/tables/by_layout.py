@@ -39,7 +39,7 @@ def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) 
         how = f"Mean±sample standard deviation (n − 1) over n = {len(cells.seeds)} seeds ({seeds})."
 
     def show(place: Place) -> _Shown:
-        return _over_seeds(list(cells.at(*place).values()), expected=len(cells.seeds))
+        return _over_seeds(list(cells.at(*place).values()), expected=cells.expected[place[:2]])
 
     return _lay_out(cells, layout, show, title=layout.title, caption=_caption(results, cells, how))
 
@@ -56,7 +56,7 @@ def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) ->
         BenchboxError: two rows have the same place in the table.
     """
     cells = measurements(results, names, pairs=layout.pairs, rows=layout.rows)
-    chosen = {(g, d): best_seed(cells, g, d) for g in cells.groups for d in cells.defenses}
+    chosen = {(g, d): best_seed(cells, g, d) for g in cells.groups for d in cells.rows_of(g)}
     how = (
         f"Each row is one run of {len(cells.seeds)} (seeds {', '.join(map(str, cells.seeds))}): "
         "the one with the highest mAP averaged over all columns, chosen on these very test "
@@ -114,9 +114,10 @@ def _lay_out(
     conditions, top, below = _columns(cells, layout)
     rows: list[tuple[TableCell, ...]] = []
     for group in cells.groups:
-        shown = [[show((group, d, c)) for c in conditions] for d in cells.defenses]
+        defenses = cells.rows_of(group)
+        shown = [[show((group, d, c)) for c in conditions] for d in defenses]
         best = [_best(value for _, value in column) for column in zip(*shown, strict=True)]
-        for defense, values in zip(cells.defenses, shown, strict=True):
+        for defense, values in zip(defenses, shown, strict=True):
             name = layout.row_titles.get(defense) or cells.names.title("defenses", defense)
             texts = [*cells.group_titles(group), name]
             if extra:
@@ -191,5 +192,25 @@ def _caption(results: pd.DataFrame, cells: Measurements, how: str) -> str:
     return (
         f"mAP/Rank-1 in %, measured on this machine. Average precision in "
         f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
-        f"Bold: highest mAP of a column within its block.{missing}"
+        f"Bold: highest mAP of a column within its block.{missing}{_given(cells)}"
     )
+
+
+def _given(cells: Measurements) -> str:
+    """Return which rows are models that were trained elsewhere, and on what, as stated."""
+    names = cells.names
+    shown = {defense for _, defense in cells.expected}
+    rows = [
+        f"{names.title('defenses', name)} ({_stated(names, trained_on)})"
+        for name, trained_on in names.given.items()
+        if name in shown
+    ]
+    if not rows:
+        return ""
+    return f" Given, not trained by benchbox, one network each: {', '.join(rows)}."
+
+
+def _stated(names: Names, trained_on: str | None) -> str:
+    if trained_on is None:
+        return "its training data are not stated"
+    return f"trained on {names.title('datasets', trained_on)}, stated"

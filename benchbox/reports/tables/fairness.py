@@ -48,7 +48,7 @@ def fairness(
         below += [Header(text) for text in STATISTICS]
     rows = []
     for group in cells.groups:
-        for defense in cells.defenses:
+        for defense in cells.rows_of(group):
             texts = [*cells.group_titles(group), names.title("defenses", defense)]
             for condition in conditions:
                 texts += _texts(cells, (group, defense, condition), values)
@@ -77,7 +77,7 @@ def _texts(cells: Measurements, place: Place, values: dict[str, NDArray[np.float
     by_seed = [spread(values[score.cell]) for score in scores if score.cell in values]
     columns = list(zip(*by_seed, strict=True)) or [()] * len(STATISTICS)
     return [
-        _over_seeds(column, decimals=decimals, expected=len(cells.seeds))
+        _over_seeds(column, decimals=decimals, expected=cells.expected[place[:2]])
         for column, decimals in zip(columns, _DECIMALS, strict=True)
     ]
 

@@ -1,0 +1,151 @@
+"""run.json: one description for who writes it and who reads it."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchbox.files.atomic import write_json
+
+RUN_SCHEMA: Literal[1] = 1
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A stage's key. It becomes part of a path, so nothing but a digest will do."""
+
+
+class _Known(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Split(_Known):
+    """How large a split is; None where it was not recorded."""
+
+    images: int | None = None
+    ids: int | None = None
+    cameras: int | None = None
+
+
+class DatasetRecord(_Known):
+    """A dataset as the run found it.
+
+    Attributes:
+        digest: of its file names and contents.
+        root: its folder, with ``~`` for the home folder.
+        size: of a rendered dataset, such as ``tiny``; None for a downloaded one.
+        validation: whether queries and gallery are held-out training identities.
+        junk: how many gallery images have the identity -1, which no evaluation counts.
+        unofficial: how it differs from the published dataset of its name, a line each.
+    """
+
+    digest: str | None = None
+    root: str | None = None
+    size: str | None = None
+    validation: bool = False
+    junk: int | None = None
+    unofficial: list[str] = []
+    train: Split = Split()
+    query: Split = Split()
+    gallery: Split = Split()
+
+
+class CellRecord(_Known):
+    """What results.csv does not say of a cell.
+
+    Attributes:
+        skipped_queries: how many queries have no valid match.
+        lone_queries: how many queries are the only one of their identity.
+        stages: kind → key of the stages whose artefacts the number came from.
+        overrides: what the grid changed in the defense.
+    """
+
+    skipped_queries: int = 0
+    lone_queries: int = 0
+    stages: dict[str, Digest] = {}
+    overrides: dict[str, Any] = {}
+
+
+class RowRecord(_Known):
+    """A planned row: a defense, and where, on what network and from which seed.
+
+    Attributes:
+        train: dataset the model is trained on; of a given model as its owner states it.
+        test: dataset whose queries are attacked.
+        backbone: name of the network.
+        defense: name of the defense.
+        seed: of the training and of random starts.
+    """
+
+    train: str
+    test: str
+    backbone: str
+    defense: str
+    seed: int
+
+
+class GitRecord(_Known):
+    """The commit the run was made from; None outside a checkout."""
+
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class RunRecord(_Known):
+    """Where a run's numbers come from, and what its tables call things.
+
+    A key has a default where a run of an older benchbox may lack it; `write_record` wants all.
+
+    Attributes:
+        schema_: ``schema`` in the file.
+        name: of the grid.
+        title: of the grid, in words.
+        started: time in UTC; so is ``finished``, None until then.
+        command: the command line.
+        versions: of Python and the packages that determine numbers.
+        git: commit and whether its files were changed.
+        device: what it ran on, in words.
+        batch_size: images at a time when embedding and attacking.
+        store: the folder of the stages, seen from the run's folder or from the root.
+        datasets: name → what was found.
+        titles: ``defenses``, ``attacks``, ``datasets`` or ``backbones`` → name → what is printed.
+        order: the same kinds → names in the order of the table.
+        grid: the resolved grid.
+        defenses: name → its source, recipe and guard with all parameters.
+        rows: what was planned; none in runs older than given models.
+        cells: cell → what results.csv does not say of it.
+        failures: one line for each stage that could not be done.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    schema_: Literal[1] = Field(alias="schema")
+    name: str
+    title: str = ""
+    started: str | None = None
+    finished: str | None = None
+    command: str | None = None
+    versions: dict[str, str | None] = {}
+    git: GitRecord | None = None
+    device: Any = None
+    batch_size: int | None = None
+    store: str | None = None
+    datasets: dict[str, DatasetRecord] = {}
+    titles: dict[str, dict[str, str]] = {}
+    order: dict[str, list[str]] = {}
+    grid: dict[str, Any] = {}
+    defenses: dict[str, Any] = {}
+    rows: list[RowRecord] = []
+    cells: dict[str, CellRecord] = {}
+    failures: list[Any] = []
+
+
+def write_record(path: Path, record: RunRecord) -> None:
+    """Write a run's record atomically.
+
+    Raises:
+        ValueError: a key was left to its default, which is for runs of older benchboxes.
+        BenchboxError: the file cannot be written.
+    """
+    content = record.model_dump(mode="json", by_alias=True)
+    if record.model_dump(mode="json", by_alias=True, exclude_unset=True) != content:
+        raise ValueError(f"{path}: a key of the record was left out.")
+    write_json(path, content)
