@@ -82,9 +82,11 @@ class ReadRecord(RunRecord):
 def read_record(path: Path, *, links: Links = "followed") -> ReadRecord:
     """Return what run.json holds, which may come from a stranger.
 
+    Keys that this version does not know are left unread: other versions write others.
+
     Raises:
-        BenchboxError: it cannot be read, is no JSON within bounds, of another schema, has a key
-            that this version does not know, or one of the wrong type.
+        BenchboxError: it cannot be read, is no JSON within bounds, of another schema, or a key
+            has the wrong type.
     """
     where = printable(path)
     try:
@@ -100,7 +102,7 @@ def read_record(path: Path, *, links: Links = "followed") -> ReadRecord:
             f"{where}: schema is {repr(schema)[:80]}, expected {RUN_SCHEMA}. Use the benchbox that "
             "made the run, or run the grid again with this one."
         )
-    return as_record(found, ReadRecord, where=where)
+    return as_record(found, ReadRecord, where=where, unknown="left unread")
 
 
 def _given(defenses: dict[str, Any]) -> dict[str, str | None]:

@@ -14,6 +14,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Known(BaseModel):
+    """Refuses a key that it does not have, so that none is written unnoticed."""
+
     model_config = ConfigDict(extra="forbid")
 
 

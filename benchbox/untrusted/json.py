@@ -5,7 +5,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
@@ -15,6 +15,8 @@ from benchbox.files.printable import printable
 from benchbox.untrusted.faults import Keys, first_fault, place
 
 T = TypeVar("T")
+
+Unknown = Literal["refused", "left unread"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,15 +111,21 @@ def read_record(path: Path, kind: type[T], *, limits: Limits = ENTRY) -> T:
     return _validated(content, kind, where=where)
 
 
-def as_record(value: Any, kind: type[T], *, where: str) -> T:
+def as_record(value: Any, kind: type[T], *, where: str, unknown: Unknown = "refused") -> T:
     """Return a JSON value as a record, strictly; see `read_record`.
+
+    Args:
+        value: plain JSON.
+        kind: the record.
+        where: the file.
+        unknown: what becomes of keys that the record does not have.
 
     Raises:
         BenchboxError: it does not fit; one line with the first key and how many more there are.
     """
     try:
         # Through JSON, in whose strict mode an array is a tuple but "16" is no number.
-        return _validated(json.dumps(value), kind, where=where)
+        return _validated(json.dumps(value), kind, where=where, unknown=unknown)
     except RecursionError as error:
         raise BenchboxError(f"{where}: nested too deep.") from error
 
@@ -135,10 +143,13 @@ def _content(path: Path, limits: Limits, links: Links) -> bytes:
         raise BenchboxError(f"{printable(path)}: {error.strerror}.") from error
 
 
-def _validated(content: bytes | str, kind: type[T], *, where: str) -> T:
+def _validated(
+    content: bytes | str, kind: type[T], *, where: str, unknown: Unknown = "refused"
+) -> T:
     adapter: TypeAdapter[T] = TypeAdapter(kind)
+    extra: Literal["ignore"] | None = "ignore" if unknown == "left unread" else None
     try:
-        return adapter.validate_json(content, strict=True)
+        return adapter.validate_json(content, strict=True, extra=extra)
     except ValidationError as error:
         raise BenchboxError(f"{where}: {first_fault(error)}") from error
 
