@@ -15,7 +15,8 @@ from rich.console import Console
 from benchbox.leaderboard.entry.files import seal
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.submitting.check_groups import check_groups
-from benchbox.leaderboard.submitting.submit import Checks, SubmitOptions, prepare, submit
+from benchbox.leaderboard.submitting.prepare import SubmitOptions, prepare
+from benchbox.leaderboard.submitting.submit import Checks, submit
 from benchbox.results.measurements import Group
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset

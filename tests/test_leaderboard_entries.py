@@ -25,7 +25,8 @@ from benchbox.leaderboard.entry.files import entry_text, read_entry, seal, seale
 from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.sanity import CHECKS as CHECKS_THERE
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.submitting.submit import prepare, submit
+from benchbox.leaderboard.submitting.prepare import prepare
+from benchbox.leaderboard.submitting.submit import submit
 from benchbox.leaderboard.verifying.interval_bounds import interval_faults
 from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.leaderboard.verifying.rerun_numbers import rank_tolerance

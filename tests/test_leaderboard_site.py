@@ -28,7 +28,8 @@ from benchbox.leaderboard.site.folder import MARKER
 from benchbox.leaderboard.site.plots import bars, identity_plot
 from benchbox.leaderboard.site.trade_off import Label, Mark, trade_off
 from benchbox.leaderboard.site.words import moment
-from benchbox.leaderboard.submitting.submit import prepare, submit
+from benchbox.leaderboard.submitting.prepare import prepare
+from benchbox.leaderboard.submitting.submit import submit
 from benchbox.runs.grid_file import read_grid
 from benchbox.runs.registry import load_registry
 from benchbox.untrusted.grid_toml import as_toml

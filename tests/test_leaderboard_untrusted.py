@@ -18,10 +18,11 @@ from benchbox.files.digests import digest_of_file
 from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.sanity.result import CheckResult
-from benchbox.leaderboard.submitting.submit import prepare, submit
+from benchbox.leaderboard.submitting.prepare import prepare
+from benchbox.leaderboard.submitting.submit import submit
 from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.leaderboard.verifying.verify import verify
-from benchbox.results.stored_weights import checked_digest
+from benchbox.results.stored_weights import require_loadable
 from benchbox.untrusted.json import Limits, read_json
 from benchbox.untrusted.text import require_plain, require_title, require_web_address
 from tests.made_boards import (
@@ -555,7 +556,7 @@ def test_weights_that_are_none_are_refused(tmp_path: Path, what: str) -> None:
     assert any(says in line for line in lines), lines
     assert not Path("/tmp/benchbox-was-here").exists()
     with pytest.raises(BenchboxError) as refused:
-        checked_digest(file, backbone="small", image_size=(32, 16))
+        require_loadable(file, backbone="small", image_size=(32, 16))
     assert "\n" not in str(refused.value)
 
 
@@ -566,7 +567,7 @@ def test_weights_behind_a_link_are_refused(tmp_path: Path) -> None:
     file.symlink_to(tmp_path / "elsewhere")
     assert any("no undamaged train stage" in line for line in refused_lines(run=out))
     with pytest.raises(BenchboxError, match="a link is none"):
-        checked_digest(file, backbone="small", image_size=(32, 16))
+        require_loadable(file, backbone="small", image_size=(32, 16))
 
 
 def test_rerun_does_not_look_into_other_weights(tmp_path: Path) -> None:

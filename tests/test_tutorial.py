@@ -18,7 +18,7 @@ from benchbox.data.finding import open_dataset
 from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.on_protocol import grid_deviations
 from benchbox.leaderboard.sanity.checks import CHECKS
-from benchbox.leaderboard.submitting.submit import refused
+from benchbox.leaderboard.submitting.prepare import refused
 from benchbox.runs.grid import Grid
 from tests.micro import make_micro_dataset
 

@@ -15,7 +15,7 @@ from benchbox.files.console import make_console, progress_bar
 from benchbox.files.printable import printable
 
 if TYPE_CHECKING:
-    from benchbox.leaderboard.submitting.submit import SubmitOptions
+    from benchbox.leaderboard.submitting.prepare import SubmitOptions
 
 
 def submit(
@@ -41,7 +41,7 @@ def submit(
     require_run(run)
     require_board_name(board)
 
-    from benchbox.leaderboard.submitting.submit import SubmitOptions
+    from benchbox.leaderboard.submitting.prepare import SubmitOptions
 
     options = SubmitOptions(
         run=run,
@@ -62,7 +62,7 @@ def submit(
 def _submit(options: "SubmitOptions", plugins: tuple[Path, ...], device: str) -> None:
     """Run the sanity checks, write the entries, and print what became of them."""
     from benchbox.leaderboard.submitting.check_groups import check_groups
-    from benchbox.leaderboard.submitting.submit import prepare
+    from benchbox.leaderboard.submitting.prepare import prepare
     from benchbox.leaderboard.submitting.submit import submit as write
 
     console = make_console()

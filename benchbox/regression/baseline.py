@@ -11,16 +11,13 @@ import pandas as pd
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
 from benchbox.regression.baseline_record import Baseline
-from benchbox.results.artefacts import Artefacts
 from benchbox.results.per_query import PerQuery, disagreements, read_per_query
 from benchbox.results.run_folder import RunFolder, condition_of, read_run
+from benchbox.results.stages import WEIGHTS, RunStages
+from benchbox.runs.columns import PLACE
 from benchbox.untrusted.json import Limits, as_json, as_record, read_record
 
 BASELINE = Limits(size=50_000_000, values=4_000_000)
-_WEIGHTS = "weights.safetensors"
-_KEY = ["train_dataset", "test_dataset", "backbone", "defense", "attack"]
-_KEY += ["eps_255", "steps", "step_size_255"]
-
 
 _Queries = tuple[tuple[str, ...], tuple[int, ...]]
 """Keys of queries, and whom each shows."""
@@ -43,7 +40,8 @@ def make_baseline(
     folder = read_run(run, links="refused")
     _require_finished(folder)
     queries: dict[str, _Queries] = {}
-    cells = [_cell(folder, rows, queries) for rows in _places(folder.results)]
+    stages = RunStages(folder)
+    cells = [_cell(stages, rows, queries) for rows in _places(folder.results)]
     record = folder.record
     names = {name for cell in cells for name in (cell["train"], cell["test"])}
     digests = {label(name): dataset.digest for name, dataset in record.datasets.items()}
@@ -101,22 +99,22 @@ def _require_finished(folder: RunFolder) -> None:
 
 def _places(results: pd.DataFrame) -> Iterable[pd.DataFrame]:
     """Yield the rows of each place, its seeds in order, places in the order of the file."""
-    for _, rows in results.groupby(_KEY, sort=False):
+    for _, rows in results.groupby(list(PLACE), sort=False):
         yield rows.sort_values("seed")
 
 
-def _cell(folder: RunFolder, rows: pd.DataFrame, queries: dict[str, _Queries]) -> dict[str, Any]:
+def _cell(stages: RunStages, rows: pd.DataFrame, queries: dict[str, _Queries]) -> dict[str, Any]:
     """Return a cell's record as JSON and enter its test dataset's queries in ``queries``."""
     first = rows.iloc[0].to_dict()
     condition = condition_of(first)
     test = label(str(first["test_dataset"]))
     seeds = []
     for row in rows.to_dict("records"):
-        found = _per_query(folder, row)
+        found = _per_query(stages, row)
         asked = found.queries, tuple(found.pids.tolist())
         if queries.setdefault(test, asked) != asked:
-            raise BenchboxError(f"{folder.path}: cells on {test} have different queries.")
-        result = {"seed": int(row["seed"]), "weights": _weights(folder, str(row["cell"]))}
+            raise BenchboxError(f"{stages.run.path}: cells on {test} have different queries.")
+        result = {"seed": int(row["seed"]), "weights": _weights(stages, str(row["cell"]))}
         result |= {key: float(row[key]) for key in ("mAP", "rank1")}
         seeds.append({**result, "ap": [round(value, 4) for value in found.ap.tolist()]})
     return {
@@ -132,30 +130,30 @@ def _cell(folder: RunFolder, rows: pd.DataFrame, queries: dict[str, _Queries]) -
     }
 
 
-def _per_query(folder: RunFolder, row: dict[Any, Any]) -> PerQuery:
+def _per_query(stages: RunStages, row: dict[Any, Any]) -> PerQuery:
     """Return the queries of a cell with a valid match.
 
     Raises:
         BenchboxError: the store lacks them, or they say otherwise than results.csv.
     """
     cell = str(row["cell"])
-    found = read_per_query(Artefacts(folder).folder(cell, "rank") / "per_query.json")
+    found = read_per_query(stages.folder(cell, "rank") / "per_query.json")
     if says := disagreements(row, found):
-        raise BenchboxError(f"{folder.path}: cell {cell}: {'; '.join(says)}. Run the grid again.")
+        raise BenchboxError(
+            f"{stages.run.path}: cell {cell}: {'; '.join(says)}. Run the grid again."
+        )
     return found
 
 
-def _weights(folder: RunFolder, cell: str) -> str:
+def _weights(stages: RunStages, cell: str) -> str:
     """Return the SHA-256 of the weights a cell was measured with."""
-    store = Artefacts(folder).store
-    record = folder.record.cells.get(cell)
-    key = record.stages.get("train") if record else None
     # What was trained is told apart from its manifest alone: large weights take long to hash.
-    manifest = store.recorded("train", key) if key else None
-    entry = manifest.files.get(_WEIGHTS) if manifest else None
+    manifest = stages.store.recorded("train", stages.key(cell, "train"))
+    entry = manifest.files.get(WEIGHTS) if manifest else None
     if entry is None:
         raise BenchboxError(
-            f"{folder.path}: the store has no trained weights of cell {cell}; run the grid again."
+            f"{stages.run.path}: the store has no trained weights of cell {cell}; run the grid "
+            "again."
         )
     return entry.sha256
 

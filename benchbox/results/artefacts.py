@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
@@ -18,14 +18,10 @@ from benchbox.models.given import Given
 from benchbox.models.given_building import restore_given
 from benchbox.results.conditions import Condition
 from benchbox.results.networks import Network
-from benchbox.results.run_folder import RunFolder
+from benchbox.results.stages import WEIGHTS, RunStages, folder_at
 from benchbox.results.stored_weights import classifier_shape, load_model, load_tensors
 from benchbox.runs.stages.attack import images_file, sample_rows
-from benchbox.runs.store import Manifest, Store
 from benchbox.untrusted.json import read_json
-
-MOST_BYTES = 8_000_000_000
-"""Of a stage, besides attacks', which may hold all adversarial queries; more is not read."""
 
 MOST_WIDTH = 1_000_000
 """Of an embedding."""
@@ -45,71 +41,20 @@ class Attacked:
 
 
 @dataclass(frozen=True)
-class Artefacts:
+class Artefacts(RunStages):
     """Reads a run's store and datasets, and checks them against what the run recorded.
 
     Everything here raises a `BenchboxError` with one sentence where a run's folder has travelled
     without its store or its datasets: then the figure that asked is left out.
 
     Attributes:
-        run: the run, read.
         given: name → given model, of the rows whose plugins were named: without it such a row has
             no model here.
     """
 
-    run: RunFolder
     given: Mapping[str, Given] = field(default_factory=dict)
     _datasets: dict[str, ReidDataset] = field(default_factory=dict, repr=False)
-    _stages: dict[tuple[str, str], Manifest | None] = field(default_factory=dict, repr=False)
     _networks: dict[str, Network] = field(default_factory=dict, repr=False)
-
-    @property
-    def store(self) -> Store:
-        """The run's store."""
-        if self.run.record.store is None:
-            raise BenchboxError("the run does not say where its store is; run the grid again.")
-        return Store(_folder_at(self.run.path, self.run.record.store, what="the run's store"))
-
-    def folder(self, cell: str, kind: str) -> Path:
-        """Return the folder of the finished, undamaged stage that a cell's number came from."""
-        return self.store.folder(kind, self.manifest(cell, kind).key)
-
-    def file(self, cell: str, kind: str, name: str) -> Path:
-        """Return a file of such a stage, which lists it."""
-        manifest = self.manifest(cell, kind)
-        if name not in manifest.files:
-            raise BenchboxError(f"the {kind} stage of cell {cell} has no {name}.")
-        return self.store.folder(kind, manifest.key) / name
-
-    def manifest(self, cell: str, kind: str) -> Manifest:
-        """Return what the store says of a stage of a cell, all of whose files are as listed.
-
-        Each stage is hashed once.
-
-        Raises:
-            BenchboxError: run.json names no such stage, or the store has it not, or damaged.
-        """
-        record = self.run.record.cells.get(cell)
-        key = record.stages.get(kind) if record else None
-        if key is None:
-            raise BenchboxError(f"run.json names no {kind} stage for cell {cell}.")
-        if kind == "rank" and not key.startswith(cell):
-            raise BenchboxError(f"run.json gives cell {cell} the rank stage of another.")
-        if (kind, key) not in self._stages:
-            most = None if kind == "attack" else MOST_BYTES
-            self._stages[kind, key] = self.store.manifest(kind, key, most=most)
-        manifest = self._stages[kind, key]
-        if manifest is None:
-            # Without the cell: a stage serves many, and is one problem.
-            raise BenchboxError(
-                f"the store has no undamaged {kind} stage {key[:20]}; run the grid again."
-            )
-        return manifest
-
-    def made_by(self, cell: str) -> Literal["train", "given"]:
-        """Return the kind of the stage that a cell's model came from."""
-        record = self.run.record.cells.get(cell)
-        return "given" if record and "given" in record.stages else "train"
 
     def dataset(self, name: str) -> ReidDataset:
         """Return a dataset of the run, the same to the last byte."""
@@ -117,7 +62,7 @@ class Artefacts:
             recorded = self.run.record.datasets.get(name)
             if recorded is None or recorded.root is None:
                 raise BenchboxError(f"run.json does not say where {name} is.")
-            root = _folder_at(Path(), recorded.root, what=f"dataset {name} in")
+            root = folder_at(Path(), recorded.root, what=f"dataset {name} in")
             found = read_dataset(root, name=name)
             if self.run.record.grid.get("validation") is True:
                 found = hold_out(found)
@@ -148,7 +93,7 @@ class Artefacts:
         try:
             if self.made_by(cell) == "given":
                 return {self._given_width(cell)}
-            return {classifier_shape(self.file(cell, "train", "weights.safetensors"))[1]}
+            return {classifier_shape(self.file(cell, "train", WEIGHTS))[1]}
         except BenchboxError:
             return set()
 
@@ -178,7 +123,7 @@ class Artefacts:
         kind = self.made_by(cell)
         key = self.manifest(cell, kind).key
         if key not in self._networks:
-            file = self.file(cell, kind, "weights.safetensors")
+            file = self.file(cell, kind, WEIGHTS)
             self._networks[key] = (
                 self._trained(cell, file) if kind == "train" else self._given(cell, file)
             )
@@ -254,16 +199,3 @@ def _of(file: Path, name: str) -> Tensor:
     if name not in found:
         raise BenchboxError(f"{printable(file)}: holds no {name!r}; run the grid again.")
     return found[name]
-
-
-def _folder_at(base: Path, recorded: str, *, what: str) -> Path:
-    """Return a folder that a run's record names, whatever text it has for the name."""
-    try:
-        folder = base / Path(recorded).expanduser()
-        there = folder.is_dir()
-    # No such user; a name too long for the file system; a NUL.
-    except (RuntimeError, OSError, ValueError):
-        folder, there = base / recorded, False
-    if not there:
-        raise BenchboxError(f"{what} {printable(folder)[:300]} is not on this machine.")
-    return folder

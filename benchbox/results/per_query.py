@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
-from benchbox.untrusted.json import RUN, as_record, read_json
+from benchbox.untrusted.json import RUN, read_record
 
 ROUNDING = 1e-6
 """Points of percent: sums in another order move less."""
@@ -64,7 +64,7 @@ def read_per_query(path: Path) -> PerQuery:
         BenchboxError: it is malformed, names a query twice, or has no query with a match.
     """
     where = printable(path)
-    rows = as_record(read_json(path, limits=RUN), _Queries, where=where)
+    rows = read_record(path, _Queries, limits=RUN)
     names = [row.query for row in rows]
     if len(set(names)) != len(names):
         raise BenchboxError(f"{where}: query: one stands there twice.")

@@ -7,7 +7,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
-from benchbox.files.digests import digest_of_file
 from benchbox.files.printable import printable
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
@@ -38,7 +37,9 @@ def load_tensors(file: Path) -> dict[str, Tensor]:
 def load_model(file: Path, *, backbone: str, image_size: tuple[int, int]) -> ReidModel:
     """Return a model with the weights of a file, in train mode.
 
-    The backbone is the caller's; the file says only how many identities it was trained on.
+    The backbone is the caller's; the file says only how many identities it was trained on. Nothing
+    in it is run: it is a table of numbers, whose names, shapes, types and values are compared with
+    the model's.
 
     Args:
         file: the weights.
@@ -46,9 +47,15 @@ def load_model(file: Path, *, backbone: str, image_size: tuple[int, int]) -> Rei
         image_size: (height, width) the model is fed with.
 
     Raises:
-        BenchboxError: the file is no weights of this backbone, damaged, or not finite.
+        BenchboxError: the file is too large, no weights of this backbone, damaged, or holds values
+            that are not finite.
     """
-    model = build_model(backbone, num_classes=classifier_shape(file)[0], image_size=image_size)
+    classes, _ = classifier_shape(file)
+    if file.stat().st_size > MOST_BYTES:
+        raise BenchboxError(
+            f"{printable(file)}: larger than {MOST_BYTES:,} bytes, the most that is read."
+        )
+    model = build_model(backbone, num_classes=classes, image_size=image_size)
     try:
         load_weights(model, file)
     except _FAULTS as error:
@@ -58,28 +65,15 @@ def load_model(file: Path, *, backbone: str, image_size: tuple[int, int]) -> Rei
     return model
 
 
-def checked_digest(path: Path, *, backbone: str, image_size: tuple[int, int]) -> str:
-    """Return the SHA-256 of a weights file after loading it into its backbone.
-
-    Nothing in the file is run: it is a table of numbers, whose names, shapes, types and values
-    are compared with the model's.
-
-    Args:
-        path: of the file.
-        backbone: whose weights they are said to be.
-        image_size: (height, width) the model is fed with.
+def require_loadable(path: Path, *, backbone: str, image_size: tuple[int, int]) -> None:
+    """Check that a file that a user names holds weights of a backbone; see `load_model`.
 
     Raises:
-        BenchboxError: it is no regular file, too large, no weights of this backbone, damaged, or
-            holds values that are not finite.
+        BenchboxError: it is no regular file, or `load_model` refuses it.
     """
-    where = printable(path)
     if path.is_symlink() or not path.is_file():
-        raise BenchboxError(f"{where}: no such weights file (a link is none).")
-    if path.stat().st_size > MOST_BYTES:
-        raise BenchboxError(f"{where}: larger than {MOST_BYTES:,} bytes, the most that is read.")
+        raise BenchboxError(f"{printable(path)}: no such weights file (a link is none).")
     load_model(path, backbone=backbone, image_size=image_size)
-    return digest_of_file(path)
 
 
 def classifier_shape(file: Path) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.sanity.run_subjects import RunSubjects
 from benchbox.leaderboard.sanity.without_gradient import NO_SOURCE
-from benchbox.leaderboard.submitting.submit import group_title, refused
+from benchbox.leaderboard.submitting.prepare import group_title, refused
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import Group
 from benchbox.runs.registry import Registry

@@ -6,7 +6,6 @@ import numpy as np
 
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.valid_matches import matches_by_query
-from benchbox.files.digests import digest_of_file
 from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.submitting.collected import Collected
@@ -16,6 +15,7 @@ from benchbox.results.cells import cells_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.results.per_query import disagreements, read_per_query
+from benchbox.results.stages import WEIGHTS
 
 
 def collect(stages: Artefacts, protocol: Protocol, group: Group, defense: str) -> Collected:
@@ -63,10 +63,11 @@ def _add_cell(
     found = read_per_query(stages.file(cell, "rank", "per_query.json"))
     collected.problems.extend(f"cell {cell}: {says}" for says in disagreements(row, found))
     if seed not in collected.weights:
-        file = stages.file(cell, "train", "weights.safetensors")
+        stages.file(cell, "train", WEIGHTS)
         stages.network(cell)  # loads the weights, which finds whatever is wrong with them
-        collected.weights[seed] = digest_of_file(file)
-        collected.training_seconds.append(stages.manifest(cell, "train").seconds)
+        trained = stages.manifest(cell, "train")
+        collected.weights[seed] = trained.files[WEIGHTS].sha256
+        collected.training_seconds.append(trained.seconds)
     for kind in ("train", "embed", *([] if condition.is_clean else ["attack"]), "rank"):
         manifest = stages.manifest(cell, kind)
         collected.stages[manifest.key] = manifest

@@ -19,7 +19,7 @@ from benchbox.leaderboard.verifying.recompute import plan_of, recompute
 from benchbox.leaderboard.verifying.recomputed import Recomputed
 from benchbox.leaderboard.verifying.rerun_numbers import compared
 from benchbox.leaderboard.verifying.sanity_again import compared_checks, recheck
-from benchbox.results.stored_weights import checked_digest
+from benchbox.results.stored_weights import require_loadable
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import resolve_device
 from benchbox.runs.workplace import Site, Workplace
@@ -149,7 +149,7 @@ def require_weights(
                 f"{recorded.sha256[:12]}… for seed {recorded.seed}. Expected the weights it was "
                 "measured with."
             )
-        checked_digest(file, backbone=entry.backbone, image_size=protocol.image_size)
+        require_loadable(file, backbone=entry.backbone, image_size=protocol.image_size)
 
 
 def _open(entry: Entry, options: RerunOptions, *, where: str) -> dict[str, ReidDataset]:
