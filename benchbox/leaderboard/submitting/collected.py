@@ -29,13 +29,13 @@ class Collected:
     """What a run has of one group, checked.
 
     Attributes:
-        run: whose.
-        group: backbone and datasets.
+        run: the run's folder, read.
+        group: the backbone, and the datasets trained and tested on.
         rows: (condition, seed) → row of results.csv.
-        found: (condition, seed) → what its queries say.
+        found: (condition, seed) → what the store says of each query.
         matches: query → how many valid matches the dataset has for it, in its order.
-        weights: seed → SHA-256.
-        training_seconds: one per seed.
+        weights: seed → SHA-256 of the trained weights.
+        training_seconds: how long the training of each seed took.
         stages: key → what the store says of a stage behind the numbers.
         problems: what is wrong; the rest is not to be used then.
     """
