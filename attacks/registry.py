@@ -3,19 +3,21 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from attacks.base import Attack
+from attacks.ascent_attack import AscentAttack
 from attacks.fna import FNA
 from attacks.metric_ifgsm import MetricIFGSM
 from attacks.sma import SMA
 from benchbox.errors import BenchboxError
 
-ATTACKS: Mapping[str, type[Attack]] = MappingProxyType(
+ATTACKS: Mapping[str, type[AscentAttack]] = MappingProxyType(
     {attack.name: attack for attack in (FNA, SMA, MetricIFGSM)}
 )
 """Our attack classes by their names in grids and results files, read-only."""
 
 
-def register(registry: dict[str, type[Attack]], attack: type[Attack]) -> type[Attack]:
+def register(
+    registry: dict[str, type[AscentAttack]], attack: type[AscentAttack]
+) -> type[AscentAttack]:
     """Add an attack class to a registry under its ``name``.
 
     Raises:
