@@ -1,0 +1,128 @@
+"""What queries are ranked against, and who counts: matches, junk and the rest."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from attacks.base import Labelled
+from attacks.guides import Rows
+from benchbox.data.protocol import JUNK_PID
+from benchbox.errors import BenchboxError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """A gallery of G images, and for each of B queries which of them count as what.
+
+    As the evaluation has it: images of the query's own identity are its matches, on its own camera
+    they are junk, so is identity -1; everything else, distractors (0) included, is wrong.
+
+    Attributes:
+        features: (G, D) clean embeddings, shared by all selections of queries.
+        ignored: (G,) bool, junk for every query.
+        own: (B, L) int64 places of the query's own identity; L is the most any query has, and the
+            place G fills up the rest.
+        match: (B, L) bool, which of them are matches; what is neither match nor filling is junk.
+        rows: (B,) int64, the queries' places in the query set.
+    """
+
+    features: Tensor
+    ignored: Tensor
+    own: Tensor
+    match: Tensor
+    rows: Tensor
+
+    @classmethod
+    def of(cls, query: Labelled, gallery: Labelled) -> "Ranking":
+        """Rank ``query`` in ``gallery``.
+
+        Raises:
+            BenchboxError: features and labels do not fit, or are not finite.
+        """
+        require_labelled("query", query)
+        require_labelled("gallery", gallery)
+        if query.features.shape[1] != gallery.features.shape[1]:
+            raise BenchboxError(
+                f"gallery: embeddings of {gallery.features.shape[1]} dimensions beside queries of "
+                f"{query.features.shape[1]}; both must come from the same model"
+            )
+        pids, by_pid = gallery.pids.sort(stable=True)
+        first = torch.searchsorted(pids, query.pids)
+        count = torch.searchsorted(pids, query.pids, right=True) - first
+        slots = torch.arange(int(count.max()), device=count.device)
+        filled = slots < count[:, None]
+        own = by_pid[(first[:, None] + slots).clamp(max=len(pids) - 1)]
+        elsewhere = gallery.camids[own] != query.camids[:, None]
+        known = (query.pids != JUNK_PID)[:, None]
+        return cls(
+            features=gallery.features.detach(),
+            ignored=gallery.pids == JUNK_PID,
+            own=own.masked_fill(~filled, len(pids)),
+            match=filled & elsewhere & known,
+            rows=torch.arange(len(query.pids), device=count.device),
+        )
+
+    @property
+    def lone(self) -> Tensor:
+        """(B,) bool, whether the query has no match."""
+        return ~self.match.any(dim=1)
+
+    @property
+    def right(self) -> Tensor:
+        """(B, G) bool, which images are matches."""
+        matches = self.own.new_zeros(len(self), len(self.features) + 1, dtype=torch.bool)
+        return matches.scatter_(1, self.own, self.match)[:, :-1]
+
+    @property
+    def wrong(self) -> Tensor:
+        """(B, G) bool, which images are neither matches nor junk."""
+        # One column more than there are images takes what fills up `own`.
+        others = self.own.new_ones(len(self), len(self.features) + 1, dtype=torch.bool)
+        others.scatter_(1, self.own, value=False)
+        return others[:, :-1] & ~self.ignored
+
+    @property
+    def places(self) -> Tensor:
+        """(B, L) ``own`` with any valid place where it is filled up; ``match`` is False there."""
+        return self.own.clamp(max=len(self.features) - 1)
+
+    def __len__(self) -> int:
+        """Return the number of queries."""
+        return len(self.rows)
+
+    def __getitem__(self, rows: Rows) -> "Ranking":
+        """Return the ranking of some queries: a slice, integer indices or a boolean mask."""
+        index = rows if isinstance(rows, slice) else torch.as_tensor(rows, device=self.rows.device)
+        return replace(self, own=self.own[index], match=self.match[index], rows=self.rows[index])
+
+    def to(self, device: torch.device | str) -> "Ranking":
+        """Return the same ranking on ``device``."""
+        names = ("features", "ignored", "own", "match", "rows")
+        return Ranking(**{name: getattr(self, name).to(device) for name in names})
+
+
+def require_labelled(name: str, images: Labelled) -> None:
+    """Check that embeddings and labels fit.
+
+    Raises:
+        BenchboxError: they do not, or an embedding is not finite.
+    """
+    features = images.features
+    if features.ndim != 2 or 0 in features.shape or not features.is_floating_point():
+        raise BenchboxError(
+            f"{name}: expected float embeddings of shape (images, dimensions), "
+            f"got {features.dtype} {tuple(features.shape)}"
+        )
+    for label, values in (("pids", images.pids), ("camids", images.camids)):
+        if values.shape != features.shape[:1] or values.dtype != torch.int64:
+            raise BenchboxError(
+                f"{name}: expected {len(features)} int64 {label}, one per embedding, "
+                f"got {values.dtype} {tuple(values.shape)}"
+            )
+    bad = (~features.isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if bad:
+        raise BenchboxError(
+            f"{name}: embedding {bad[0]} is not finite ({len(bad)} of {len(features)}); "
+            "check the model's weights"
+        )
