@@ -30,7 +30,9 @@ class Scorer:
     ) -> None:
         self._ap = ap
         with torch.no_grad(), exact_products(gallery.features.device):
-            self._gallery = RankedGallery.of(gallery.features.float(), metric)
+            features = gallery.features
+            wide = torch.promote_types(features.dtype, torch.float32)
+            self._gallery = RankedGallery.of(features.to(wide), metric)
         self._labels = Labels(
             *(
                 labels.cpu().numpy()
@@ -59,7 +61,8 @@ class Scorer:
         judge = Judge(batch)
         matches, junk = judge.judge(slice(0, len(places)))
         with torch.no_grad(), exact_products(self._gallery.features.device):
-            (distances,) = self._gallery.chunks(embeddings.detach().float(), queries=len(places))
+            given = embeddings.detach().to(self._gallery.features.dtype)
+            (distances,) = self._gallery.chunks(given, queries=len(places))
             ranks = match_ranks(distances, matches, junk, judge.junk_columns)
         counts = np.bincount(matches.query, minlength=len(places))
         found = ap_and_first_hit(ranks, matches.query, counts, ap=self._ap)
