@@ -85,8 +85,8 @@ def apgd(
     start: Tensor,
     ball: Ball,
     *,
-    eps: float,
     steps: int,
+    step_size: float,
     done: Done = torch.zeros_like,
 ) -> Tensor:
     """Return the best point that each image has been at, of the start and ``steps`` steps.
@@ -97,12 +97,12 @@ def apgd(
         evaluate: at ``steps`` + 1 points of each image.
         start: (B, 3, H, W) in the ball.
         ball: around the clean images.
-        eps: its radius.
         steps: gradient steps.
+        step_size: η⁰, of the first ones; the paper's is twice the ball's radius.
         done: asked after each step; an image that is done leaves the batch. By default none.
     """
     result = start.clone()
-    paths = _begin(evaluate, start, ball, eps)
+    paths = _begin(evaluate, start, ball, step_size)
     checks = checkpoints(steps)
     last_check = 0
     for step in range(1, steps + 1):
@@ -120,14 +120,14 @@ def apgd(
     return result
 
 
-def _begin(evaluate: Evaluate, start: Tensor, ball: Ball, eps: float) -> _Paths:
+def _begin(evaluate: Evaluate, start: Tensor, ball: Ball, step_size: float) -> _Paths:
     rows = torch.arange(len(start), device=start.device)
     value, gradient = evaluate(start, rows)
     return _Paths(
         rows=rows,
         lower=ball.lower,
         upper=ball.upper,
-        size=start.new_full((len(start), 1, 1, 1), 2 * eps),
+        size=start.new_full((len(start), 1, 1, 1), step_size),
         before=start,
         point=start,
         value=value,

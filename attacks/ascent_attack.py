@@ -58,8 +58,7 @@ class AscentAttack(AnyAttack[Guides]):
 
     def __post_init__(self) -> None:
         require_budget(self.eps)
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 0:
-            raise BenchboxError(f"steps: expected a whole number from 0 up, got {self.steps!r}")
+        require_steps(self.steps)
         if not _is_number(self.step_size) or not 0 < self.step_size <= 1:
             raise BenchboxError(f"step_size: expected a number in (0, 1], got {self.step_size!r}")
         for key, value, allowed in (("own", self.own, Own), ("distance", self.distance, Distance)):
@@ -195,6 +194,16 @@ def require_budget(eps: float) -> None:
     """
     if not _is_number(eps) or not 0 <= eps <= 1:
         raise BenchboxError(f"eps: expected a number in [0, 1], such as 8/255, got {eps!r}")
+
+
+def require_steps(steps: int) -> None:
+    """Check a number of steps.
+
+    Raises:
+        BenchboxError: it is not a whole number from 0 up.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
+        raise BenchboxError(f"steps: expected a whole number from 0 up, got {steps!r}")
 
 
 def _is_number(value: object) -> bool:

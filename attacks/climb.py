@@ -9,12 +9,14 @@ from torch import Tensor
 from attacks.gradient import Embed, require_embeddings
 from attacks.ranked_gradient import EmbeddingGradient
 
-Watch = Callable[[Tensor, Sequence[Tensor]], None]
-"""Is shown the points (B, 3, H, W) of an ascent and their embeddings, one (B, D) for each draw."""
+LEAST_IMAGES = 8
+"""Smaller batches are filled up with copies. Kernels for very few rows (one to three, where this
+was measured) add in another order than those for many, so that an image's path would depend on
+how many others are still in the batch."""
 
-
-def unwatched(_points: Tensor, _embeddings: Sequence[Tensor]) -> None:
-    """Look away."""
+Watch = Callable[[Tensor, Sequence[Tensor], Tensor], None]
+"""Is shown the points (B, 3, H, W) of an ascent, the embeddings of the filled-up batch (F, D) once
+for each draw, those of the points first, and which images they belong to (B,)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,32 +25,40 @@ class Climb:
 
     Attributes:
         embed: differentiable, images (B, 3, H, W) in [0, 1] to embeddings (B, D).
-        objective: on embeddings.
+        objective: on the embeddings of all images.
+        watch: is shown each point with its embeddings.
         draws: over how many passes values and gradients are averaged (expectation over
             transformation, Athalye et al. 2018): more than 1 where a guard is randomised.
-        watch: is shown each point with its embeddings.
     """
 
     embed: Embed
     objective: EmbeddingGradient
+    watch: Watch = lambda _points, _embeddings, _rows: None
     draws: int = 1
-    watch: Watch = unwatched
 
-    def __call__(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the values (B,) at ``points`` and their gradients, the shape of the points.
+    def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values at points (B, 3, H, W), (B,), and their gradients, (B, 3, H, W).
 
         Raises:
             BenchboxError: the embeddings carry no gradient, or are not finite.
         """
+        filled = filled_up(len(rows), rows.device)
+        objective = self.objective[rows[filled]]
         drawn, values, gradients = [], [], []
         for _ in range(self.draws):
             with torch.enable_grad():
-                leaf = points.detach().requires_grad_()
+                leaf = points[filled].detach().requires_grad_()
                 embeddings = self.embed(leaf)
-                require_embeddings(embeddings, len(points))
-                value, direction = self.objective(embeddings.detach())
+                require_embeddings(embeddings, len(leaf))
+                value, direction = objective(embeddings.detach())
                 gradients.append(torch.autograd.grad(embeddings, leaf, direction)[0])
             values.append(value)
             drawn.append(embeddings.detach())
-        self.watch(points, drawn)
-        return torch.stack(values).mean(0), torch.stack(gradients).mean(0)
+        self.watch(points.detach(), drawn, rows)
+        value, gradient = torch.stack(values).mean(0), torch.stack(gradients).mean(0)
+        return value[: len(rows)], gradient[: len(rows)]
+
+
+def filled_up(images: int, device: torch.device) -> Tensor:
+    """Return the places 0 … images − 1, and again from 0 up to `LEAST_IMAGES` of them."""
+    return torch.arange(max(images, LEAST_IMAGES), device=device) % images

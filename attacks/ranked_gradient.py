@@ -1,19 +1,30 @@
 """From an objective on distances to its gradient in the embeddings, two matrix products."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
 
+from attacks.gradient import Objective
+from attacks.guides import Guides
 from attacks.rank_objectives import RankObjective
 from attacks.ranking import Ranking
 
 NEAR = 1e-6
 """Below this distance a slope counts as zero: there, direction is rounding."""
 
-EmbeddingGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""Embeddings (B, D) to the values (B,) that are to increase and their gradients (B, D)."""
+
+class EmbeddingGradient(Protocol):
+    """An objective on the embeddings of B queries; ``objective[rows]`` is that of some of them."""
+
+    def __call__(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values (B,) that are to increase and their gradients, as embeddings (B, D)."""
+        ...
+
+    def __getitem__(self, rows: Tensor) -> Self:
+        """Return the objective of the queries ``rows``; one may come several times."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,6 +51,35 @@ class RankedGradient:
             pull = torch.where(distances > NEAR, found.slopes / distances, 0.0)
             gradient = torch.addmm(pull.sum(1, keepdim=True) * embeddings, pull, gallery, alpha=-1)
         return found.values, gradient
+
+    def __getitem__(self, rows: Tensor) -> Self:
+        """Return the objective of the queries ``rows``."""
+        return replace(self, ranking=self.ranking[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GuidedGradient:
+    """The values of an objective by guides, FNA's or SMA's own, and their gradients.
+
+    Attributes:
+        objective: embeddings (B, D) and guides to (B,), differentiable.
+        guides: of these B queries.
+    """
+
+    objective: Objective
+    guides: Guides
+
+    def __call__(self, embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Return values (B,) and gradients (B, D) at embeddings (B, D)."""
+        with torch.enable_grad():
+            leaf = embeddings.detach().requires_grad_()
+            values = self.objective(leaf, self.guides)
+            (gradient,) = torch.autograd.grad(values.sum(), leaf)
+        return values.detach(), gradient
+
+    def __getitem__(self, rows: Tensor) -> Self:
+        """Return the objective of the queries ``rows``."""
+        return replace(self, guides=self.guides[rows])
 
 
 def euclidean(embeddings: Tensor, gallery: Tensor) -> Tensor:

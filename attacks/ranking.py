@@ -25,6 +25,7 @@ class Ranking:
             place G fills up the rest.
         match: (B, L) bool, which of them are matches; what is neither match nor filling is junk.
         rows: (B,) int64, the queries' places in the query set.
+        lone: (B,) bool, whether the query has no match, not counting itself.
     """
 
     features: Tensor
@@ -32,6 +33,7 @@ class Ranking:
     own: Tensor
     match: Tensor
     rows: Tensor
+    lone: Tensor
 
     @classmethod
     def of(cls, query: Labelled, gallery: Labelled) -> "Ranking":
@@ -55,18 +57,42 @@ class Ranking:
         own = by_pid[(first[:, None] + slots).clamp(max=len(pids) - 1)]
         elsewhere = gallery.camids[own] != query.camids[:, None]
         known = (query.pids != JUNK_PID)[:, None]
+        match = filled & elsewhere & known
         return cls(
             features=gallery.features.detach(),
             ignored=gallery.pids == JUNK_PID,
             own=own.masked_fill(~filled, len(pids)),
-            match=filled & elsewhere & known,
+            match=match,
             rows=torch.arange(len(query.pids), device=count.device),
+            lone=~match.any(dim=1),
         )
 
+    @classmethod
+    def among(cls, query: Labelled) -> "Ranking":
+        """Rank each query among all the others: what an attacker can who knows no gallery.
+
+        Its own image is left out, being of its own identity and camera, and so are others of that
+        camera, as they would be in a gallery. A query that has no fellow on another camera is
+        `lone` and gets its own image as its only match: at its clean embedding there is no
+        gradient then, so it must start elsewhere.
+
+        Raises:
+            BenchboxError: features and labels do not fit, or are not finite.
+        """
+        ranking = cls.of(query, query)
+        itself = ranking.own == ranking.rows[:, None]
+        return replace(ranking, match=ranking.match | (ranking.lone[:, None] & itself))
+
     @property
-    def lone(self) -> Tensor:
-        """(B,) bool, whether the query has no match."""
-        return ~self.match.any(dim=1)
+    def scale(self) -> float:
+        """The root mean square length of the embeddings: 1 where they are of unit length."""
+        return float(self.features.square().sum(1).mean().sqrt())
+
+    @property
+    def counted(self) -> Tensor:
+        """(B,) int64, how many images are ranked for each query: all that are not junk."""
+        junk = (self.own < len(self.features)) & ~self.match
+        return (~self.ignored).sum() - junk.sum(1)
 
     @property
     def right(self) -> Tensor:
@@ -94,11 +120,12 @@ class Ranking:
     def __getitem__(self, rows: Rows) -> "Ranking":
         """Return the ranking of some queries: a slice, integer indices or a boolean mask."""
         index = rows if isinstance(rows, slice) else torch.as_tensor(rows, device=self.rows.device)
-        return replace(self, own=self.own[index], match=self.match[index], rows=self.rows[index])
+        names = ("own", "match", "rows", "lone")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
     def to(self, device: torch.device | str) -> "Ranking":
         """Return the same ranking on ``device``."""
-        names = ("features", "ignored", "own", "match", "rows")
+        names = ("features", "ignored", "own", "match", "rows", "lone")
         return Ranking(**{name: getattr(self, name).to(device) for name in names})
 
 

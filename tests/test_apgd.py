@@ -50,7 +50,6 @@ def algorithm_1(function, clean, start, *, eps, steps):
     x = {0: start}
     f0, slope = function(start)
     x[1] = project(x[0] + eta[0] * np.sign(slope))
-    f = {(0, 1): None}
     f1, _ = function(x[1])
     f_max, x_max = (f1, x[1]) if f1 > f0 else (f0, start)
     values = {0: f0, 1: f1}  # of the iterates as they stand, restarts included
@@ -101,7 +100,7 @@ def test_equals_the_algorithm_image_by_image(steps, seed):
     labels = torch.arange(6) % 4
     evaluate = cross_entropy(model, labels)
     start = (images + EPS * (2 * torch.rand_like(images) - 1)).clamp(0, 1)
-    found = apgd(evaluate, start, Ball.around(images, EPS), eps=EPS, steps=steps)
+    found = apgd(evaluate, start, Ball.around(images, EPS), steps=steps, step_size=2 * EPS)
     sizes = set()
     for row in range(6):
 
@@ -124,14 +123,14 @@ def test_an_images_path_does_not_depend_on_its_batch_nor_on_who_leaves():
     images = torch.rand(8, *SHAPE, dtype=torch.float64)
     labels = torch.arange(8) % 4
     ball = Ball.around(images, EPS)
-    whole = apgd(cross_entropy(model, labels), images, ball, eps=EPS, steps=40)
+    whole = apgd(cross_entropy(model, labels), images, ball, steps=40, step_size=2 * EPS)
     for rows in ([0, 1, 2], [7], [6, 2, 4]):
         part = apgd(
             cross_entropy(model, labels[rows]),
             images[rows],
             Ball(ball.lower[rows], ball.upper[rows]),
-            eps=EPS,
             steps=40,
+            step_size=2 * EPS,
         )
         torch.testing.assert_close(part, whole[rows], rtol=0, atol=1e-12)
     asked = []
@@ -144,8 +143,8 @@ def test_an_images_path_does_not_depend_on_its_batch_nor_on_who_leaves():
         cross_entropy(model, labels),
         images,
         ball,
-        eps=EPS,
         steps=40,
+        step_size=2 * EPS,
         done=odd_ones_leave_after_ten,
     )
     torch.testing.assert_close(mixed[::2], whole[::2], rtol=0, atol=1e-12)
@@ -158,7 +157,7 @@ def test_an_images_path_does_not_depend_on_its_batch_nor_on_who_leaves():
         seen.append((points, values))
         return values, gradients
 
-    apgd(remembered, images, ball, eps=EPS, steps=40)
+    apgd(remembered, images, ball, steps=40, step_size=2 * EPS)
     values = torch.stack([value for _, value in seen[:11]])
     best = torch.stack([points for points, _ in seen[:11]])[values.argmax(0), torch.arange(8)]
     assert torch.equal(mixed[1::2], best[1::2])
@@ -172,8 +171,8 @@ def test_all_may_leave_at_once():
         cross_entropy(classifier(), labels),
         start,
         Ball.around(images, EPS),
-        eps=EPS,
         steps=9,
+        step_size=2 * EPS,
         done=torch.ones_like,
     )
     assert torch.equal(found, start)

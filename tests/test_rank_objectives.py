@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import rank_objectives
+from attacks import FNA, rank_objectives
 from attacks.base import Labelled
-from attacks.rank_objectives import margin, match_distance, smooth_ap, towards_identity
-from attacks.ranked_gradient import RankedGradient, euclidean
+from attacks.rank_objectives import margin, match_distance, smooth_ap, towards
+from attacks.ranked_gradient import GuidedGradient, RankedGradient, euclidean
 from attacks.ranking import Ranking
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.retrieval import evaluate_retrieval
@@ -95,21 +95,26 @@ def test_values_and_gradients_equal_autograd_of_the_loop(name, chunk, monkeypatc
             torch.testing.assert_close(gradients[row], gradient, atol=1e-9, rtol=1e-9)
 
 
-def test_towards_identity_equals_autograd():
+def test_towards_is_the_opposite():
     query, gallery = made()
     ranking = Ranking.of(query, gallery)
-    chosen = (gallery.pids == 3).expand(QUERIES, GALLERY)
-    values, gradients = RankedGradient(partial(towards_identity, chosen=chosen), ranking)(
-        query.features
-    )
-    for row in range(QUERIES):
-        right, _ = kinds(query, gallery, row)
-        leaf = query.features[row].clone().requires_grad_()
-        distance = (leaf - gallery.features).norm(dim=1)
-        value = (distance[right].mean() if right else 0) - distance[gallery.pids == 3].mean()
-        (gradient,) = torch.autograd.grad(value, leaf)
-        assert values[row].item() == pytest.approx(value.item())
-        torch.testing.assert_close(gradients[row], gradient)
+    values, gradients = RankedGradient(margin, ranking)(query.features)
+    opposite = RankedGradient(towards(margin), ranking)(query.features)
+    assert torch.equal(opposite[0], -values)
+    assert torch.equal(opposite[1], -gradients)
+
+
+def test_guides_give_the_gradients_of_their_own_objective():
+    query, _ = made()
+    attack = FNA()
+    guides = attack.guides(query.features, query.pids)
+    points = unit(QUERIES, 3).requires_grad_()
+    (expected,) = torch.autograd.grad(attack.objective(points, guides).sum(), points)
+    objective = GuidedGradient(attack.objective, guides)
+    values, gradients = objective(points.detach())
+    torch.testing.assert_close(gradients, expected)
+    rows = torch.tensor([5, 0, 5])
+    assert torch.equal(objective[rows](points.detach()[rows])[0], values[rows])
 
 
 def test_a_lone_query_has_no_smoothed_ap_and_no_gradient():

@@ -1,0 +1,57 @@
+"""What the worst case is made of, cheapest first."""
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from attacks.rank_objectives import TEMPERATURE
+
+Tier = Literal["fast", "full"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One ascent of the ensemble.
+
+    Attributes:
+        name: in records; seeds its random starts.
+        objective: what it raises: 1 − smoothed AP, or the mean distance to the matches.
+        temperature: of the smoothed AP, in units of the embeddings' root mean square length.
+        steps: of Auto-PGD.
+        reach: the size of its first steps, in budgets; the paper's is 2.
+        start: at the clean image, at the worst found so far, in a random corner of the ball, or
+            where the last part ended, whatever that was worth.
+        on: which queries it meets: all that are not finished, or those still above chance.
+    """
+
+    name: str
+    objective: Literal["smooth_ap", "match_distance"] = "smooth_ap"
+    temperature: float = TEMPERATURE
+    steps: int
+    reach: float = 2.0
+    start: Literal["clean", "found", "corner", "last"]
+    on: Literal["unfinished", "above_chance"] = "unfinished"
+
+
+_FAST = (
+    Part(name="smooth_ap", steps=8, start="clean"),
+    Part(name="smooth_ap_again", steps=15, reach=1.0, start="found"),
+)
+_FULL = (
+    *_FAST,
+    Part(name="corner", steps=60, start="corner"),
+    Part(name="polish", steps=40, reach=1.0, start="found"),
+    Part(
+        name="match_distance",
+        objective="match_distance",
+        steps=10,
+        start="clean",
+        on="above_chance",
+    ),
+    Part(name="from_match_distance", steps=60, start="last", on="above_chance"),
+    Part(name="soft", temperature=0.2, steps=10, start="clean", on="above_chance"),
+    Part(name="from_soft", steps=60, start="last", on="above_chance"),
+    Part(name="sharp", temperature=0.02, steps=40, reach=1.0, start="found", on="above_chance"),
+)
+PARTS = MappingProxyType({"fast": _FAST, "full": _FULL})
+"""The parts of each tier, in order."""
