@@ -7,6 +7,7 @@ best point it has been at.
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,12 +18,24 @@ MOMENTUM = 0.75
 RISING = 0.75
 """ρ: with fewer than this share of rising steps between two checkpoints, the step is halved."""
 
-Evaluate = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""Points (B, 3, H, W), and which images they belong to (B,), to the values (B,) that are to
-increase and their gradients (B, 3, H, W)."""
-
 Done = Callable[[Tensor], Tensor]
 """Which images (B,) to whether each of them needs no more steps, (B,) bool."""
+
+
+class Evaluate(Protocol):
+    """What is climbed."""
+
+    def __call__(
+        self, points: Tensor, rows: Tensor, *, with_gradient: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Return the values (B,) that are to increase, and their gradients (B, 3, H, W).
+
+        Args:
+            points: (B, 3, H, W).
+            rows: (B,) which images they belong to.
+            with_gradient: without it anything of the points' shape will do for gradients.
+        """
+        ...
 
 
 def checkpoints(steps: int) -> tuple[int, ...]:
@@ -112,7 +125,8 @@ def apgd(
             paths = paths.select(~left)
             if not len(paths.rows):
                 break
-        paths = _step(evaluate, paths, momentum=MOMENTUM if step > 1 else 1.0)
+        momentum = MOMENTUM if step > 1 else 1.0
+        paths = _step(evaluate, paths, momentum=momentum, goes_on=step < steps)
         if step in checks:
             paths = _check(paths, steps=step - last_check)
             last_check = step
@@ -122,7 +136,7 @@ def apgd(
 
 def _begin(evaluate: Evaluate, start: Tensor, ball: Ball, step_size: float) -> _Paths:
     rows = torch.arange(len(start), device=start.device)
-    value, gradient = evaluate(start, rows)
+    value, gradient = evaluate(start, rows, with_gradient=True)
     return _Paths(
         rows=rows,
         lower=ball.lower,
@@ -141,13 +155,13 @@ def _begin(evaluate: Evaluate, start: Tensor, ball: Ball, step_size: float) -> _
     )
 
 
-def _step(evaluate: Evaluate, paths: _Paths, *, momentum: float) -> _Paths:
+def _step(evaluate: Evaluate, paths: _Paths, *, momentum: float, goes_on: bool) -> _Paths:
     """Take the step of lines 7 and 8, with momentum α, and remember the best point."""
     ball = Ball(paths.lower, paths.upper)
     ahead = ball.project(paths.point + paths.size * paths.gradient.sign())  # z of line 7
     moved = momentum * (ahead - paths.point) + (1 - momentum) * (paths.point - paths.before)
     point = ball.project(paths.point + moved)
-    value, gradient = evaluate(point, paths.rows)
+    value, gradient = evaluate(point, paths.rows, with_gradient=goes_on)
     better = value > paths.best_value
     pixels = _per_pixel(better)
     return replace(

@@ -36,8 +36,12 @@ class Climb:
     watch: Watch = lambda _points, _embeddings, _rows: None
     draws: int = 1
 
-    def __call__(self, points: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, points: Tensor, rows: Tensor, *, with_gradient: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Return the values at points (B, 3, H, W), (B,), and their gradients, (B, 3, H, W).
+
+        Gradients that are not asked for are zero.
 
         Raises:
             BenchboxError: the embeddings carry no gradient, or are not finite.
@@ -46,12 +50,15 @@ class Climb:
         objective = self.objective[rows[filled]]
         drawn, values, gradients = [], [], []
         for _ in range(self.draws):
-            with torch.enable_grad():
-                leaf = points[filled].detach().requires_grad_()
-                embeddings = self.embed(leaf)
-                require_embeddings(embeddings, len(leaf))
-                value, direction = objective(embeddings.detach())
+            leaf = points[filled].detach()
+            with torch.set_grad_enabled(with_gradient):
+                embeddings = self.embed(leaf.requires_grad_(with_gradient))
+            require_embeddings(embeddings, len(leaf), with_gradient=with_gradient)
+            value, direction = objective(embeddings.detach())
+            if with_gradient:
                 gradients.append(torch.autograd.grad(embeddings, leaf, direction)[0])
+            else:
+                gradients.append(torch.zeros_like(leaf))
             values.append(value)
             drawn.append(embeddings.detach())
         self.watch(points.detach(), drawn, rows)

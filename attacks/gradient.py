@@ -72,18 +72,19 @@ class ObjectiveGradient:
             )
 
 
-def require_embeddings(embeddings: Tensor, images: int) -> None:
+def require_embeddings(embeddings: Tensor, images: int, *, with_gradient: bool = True) -> None:
     """Check what a model made of some images; waits for the device.
 
     Raises:
-        BenchboxError: they are not one finite row an image, or carry no gradient to the images.
+        BenchboxError: they are not one finite row an image, or carry no gradient to the images
+            where one is wanted.
     """
     if embeddings.ndim != 2 or len(embeddings) != images:
         raise BenchboxError(
             f"embed: expected one row of embeddings for each of {images} images, "
             f"got {tuple(embeddings.shape)}"
         )
-    if not embeddings.requires_grad:
+    if with_gradient and not embeddings.requires_grad:
         raise BenchboxError(NO_GRADIENT)
     bad = (~embeddings.detach().isfinite().all(dim=1)).nonzero().flatten().tolist()
     if bad:

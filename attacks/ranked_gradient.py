@@ -45,8 +45,10 @@ class RankedGradient:
         With d_j = |e − g_j|, the gradient of v in e is Σ_j ∂v/∂d_j · (e − g_j) / d_j.
         """
         with torch.no_grad():
-            gallery = self.ranking.features.to(embeddings.dtype)
-            distances = euclidean(embeddings, gallery)
+            gallery, squares = (
+                part.to(embeddings.dtype) for part in (self.ranking.features, self.ranking.squares)
+            )
+            distances = euclidean(embeddings, gallery, squares)
             found = self.objective(distances, self.ranking)
             pull = torch.where(distances > NEAR, found.slopes / distances, 0.0)
             gradient = torch.addmm(pull.sum(1, keepdim=True) * embeddings, pull, gallery, alpha=-1)
@@ -82,7 +84,13 @@ class GuidedGradient:
         return replace(self, guides=self.guides[rows])
 
 
-def euclidean(embeddings: Tensor, gallery: Tensor) -> Tensor:
-    """Return the (B, G) distances of (B, D) to (G, D): |e|² + |g|² − 2 e·g under a root."""
-    squares = gallery.square().sum(1) + embeddings.square().sum(1, keepdim=True)
-    return torch.addmm(squares, embeddings, gallery.T, alpha=-2).clamp_(min=0).sqrt_()
+def euclidean(embeddings: Tensor, gallery: Tensor, squares: Tensor) -> Tensor:
+    """Return the (B, G) distances of (B, D) to (G, D): |e|² + |g|² − 2 e·g under a root.
+
+    Args:
+        embeddings: (B, D).
+        gallery: (G, D).
+        squares: (G,) the gallery's squared lengths |g|².
+    """
+    both = squares + embeddings.square().sum(1, keepdim=True)
+    return torch.addmm(both, embeddings, gallery.T, alpha=-2).clamp_(min=0).sqrt_()

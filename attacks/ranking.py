@@ -20,6 +20,7 @@ class Ranking:
 
     Attributes:
         features: (G, D) clean embeddings, shared by all selections of queries.
+        squares: (G,) their squared lengths.
         ignored: (G,) bool, junk for every query.
         own: (B, L) int64 places of the query's own identity; L is the most any query has, and the
             place G fills up the rest.
@@ -29,6 +30,7 @@ class Ranking:
     """
 
     features: Tensor
+    squares: Tensor
     ignored: Tensor
     own: Tensor
     match: Tensor
@@ -60,6 +62,7 @@ class Ranking:
         match = filled & elsewhere & known
         return cls(
             features=gallery.features.detach(),
+            squares=gallery.features.detach().square().sum(1),
             ignored=gallery.pids == JUNK_PID,
             own=own.masked_fill(~filled, len(pids)),
             match=match,
@@ -86,7 +89,7 @@ class Ranking:
     @property
     def scale(self) -> float:
         """The root mean square length of the embeddings: 1 where they are of unit length."""
-        return float(self.features.square().sum(1).mean().sqrt())
+        return float(self.squares.mean().sqrt())
 
     @property
     def counted(self) -> Tensor:
@@ -125,7 +128,7 @@ class Ranking:
 
     def to(self, device: torch.device | str) -> "Ranking":
         """Return the same ranking on ``device``."""
-        names = ("features", "ignored", "own", "match", "rows", "lone")
+        names = ("features", "squares", "ignored", "own", "match", "rows", "lone")
         return Ranking(**{name: getattr(self, name).to(device) for name in names})
 
 
