@@ -33,11 +33,10 @@ class Part:
     on: Literal["unfinished", "above_chance"] = "unfinished"
 
 
-_FAST = (Part(name="smooth_ap", steps=20, reach=1.0, start="clean"),)
+_FAST = (Part(name="smooth_ap", steps=19, reach=1.0, start="clean"),)
 _FULL = (
     *_FAST,
-    Part(name="again", steps=60, reach=1.0, start="found"),
-    Part(name="corner", steps=40, start="corner", on="above_chance"),
+    Part(name="long", steps=100, start="clean"),
     Part(
         name="match_distance",
         objective="match_distance",
@@ -45,11 +44,10 @@ _FULL = (
         start="clean",
         on="above_chance",
     ),
-    Part(name="from_match_distance", steps=40, start="last", on="above_chance"),
+    Part(name="from_match_distance", steps=60, start="last", on="above_chance"),
     Part(name="soft", temperature=0.2, steps=10, start="clean", on="above_chance"),
-    Part(name="from_soft", steps=40, start="last", on="above_chance"),
-    Part(name="sharp", temperature=0.02, steps=30, reach=1.0, start="found", on="above_chance"),
-    Part(name="polish", steps=30, reach=0.5, start="found"),
+    Part(name="from_soft", steps=60, start="last", on="above_chance"),
+    Part(name="corner", steps=40, start="corner", on="above_chance"),
 )
 PARTS = MappingProxyType({"fast": _FAST, "full": _FULL})
 """The parts of each tier, in order."""
