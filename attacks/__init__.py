@@ -1,11 +1,15 @@
-"""Attacks: one file each, over one ascent loop."""
+"""Attacks, one file each: a threat model, an objective on embeddings, a search inside a ball.
+
+The literature's push from guides and pull to others, over one signed ascent (`ascent_attack`).
+The others climb an objective on the ranking itself by Auto-PGD (`apgd`, `rank_objectives`).
+"""
 
 from attacks.ascent_attack import AscentAttack
 from attacks.base import AnyAttack, Found, Knowledge, Labelled
 from attacks.fna import FNA
 from attacks.guides import Guides
 from attacks.metric_ifgsm import MetricIFGSM
-from attacks.registry import ATTACKS, register
+from attacks.registry import ATTACKS, FURTHER_ATTACKS, make_attack, register
 from attacks.sma import SMA
 
 Attack = AscentAttack
@@ -14,6 +18,7 @@ Attack = AscentAttack
 __all__ = [
     "ATTACKS",
     "FNA",
+    "FURTHER_ATTACKS",
     "SMA",
     "AnyAttack",
     "AscentAttack",
@@ -23,5 +28,6 @@ __all__ = [
     "Knowledge",
     "Labelled",
     "MetricIFGSM",
+    "make_attack",
     "register",
 ]

@@ -196,14 +196,14 @@ def require_budget(eps: float) -> None:
         raise BenchboxError(f"eps: expected a number in [0, 1], such as 8/255, got {eps!r}")
 
 
-def require_steps(steps: int) -> None:
-    """Check a number of steps.
+def require_steps(steps: int, *, name: str = "steps") -> None:
+    """Check a number of steps, or of what ``name`` says.
 
     Raises:
         BenchboxError: it is not a whole number from 0 up.
     """
     if isinstance(steps, bool) or not isinstance(steps, int) or steps < 0:
-        raise BenchboxError(f"steps: expected a whole number from 0 up, got {steps!r}")
+        raise BenchboxError(f"{name}: expected a whole number from 0 up, got {steps!r}")
 
 
 def _is_number(value: object) -> bool:

@@ -55,7 +55,7 @@ def smooth_ap(distances: Tensor, ranking: Ranking, *, temperature: float) -> Slo
     """
     values = distances.new_zeros(len(distances))
     slopes = torch.zeros_like(distances)
-    scaled = (distances / temperature).masked_fill_(~(ranking.wrong | ranking.right), torch.inf)
+    scaled = (distances / temperature).masked_fill_(ranking.junk, torch.inf)
     pair_query, pair_slot = ranking.match.nonzero(as_tuple=True)
     pairs = max(1, CHUNK_ELEMENTS // distances.shape[1])
     for query, slot in zip(

@@ -17,7 +17,7 @@ from attacks.climb import Climb
 from attacks.gradient import Embed
 from attacks.rank_objectives import TEMPERATURE, RankObjective
 from attacks.ranked_gradient import RankedGradient
-from attacks.start import Generators, uniform_noise
+from attacks.start import Generators, one_each, uniform_noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,7 @@ class RankedAttack(AnyAttack[Briefing]):
     ) -> list[Found]:
         """Return the points of the highest objective; ``exact`` is not needed."""
         require_images(images, aimed=len(aim))
+        generators = one_each(generator, len(images))
         lone = aim.lone.nonzero().flatten().tolist()
         part = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         temperature = self.temperature * aim.ranking.scale
@@ -71,7 +72,7 @@ class RankedAttack(AnyAttack[Briefing]):
             clean = images.detach().clone()
             noise = torch.zeros_like(clean)
             if lone:
-                noise[lone] = uniform_noise(clean, lone, generator)
+                noise[lone] = uniform_noise(clean, lone, generators)
             for budget in eps:
                 require_budget(budget)
                 ball = Ball.around(clean, budget)

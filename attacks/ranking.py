@@ -100,21 +100,28 @@ class Ranking:
     @property
     def right(self) -> Tensor:
         """(B, G) bool, which images are matches."""
-        matches = self.own.new_zeros(len(self), len(self.features) + 1, dtype=torch.bool)
-        return matches.scatter_(1, self.own, self.match)[:, :-1]
+        return self._marked(self.match)
+
+    @property
+    def junk(self) -> Tensor:
+        """(B, G) bool, which images do not count: neither match nor wrong."""
+        return self._marked(~self.match) | self.ignored
 
     @property
     def wrong(self) -> Tensor:
         """(B, G) bool, which images are neither matches nor junk."""
-        # One column more than there are images takes what fills up `own`.
-        others = self.own.new_ones(len(self), len(self.features) + 1, dtype=torch.bool)
-        others.scatter_(1, self.own, value=False)
-        return others[:, :-1] & ~self.ignored
+        return ~(self._marked(torch.ones_like(self.match)) | self.ignored)
 
     @property
     def places(self) -> Tensor:
         """(B, L) ``own`` with any valid place where it is filled up; ``match`` is False there."""
         return self.own.clamp(max=len(self.features) - 1)
+
+    def _marked(self, values: Tensor) -> Tensor:
+        """Return (B, G) bool with the (B, L) ``values`` at the places of the own identity."""
+        # One column more than there are images takes what fills up `own`.
+        marked = self.own.new_zeros(len(self), len(self.features) + 1, dtype=torch.bool)
+        return marked.scatter_(1, self.own, values)[:, :-1]
 
     def __len__(self) -> int:
         """Return the number of queries."""

@@ -14,7 +14,7 @@ from attacks.ascent_attack import require_budget, require_images, require_steps
 from attacks.base import AnyAttack, Found, Knowledge, ThreatModel
 from attacks.briefing import Briefing
 from attacks.climb import filled_up
-from attacks.gradient import Embed
+from attacks.gradient import Embed, require_embeddings
 from attacks.rank_objectives import margin
 from attacks.ranked_gradient import euclidean
 from attacks.ranking import Ranking
@@ -24,7 +24,7 @@ from benchbox.errors import BenchboxError
 FIRST_SHARE = 0.05
 """p of the paper: the share of an image's pixels that the first squares cover."""
 HALVED_AT = (10, 50, 200, 1000, 2000, 4000, 6000, 8000)
-"""When p is halved, of 10,000 steps."""
+"""When p is halved, of 10,000 tries."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,8 @@ class Square(AnyAttack[Briefing]):
 
     Attributes:
         eps: radius of the ball, in [0, 1] on the pixel scale, where a call names no other.
-        steps: distances asked for, besides the start's; p's schedule is stretched to them.
+        tries: squares tried, each of which asks for an image's distances once; p's schedule is
+            stretched to them.
 
     Raises:
         BenchboxError: a value is out of its range.
@@ -49,11 +50,11 @@ class Square(AnyAttack[Briefing]):
     threat: ClassVar[ThreatModel] = "scores"
 
     eps: float = 8 / 255
-    steps: int = 1000
+    tries: int = 1000
 
     def __post_init__(self) -> None:
         require_budget(self.eps)
-        require_steps(self.steps)
+        require_steps(self.tries, name="tries")
 
     @override
     def prepare(self, known: Knowledge) -> Briefing:
@@ -99,6 +100,7 @@ class Square(AnyAttack[Briefing]):
 
         def margins(points: Tensor) -> Tensor:
             embeddings = embed(points[filled])
+            require_embeddings(embeddings, len(filled), with_gradient=False)
             gallery = ranking.features.to(embeddings.dtype)
             distances = euclidean(embeddings, gallery, ranking.squares.to(embeddings.dtype))
             return margin(distances, filled_ranking).values[: len(points)]
@@ -106,8 +108,8 @@ class Square(AnyAttack[Briefing]):
         ball = Ball.around(clean, eps)
         best = ball.project(clean + eps * stripes(clean, generators))
         value = margins(best)
-        for step in range(self.steps):
-            share = share_at(step, self.steps)
+        for step in range(self.tries):
+            share = share_at(step, self.tries)
             shifted = [
                 with_square(point, image, share=share, eps=eps, generator=generator)
                 for point, image, generator in zip(best, clean, generators, strict=True)
@@ -120,9 +122,9 @@ class Square(AnyAttack[Briefing]):
         return best
 
 
-def share_at(step: int, steps: int) -> float:
-    """Return p at a step: the share of pixels a square covers (Section 3.1 of the paper)."""
-    place = step * 10_000 / steps
+def share_at(step: int, tries: int) -> float:
+    """Return p at a try: the share of pixels a square covers (Section 3.1 of the paper)."""
+    place = step * 10_000 / tries
     halvings = sum(place > bound for bound in HALVED_AT)
     return FIRST_SHARE * 0.5**halvings
 

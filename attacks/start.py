@@ -25,7 +25,7 @@ def uniform_noise(images: Tensor, rows: Iterable[int], generator: Generators | N
     Raises:
         BenchboxError: a sequence of generators is not as long as the batch.
     """
-    generators = _one_each(generator, len(images))
+    generators = one_each(generator, len(images))
     noise = [
         torch.empty(images.shape[1:], device=g.device).uniform_(-1, 1, generator=g)
         for g in (generators[row] for row in rows)
@@ -45,11 +45,16 @@ def seeds_of(generator: Generators | None, images: int) -> list[int]:
     """
     return [
         int(torch.randint(2**62, (), generator=one, device=one.device))
-        for one in _one_each(generator, images)
+        for one in one_each(generator, images)
     ]
 
 
-def _one_each(generator: Generators | None, images: int) -> Sequence[torch.Generator]:
+def one_each(generator: Generators | None, images: int) -> Sequence[torch.Generator]:
+    """Return a generator for each of ``images`` images, one for all where only one was given.
+
+    Raises:
+        BenchboxError: a sequence of generators is not as long as the batch.
+    """
     if generator is None:
         generator = torch.Generator().manual_seed(0)
     if isinstance(generator, torch.Generator):

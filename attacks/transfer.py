@@ -60,10 +60,12 @@ class TransferFNA(FNA):
         results = []
         with torch.inference_mode(mode=False), torch.enable_grad():
             clean = images.detach().clone()
+            # Tensors made here are ordinary ones even where the caller is in inference mode.
+            guides = guides.to(clean.device)[torch.arange(len(clean), device=clean.device)]
             for budget in eps:
                 require_budget(budget)
                 seen = Diverse(embed, seeds, chance=self.diversity, least=self.least)
-                gradient = ObjectiveGradient(seen, self.objective, guides.to(clean.device))
+                gradient = ObjectiveGradient(seen, self.objective, guides)
                 ball = Ball.around(clean, budget)
                 reached = ascend(
                     clean,

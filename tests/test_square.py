@@ -58,11 +58,11 @@ def test_the_margin_never_falls_and_the_batch_does_not_matter():
 
     before = None
     for steps in (0, 20, 60):
-        images, _, _ = scene.search(Square(steps=steps))
+        images, _, _ = scene.search(Square(tries=steps))
         assert (images - scene.images).abs().max() <= EPS + 1e-6
         if steps == 60:
             assert (margins(images) > before).all()
-            parts, _, _ = scene.search(Square(steps=steps), batch=4)
+            parts, _, _ = scene.search(Square(tries=steps), batch=4)
             assert torch.equal(parts, images)
         before = margins(images)
 
@@ -77,7 +77,7 @@ def test_it_finds_what_a_guard_without_a_gradient_hides():
     guides = FNA(eps=EPS).guides(scene.query.features, scene.pids)
     by_gradient = FNA(eps=EPS)(guarded, scene.images, guides)
     assert torch.equal(by_gradient, scene.images)
-    attack = Square(steps=200)
+    attack = Square(tries=200)
     (found,) = attack.search(guarded, scene.images, attack.prepare(scene.knowledge), eps=[EPS])
     rounded = (found.images * 16).round() / 16
     assert scene.retrieval(rounded).mAP < 0.8 * scene.retrieval(scene.images).mAP
