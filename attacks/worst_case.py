@@ -21,7 +21,8 @@ from attacks.tiers import PARTS, Tier
 from benchbox.errors import BenchboxError
 
 FINISHED = 0.02
-"""Where between the least possible AP (0) and chance (1) a query is done: see `tiers`."""
+"""Where between the least possible AP (0), all matches last, and chance (1) a query leaves at
+once. One between here and chance stays to the end of a part, but meets no costlier ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,13 @@ class WorstCase(AnyAttack[Inside]):
     itself and not the smooth objective that was climbed. For Rank-k the point with the deepest
     first match counts, another one perhaps. The parts go from cheap to dear, each meets only the
     queries that those before it left standing. Every decision and every draw is an image's own,
-    and small batches are filled up, so the result does not depend on the batch.
+    and small batches are filled up, so on a CPU the result is the same to the last digit whatever
+    the batch; on other devices it is within what their kernels round.
+
+    Through a randomised guard gradients are averaged over draws (``Knowledge.draws``), and what a
+    part nominated counts as one further draw embeds it; likewise where gradients are taken in
+    another precision. (A query is then never above its clean self in that draw; the draw that is
+    ranked in the end is yet another.)
 
     Attributes:
         eps: radius of the ball, in [0, 1] on the pixel scale, where a call names no other.

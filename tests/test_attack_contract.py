@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from attacks import ATTACKS, FURTHER_ATTACKS, Found, Knowledge, make_attack
+from attacks import ATTACKS, FNA, FURTHER_ATTACKS, Attack, Found, Guides, Knowledge, make_attack
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.attacking import attack_queries
 from tests.made_scenes import EPS, Scene
@@ -145,3 +145,36 @@ def test_an_attack_of_the_query_model_looks_at_the_query_set_alone(scene: Scene)
         else:
             with pytest.raises(BenchboxError, match="gallery"):
                 attack.prepare(Knowledge(query=scene.query))
+
+
+def test_a_grids_settings_reach_the_attacks_that_have_them() -> None:
+    settings = {"eps": 0.02, "steps": 7, "step_size": 0.01, "own": "exclude", "tier": "full"}
+    for kind in (*ATTACKS.values(), *FURTHER_ATTACKS.values()):
+        attack = make_attack(kind, settings)
+        values = dataclasses.asdict(attack)
+        assert values["eps"] == 0.02
+        assert {name: values[name] for name in settings if name in values} == {
+            name: value for name, value in settings.items() if name in values
+        }
+    assert make_attack(FURTHER_ATTACKS["worst_case"], settings).parts[0] == "smooth_ap"
+
+
+def test_an_attack_by_guides_is_subclassed_under_its_old_name(scene: Scene) -> None:
+    """What a plugin of before the threat models had names looks like."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Inwards(Attack):
+        name = "inwards"
+        title = "Inwards"
+
+        def guides(self, query_features: Any, query_pids: Any) -> Guides:
+            return FNA().guides(query_features, query_pids)
+
+    attack = Inwards(steps=3)
+    assert attack.threat == "query"
+    guides = attack.guides(scene.query.features, scene.pids)
+    called = attack(scene.model, scene.images, guides)
+    (found,) = search(scene, attack, eps=[attack.eps])
+    assert torch.equal(found.images, called)
+    assert found.deepest is found.images
+    assert attack.parts == ("inwards",)
