@@ -11,6 +11,8 @@ from attacks.guides import Guides
 from attacks.metric_ifgsm import MetricIFGSM
 from attacks.registry import ATTACKS, FURTHER_ATTACKS, make_attack, register
 from attacks.sma import SMA
+from attacks.smooth_ap import SmoothAP
+from attacks.worst_case import WorstCase
 
 Attack = AscentAttack
 """The base class of attacks by guides, under the name that plugins subclass."""
@@ -28,6 +30,8 @@ __all__ = [
     "Knowledge",
     "Labelled",
     "MetricIFGSM",
+    "SmoothAP",
+    "WorstCase",
     "make_attack",
     "register",
 ]
