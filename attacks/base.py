@@ -1,196 +1,164 @@
-"""What every attack is: guides × objective × start, over the one ascent loop."""
+"""What an attack is to those who call it: a threat model, what it is told, and what it found."""
 
-import math
-import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, get_args
+from dataclasses import dataclass
+from typing import ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
-from attacks.ascent import sweep_budgets
-from attacks.gradient import ObjectiveGradient
-from attacks.guides import Guides, Own
-from attacks.objective import Distance, push_and_pull
-from attacks.start import Generators, uniform_noise
-from benchbox.errors import BenchboxError
-from benchbox.models.embed import Embed, of_rows
+from attacks.guides import Rows
+from attacks.start import Generators
+from benchbox.models.embed import Embed
 
-Start = Literal["clean", "random", "random_if_lone"]
+ThreatModel = Literal["query", "query+gallery", "gallery", "targeted", "scores"]
+"""What the attacker knows and may change, the weights being known in all but the last:
+
+- ``query``: changes the queries, knows the query set (the attacks of the literature);
+- ``query+gallery``: also knows the clean gallery, its identities and cameras (the worst case);
+- ``gallery``: changes gallery images, the queries are clean;
+- ``targeted``: changes a query so that it retrieves an identity of the attacker's choice;
+- ``scores``: changes the queries, sees distances to the gallery, but neither weights nor gradients.
+"""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Attack(ABC):
-    """A metric attack on queries inside an L∞ ball (Eq. 3 of Zhou et al. 2025).
+class Score(Protocol):
+    """How queries retrieve, as the evaluator counts it."""
 
-    A subclass gives ``name``, ``title`` and ``guides``, and where it differs ``start`` and
-    ``objective``; the loop, the projection and the checks are here.
+    def __call__(self, embeddings: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return AP in [0, 1] and rank of the first match of some queries, (B,) each.
+
+        Args:
+            embeddings: (B, D), in the place of the queries' own.
+            rows: (B,) which queries, as places in the query set.
+
+        Returns:
+            On the embeddings' device; NaN and 0 for queries without a valid match.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labelled:
+    """Images as an attacker knows them.
 
     Attributes:
-        eps: radius of the ball, in [0, 1] on the pixel scale.
-        steps: signed gradient steps.
-        step_size: of one step, on the pixel scale.
-        own: whether a query's own embedding and its padding copies count among its push guides
-            (``"reference"``, as in the reference implementation) or not (``"exclude"``).
-        distance: ``"squared"`` Euclidean as the reference implementation sums it, or
-            ``"euclidean"`` as Eq. 3 writes it.
-        generator: of random starts where a call gives none; by default each call draws from a
-            fresh ``torch.Generator`` seeded 0. One per image makes an image's result independent
-            of the batch it rides in.
+        features: (N, D) clean embeddings, behind the guard if there is one.
+        pids: (N,) int64; -1 is junk, 0 a distractor.
+        camids: (N,) int64.
+    """
 
-    Raises:
-        BenchboxError: a value is out of its range.
+    features: Tensor
+    pids: Tensor
+    camids: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Knowledge:
+    """What an attack is told before it starts: no more than its threat model allows.
+
+    Attributes:
+        query: all queries.
+        gallery: the clean gallery; None in the threat model ``query``.
+        score: how the attacked queries retrieve in that gallery; None where ``gallery`` is.
+        draws: how many draws of a randomised guard a gradient is averaged over; 1 where two
+            passes over an image agree.
+    """
+
+    query: Labelled
+    gallery: Labelled | None = None
+    score: Score | None = None
+    draws: int = 1
+
+
+class Aim(Protocol):
+    """What an attack made of its knowledge, for B images; ``aim[rows]`` selects some of them."""
+
+    @property
+    def lone(self) -> Tensor:
+        """(B,) bool, whether the query has no fellow of its identity among what is known."""
+        ...
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        ...
+
+    def __getitem__(self, rows: Rows) -> Self:
+        """Return the aim of some images: a slice, integer indices or a boolean mask."""
+        ...
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the same aim on ``device``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """What an attack found for B images at one budget.
+
+    Attributes:
+        images: (B, 3, H, W) in the ball and in [0, 1]: what mAP is taken of.
+        deepest: (B, 3, H, W) likewise, those whose first match ranks deepest: what Rank-k is taken
+            of. The same tensor, but for attacks that look for both.
+        part: (B,) int64, which of ``attack.parts`` found each of ``images``.
+    """
+
+    images: Tensor
+    deepest: Tensor
+    part: Tensor
+
+
+A = TypeVar("A", bound=Aim)
+
+
+class AnyAttack(ABC, Generic[A]):
+    """What the evaluator calls: `prepare` once, then `search` batch by batch.
+
+    A concrete attack is a frozen dataclass, whose fields go into the provenance of every number.
     """
 
     name: ClassVar[str]
     """The registry's name, in lower case, as in grids and results files."""
     title: ClassVar[str]
     """The name in tables."""
-    start: ClassVar[Start] = "clean"
-    """From the image, from a uniform point of the ball, or the latter for lone queries only."""
+    threat: ClassVar[ThreatModel]
+    """What it must be told, and what it may change."""
 
-    eps: float = 8 / 255
-    steps: int = 16
-    step_size: float = 1 / 255
-    own: Own = "reference"
-    distance: Distance = "squared"
-    generator: Generators | None = field(default=None, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        require_budget(self.eps)
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 0:
-            raise BenchboxError(f"steps: expected a whole number from 0 up, got {self.steps!r}")
-        if not _is_number(self.step_size) or not 0 < self.step_size <= 1:
-            raise BenchboxError(f"step_size: expected a number in (0, 1], got {self.step_size!r}")
-        for key, value, allowed in (("own", self.own, Own), ("distance", self.distance, Distance)):
-            if value not in get_args(allowed):
-                raise BenchboxError(
-                    f"{key}: expected one of {', '.join(get_args(allowed))}, got {value!r}"
-                )
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The attacks it is made of, in order; one, its own, where it is not an ensemble."""
+        return (self.name,)
 
     @abstractmethod
-    def guides(self, query_features: Any, query_pids: Any) -> Guides:
-        """Return the guides of all attacked queries, from their clean embeddings.
-
-        Args:
-            query_features: (N, D) tensor or array, finite.
-            query_pids: (N,) integers.
+    def prepare(self, known: Knowledge) -> A:
+        """Return the aim of all images that are attacked, in their order.
 
         Raises:
-            BenchboxError: features or pids do not fit, or are not finite.
+            BenchboxError: the knowledge does not fit together, is not finite, or is too little.
         """
 
-    def objective(self, embeddings: Tensor, guides: Guides) -> Tensor:
-        """Return the (B,) values to increase, one per query and each from its own row only."""
-        return push_and_pull(embeddings, guides, distance=self.distance)
-
-    def __call__(
+    @abstractmethod
+    def search(
         self,
         embed: Embed,
         images: Tensor,
-        guides: Guides,
-        *,
-        generator: Generators | None = None,
-    ) -> Tensor:
-        """Return adversarial versions of a batch, within ``eps`` of it and in [0, 1], detached.
-
-        Args:
-            embed: differentiable, images (B, 3, H, W) in [0, 1] to embeddings (B, D); a model
-                belongs in evaluation mode. Its parameters receive no gradient.
-            images: (B, 3, H, W) float32 or float64 in [0, 1].
-            guides: of these B images, ``attack.guides(...)[batch]``.
-            generator: of random starts: one, or one per image.
-
-        Raises:
-            BenchboxError: images, guides or embeddings do not fit or are not finite.
-        """
-        return self.sweep(embed, images, guides, eps=[self.eps], generator=generator)[0]
-
-    def sweep(
-        self,
-        embed: Embed,
-        images: Tensor,
-        guides: Guides,
+        aim: A,
         *,
         eps: Sequence[float],
         generator: Generators | None = None,
-    ) -> list[Tensor]:
-        """Return what a call at each budget returns, bit for bit, from fewer gradients.
-
-        Queries that start clean share their first gradients between the budgets; randomly
-        started ones share only the draw, scaled by each budget.
+        exact: Embed | None = None,
+    ) -> list[Found]:
+        """Return what was found for a batch, one for each budget.
 
         Args:
-            embed: as for a call.
-            images: as for a call.
-            guides: as for a call.
-            eps: the budgets; the attack's own ``eps`` is not used.
-            generator: as for a call.
+            embed: differentiable, images (B, 3, H, W) in [0, 1] to embeddings (B, D).
+            images: (B, 3, H, W) float32 or float64, clean, in [0, 1].
+            aim: of these images, ``attack.prepare(...)[batch]``.
+            eps: the budgets in [0, 1].
+            generator: of random starts: one, or one per image.
+            exact: the model as it is ranked, where ``embed`` is a faster, coarser one.
 
         Raises:
-            BenchboxError: as for a call.
+            BenchboxError: images, aim or embeddings do not fit or are not finite.
         """
-        for budget in eps:
-            require_budget(budget)
-        _require_images(images, guides)
-        if generator is None:
-            generator = self.generator
-        # Tensors made here must be ordinary ones even where the caller is in inference mode.
-        with torch.inference_mode(mode=False), torch.enable_grad():
-            clean = images.detach().clone()
-            guides = guides.to(clean.device)
-            results = [torch.empty_like(clean) for _ in eps]
-            starts_random = self._starts_random(guides)
-            for is_random in (False, True):
-                rows = (starts_random == is_random).nonzero().flatten()
-                if not len(rows):
-                    continue
-                gradient = ObjectiveGradient(of_rows(embed, rows), self.objective, guides[rows])
-                swept = sweep_budgets(
-                    clean[rows],
-                    gradient,
-                    noise=uniform_noise(clean, rows.tolist(), generator) if is_random else None,
-                    budgets=eps,
-                    steps=self.steps,
-                    step_size=self.step_size,
-                )
-                gradient.require_finite()
-                for result, ascended in zip(results, swept, strict=True):
-                    result[rows] = ascended
-        return results
-
-    def _starts_random(self, guides: Guides) -> Tensor:
-        """Return (B,) bool: which queries start from a random point of their ball."""
-        if self.start == "random_if_lone":
-            return guides.lone
-        return torch.full_like(guides.lone, self.start == "random")
-
-
-def require_budget(eps: float) -> None:
-    """Check a budget.
-
-    Raises:
-        BenchboxError: it is not a number in [0, 1].
-    """
-    if not _is_number(eps) or not 0 <= eps <= 1:
-        raise BenchboxError(f"eps: expected a number in [0, 1], such as 8/255, got {eps!r}")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _require_images(images: Tensor, guides: Guides) -> None:
-    if images.ndim != 4 or images.dtype not in (torch.float32, torch.float64):
-        raise BenchboxError(
-            "images: expected float32 or float64 of shape (B, 3, H, W), "
-            f"got {images.dtype} {tuple(images.shape)}"
-        )
-    if len(images) != len(guides):
-        raise BenchboxError(
-            f"guides: {len(guides)} for {len(images)} images; select the batch's, guides[batch]"
-        )
-    if images.numel() and not bool(((images >= 0) & (images <= 1)).all()):
-        raise BenchboxError("images: a pixel is outside [0, 1] or not finite; attack raw pixels")

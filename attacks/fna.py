@@ -6,13 +6,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from attacks.base import Attack
+from attacks.ascent_attack import AscentAttack
 from attacks.guides import Guides, Identities, as_queries, push_from_identity
 from benchbox.errors import BenchboxError
 
 
 @dataclass(frozen=True, kw_only=True)
-class FNA(Attack):
+class FNA(AscentAttack):
     """Pushes from the own identity and pulls to the farthest other identity's centroid.
 
     Starts clean. Identities, centroids and distances are those of the attacked set.

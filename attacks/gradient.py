@@ -12,6 +12,11 @@ from benchbox.models.embed import Embed
 Objective = Callable[[Tensor, Guides], Tensor]
 """Embeddings (B, D) and their guides to (B,) values to increase."""
 
+NO_GRADIENT = (
+    "embed: the embeddings carry no gradient to the images; "
+    "remove detach() and no_grad() from it, or give a guard a backward pass"
+)
+
 
 class ObjectiveGradient:
     """Maps points (B, 3, H, W) to the gradient of their summed objectives, same shape.
@@ -41,10 +46,7 @@ class ObjectiveGradient:
                 f"got {tuple(embeddings.shape)}"
             )
         if not embeddings.requires_grad:
-            raise BenchboxError(
-                "embed: the embeddings carry no gradient to the images; "
-                "remove detach() and no_grad() from it, or give a guard a backward pass"
-            )
+            raise BenchboxError(NO_GRADIENT)
         finite = embeddings.detach().isfinite().all(dim=1)
         self._finite = finite if self._finite is None else self._finite & finite
         objective = self._objective(embeddings, self._guides).sum()
@@ -66,3 +68,26 @@ class ObjectiveGradient:
                 f"during the attack (the first is image {bad[0]} of its batch); "
                 "check the model's weights, or attack in fp32"
             )
+
+
+def require_embeddings(embeddings: Tensor, images: int, *, with_gradient: bool = True) -> None:
+    """Check what a model made of some images; waits for the device.
+
+    Raises:
+        BenchboxError: they are not one finite row an image, or carry no gradient to the images
+            where one is wanted.
+    """
+    if embeddings.ndim != 2 or len(embeddings) != images:
+        raise BenchboxError(
+            f"embed: expected one row of embeddings for each of {images} images, "
+            f"got {tuple(embeddings.shape)}"
+        )
+    if with_gradient and not embeddings.requires_grad:
+        raise BenchboxError(NO_GRADIENT)
+    bad = (~embeddings.detach().isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if bad:
+        raise BenchboxError(
+            f"embed: embeddings of {len(bad)} of {images} images were not finite during the "
+            f"attack (the first is image {bad[0]} of its batch); check the model's weights, or "
+            "attack in fp32"
+        )

@@ -3,13 +3,13 @@
 import torch
 from torch import Tensor, nn
 
-from attacks.base import Attack
+from attacks.ascent_attack import AscentAttack
 from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
 
 
 def attack_batch(
-    attack: Attack,
+    attack: AscentAttack,
     model: nn.Module,
     images: Tensor,
     labels: Tensor,

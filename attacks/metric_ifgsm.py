@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from attacks.base import Attack, Start
+from attacks.ascent_attack import AscentAttack, Start
 from attacks.guides import Guides, Identities, as_queries, push_from_identity
 
 
 @dataclass(frozen=True, kw_only=True)
-class MetricIFGSM(Attack):
+class MetricIFGSM(AscentAttack):
     """Pushes a query from the embeddings of its own identity, from the clean image.
 
     A query that is the only one of its identity has itself as its only guide, and there the

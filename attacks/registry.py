@@ -1,21 +1,64 @@
 """The attacks a grid can name."""
 
 from collections.abc import Mapping
+from inspect import signature
 from types import MappingProxyType
+from typing import Any
 
-from attacks.base import Attack
+from attacks.ascent_attack import AscentAttack
+from attacks.base import AnyAttack
 from attacks.fna import FNA
+from attacks.gallery import Hiding, Promoting
 from attacks.metric_ifgsm import MetricIFGSM
 from attacks.sma import SMA
+from attacks.smooth_ap import SmoothAP
+from attacks.square import Square
+from attacks.targeted import Impersonation
+from attacks.transfer import DIFNA, MIFNA
+from attacks.worst_case import WorstCase
 from benchbox.errors import BenchboxError
 
-ATTACKS: Mapping[str, type[Attack]] = MappingProxyType(
+ATTACKS: Mapping[str, type[AscentAttack]] = MappingProxyType(
     {attack.name: attack for attack in (FNA, SMA, MetricIFGSM)}
 )
-"""Our attack classes by their names in grids and results files, read-only."""
+"""The literature's attacks by their names in grids and results files, read-only."""
+
+FURTHER_ATTACKS: Mapping[str, type[AnyAttack[Any]]] = MappingProxyType(
+    {
+        attack.name: attack
+        for attack in (
+            SmoothAP,
+            MIFNA,
+            DIFNA,
+            WorstCase,
+            Impersonation,
+            Hiding,
+            Promoting,
+            Square,
+        )
+    }
+)
+"""The others, likewise: stronger ones, those made to transfer, and those of other threat models."""
 
 
-def register(registry: dict[str, type[Attack]], attack: type[Attack]) -> type[Attack]:
+def make_attack(kind: type[AnyAttack[Any]], settings: Mapping[str, Any]) -> AnyAttack[Any]:
+    """Return an attack with those of a grid's settings that it has.
+
+    Args:
+        kind: the attack's class.
+        settings: by the names of fields: ``eps``, ``steps``, ``step_size``, ``own``,
+            ``distance``, ``tier``; those that the attack does not have are left out.
+
+    Raises:
+        BenchboxError: a value is out of its range.
+    """
+    own = signature(kind).parameters
+    return kind(**{name: value for name, value in settings.items() if name in own})
+
+
+def register(
+    registry: dict[str, type[AscentAttack]], attack: type[AscentAttack]
+) -> type[AscentAttack]:
     """Add an attack class to a registry under its ``name``.
 
     Raises:

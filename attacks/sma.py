@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from attacks.base import Attack, Start
+from attacks.ascent_attack import AscentAttack, Start
 from attacks.guides import Guides, Identities, as_queries, push_from
 
 
 @dataclass(frozen=True, kw_only=True)
-class SMA(Attack):
+class SMA(AscentAttack):
     """Pushes a query from its own clean embedding, from a start uniform in ±eps.
 
     At the clean image the objective is at its minimum and has no gradient: hence the start.

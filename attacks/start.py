@@ -25,16 +25,42 @@ def uniform_noise(images: Tensor, rows: Iterable[int], generator: Generators | N
     Raises:
         BenchboxError: a sequence of generators is not as long as the batch.
     """
+    generators = one_each(generator, len(images))
+    noise = [
+        torch.empty(images.shape[1:], device=g.device).uniform_(-1, 1, generator=g)
+        for g in (generators[row] for row in rows)
+    ]
+    return torch.stack([one.to(images.device, images.dtype) for one in noise])
+
+
+def seeds_of(generator: Generators | None, images: int) -> list[int]:
+    """Return a seed for each of ``images`` images, from which an attack may draw as it likes.
+
+    Args:
+        generator: one for all images in turn, or one per image; a fresh one seeded 0 if None.
+        images: how many.
+
+    Raises:
+        BenchboxError: a sequence of generators is not as long as the batch.
+    """
+    return [
+        int(torch.randint(2**62, (), generator=one, device=one.device))
+        for one in one_each(generator, images)
+    ]
+
+
+def one_each(generator: Generators | None, images: int) -> Sequence[torch.Generator]:
+    """Return a generator for each of ``images`` images, one for all where only one was given.
+
+    Raises:
+        BenchboxError: a sequence of generators is not as long as the batch.
+    """
     if generator is None:
         generator = torch.Generator().manual_seed(0)
     if isinstance(generator, torch.Generator):
-        generator = [generator] * len(images)
-    if len(generator) != len(images):
+        return [generator] * images
+    if len(generator) != images:
         raise BenchboxError(
-            f"generator: expected one, or one per image ({len(images)}), got {len(generator)}"
+            f"generator: expected one, or one per image ({images}), got {len(generator)}"
         )
-    noise = [
-        torch.empty(images.shape[1:], device=g.device).uniform_(-1, 1, generator=g)
-        for g in (generator[row] for row in rows)
-    ]
-    return torch.stack([one.to(images.device, images.dtype) for one in noise])
+    return generator

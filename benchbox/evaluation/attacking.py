@@ -2,15 +2,19 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from attacks import Attack, Guides
+from attacks import AnyAttack
+from attacks.base import Aim
 from benchbox.data.images import to_unit
 from benchbox.evaluation.validity import require_valid
 from benchbox.files.progress import Progress, silent
 from benchbox.models.embed import Embed, of_rows
+
+A = TypeVar("A", bound=Aim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +24,25 @@ class AttackedQueries:
     Attributes:
         eps: the budget, in [0, 1].
         features: (Q, D) embeddings of the adversarial queries, on the CPU.
+        deepest: (Q, D) of those whose first match ranks deepest, of which Rank-k is taken; equal to
+            ``features`` for attacks that look for one point only.
+        part: (Q,) int64, which of ``attack.parts`` found each.
         images: (K, 3, H, W) the adversarial queries that were to be kept, in [0, 1], on the CPU,
             in the order of the queries.
     """
 
     eps: float
     features: Tensor
+    deepest: Tensor
+    part: Tensor
     images: Tensor
 
 
 def attack_queries(
     embed: Embed,
-    attack: Attack,
+    attack: AnyAttack[A],
     images: Tensor,
-    guides: Guides,
+    aim: A,
     *,
     budgets: Sequence[float],
     generators: Sequence[torch.Generator],
@@ -49,7 +58,7 @@ def attack_queries(
         embed: the defended model, differentiable, in evaluation mode.
         attack: steps, step size and objective; its own ``eps`` is not used.
         images: (Q, 3, H, W) uint8 clean queries.
-        guides: of all queries, in the same order.
+        aim: of all queries, in the same order: ``attack.prepare(…)``, or its guides.
         budgets: each in [0, 1].
         generators: one per query, so that results do not depend on the batch.
         batch_size: queries at a time.
@@ -63,29 +72,48 @@ def attack_queries(
         BenchboxError: an adversarial image leaves its ball or [0, 1], or an embedding is not
             finite.
     """
-    features: list[list[Tensor]] = [[] for _ in budgets]
-    kept: list[list[Tensor]] = [[] for _ in budgets]
-    guides = guides.to(device)
+    results: list[list[AttackedQueries]] = [[] for _ in budgets]
+    aim = aim.to(device)
     for start in range(0, len(images), batch_size):
         rows = slice(start, start + batch_size)
         clean = to_unit(images[rows].to(device))
         wanted = [row for row in range(len(clean)) if start + row in keep]
         model = of_rows(embed, rows)
-        swept = attack.sweep(
+        swept = attack.search(
             of_rows(ascend_on, rows) if ascend_on else model,
             clean,
-            guides[rows],
+            aim[rows],
             eps=budgets,
             generator=list(generators[rows]),
+            exact=model if ascend_on else None,
         )
-        for index, (eps, adversarial) in enumerate(zip(budgets, swept, strict=True)):
-            with torch.no_grad():
-                embedded = model(adversarial).float()
-            require_valid(clean, adversarial, embedded, eps=eps, attack=attack.name, first=start)
-            features[index].append(embedded.cpu())
-            kept[index].append(adversarial[wanted].cpu())
+        for eps, found, parts in zip(budgets, swept, results, strict=True):
+            features = _embedded(model, attack.name, eps, clean, found.images, start)
+            deepest = features
+            if found.deepest is not found.images:
+                deepest = _embedded(model, attack.name, eps, clean, found.deepest, start)
+            kept = found.images[wanted].cpu()
+            parts.append(AttackedQueries(eps, features, deepest, found.part.cpu(), kept))
         progress(min(1.0, (start + batch_size) / len(images)), attack.title)
-    return [
-        AttackedQueries(eps, torch.cat(parts), torch.cat(pictures))
-        for eps, parts, pictures in zip(budgets, features, kept, strict=True)
-    ]
+    return [_joined(parts) for parts in results]
+
+
+def _embedded(
+    embed: Embed, attack: str, eps: float, clean: Tensor, adversarial: Tensor, start: int
+) -> Tensor:
+    """Return the embeddings of adversarial images on the CPU, images and embeddings checked."""
+    with torch.no_grad():
+        features = embed(adversarial).float()
+    require_valid(clean, adversarial, features, eps=eps, attack=attack, first=start)
+    return features.cpu()
+
+
+def _joined(parts: Sequence[AttackedQueries]) -> AttackedQueries:
+    """Return the queries of several batches, attacked at one budget, as one."""
+    return AttackedQueries(
+        parts[0].eps,
+        *(
+            torch.cat([getattr(part, name) for part in parts])
+            for name in ("features", "deepest", "part", "images")
+        ),
+    )

@@ -46,3 +46,20 @@ def average_precision(ranks: Ints, counts: Ints, *, ap: ApConvention) -> Floats:
     mean = np.full(len(counts), np.nan)
     np.divide(total, counts, out=mean, where=counts > 0)
     return mean
+
+
+def ap_and_first_hit(
+    ranks: Ints, query: Ints, counts: Ints, *, ap: ApConvention
+) -> tuple[Floats, Ints]:
+    """Return each query's AP and the rank of its first match; NaN and 0 where it has none.
+
+    Args:
+        ranks: (N,) the ranks of all matches, from 1, query after query.
+        query: (N,) whose match each is, ascending.
+        counts: (Q,) matches of each query.
+        ap: the convention, see the head of this file.
+    """
+    ranks = ranks[np.lexsort((ranks, query))]
+    first_hit = np.zeros(len(counts), dtype=np.int64)
+    first_hit[counts > 0] = ranks[places_within(counts) == 0]
+    return average_precision(ranks, counts, ap=ap), first_hit

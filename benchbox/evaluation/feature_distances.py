@@ -14,6 +14,7 @@ then the product is taken in float64.
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -55,44 +56,65 @@ def exact_products(device: torch.device) -> Iterator[None]:
                 torch.set_float32_matmul_precision(before)
 
 
-def distance_chunks(
-    query: torch.Tensor, gallery: torch.Tensor, *, metric: Metric, queries: int
-) -> Iterator[torch.Tensor]:
-    """Yield the ranking distances of ``queries`` queries after another.
+@dataclass(frozen=True, slots=True, eq=False)
+class RankedGallery:
+    """A gallery made ready for the distances of any number of queries.
 
-    Each chunk is overwritten by the next one. Run inside `exact_products`.
-
-    Args:
-        query: (Q, D) embeddings, float32 or float64.
-        gallery: (G, D) embeddings of the same type on the same device.
+    Attributes:
+        features: (G, D) embeddings, float32 or float64.
         metric: which distance; a vector of zeros has cosine similarity 0 to everything.
-        queries: rows of a chunk, so memory is ``queries`` × G.
-
-    Yields:
-        (queries or fewer, G), in float64 where float32 does not suffice.
+        dtype: of the distances: float64 where float32 does not suffice.
+        squares: (G,) squared norms in that type.
+        copies: places of rows that repeat an earlier one.
+        originals: places of those earlier ones.
     """
-    copies, originals = (torch.from_numpy(rows).to(gallery.device) for rows in _repeats(gallery))
-    dtype = gallery.dtype
-    squares = _squared_norms(gallery, dtype)
-    if dtype != torch.float64 and _crowded(gallery, squares, metric):
-        if gallery.device.type == "mps":  # has no float64
-            query, gallery, copies, originals = (
-                tensor.cpu() for tensor in (query, gallery, copies, originals)
-            )
-        dtype = torch.float64
+
+    features: torch.Tensor
+    metric: Metric
+    dtype: torch.dtype
+    squares: torch.Tensor
+    copies: torch.Tensor
+    originals: torch.Tensor
+
+    @classmethod
+    def of(cls, gallery: torch.Tensor, metric: Metric) -> "RankedGallery":
+        """Look at (G, D) embeddings once. Run inside `exact_products`."""
+        copies, originals = (torch.from_numpy(rows) for rows in _repeats(gallery))
+        dtype = gallery.dtype
         squares = _squared_norms(gallery, dtype)
-    negative_norms = -_safe_norms(squares)
-    buffer = gallery.new_empty((min(queries, len(query)), len(gallery)), dtype=dtype)
-    for part in torch.split(query, queries):
-        chunk = buffer[: len(part)]
-        _multiply(part, gallery, out=chunk)
-        if metric == "euclidean":
-            chunk.mul_(-2).add_(squares)
-        else:
-            chunk.div_(negative_norms)
-        if len(copies):
-            chunk[:, copies] = chunk[:, originals]
-        yield chunk
+        if dtype != torch.float64 and _crowded(gallery, squares, metric):
+            if gallery.device.type == "mps":  # has no float64
+                gallery = gallery.cpu()
+            dtype = torch.float64
+            squares = _squared_norms(gallery, dtype)
+        device = gallery.device
+        return cls(gallery, metric, dtype, squares, copies.to(device), originals.to(device))
+
+    def chunks(self, query: torch.Tensor, *, queries: int) -> Iterator[torch.Tensor]:
+        """Yield the ranking distances of ``queries`` queries after another.
+
+        Each chunk is overwritten by the next one. Run inside `exact_products`.
+
+        Args:
+            query: (Q, D) embeddings of the gallery's type.
+            queries: rows of a chunk, so memory is ``queries`` × G.
+
+        Yields:
+            (queries or fewer, G).
+        """
+        gallery = self.features
+        shape = (min(queries, len(query)), len(gallery))
+        buffer = gallery.new_empty(shape, dtype=self.dtype)
+        for part in torch.split(query.to(gallery.device), queries):
+            chunk = buffer[: len(part)]
+            _multiply(part, gallery, out=chunk)
+            if self.metric == "euclidean":
+                chunk.mul_(-2).add_(self.squares)
+            else:
+                chunk.div_(-_safe_norms(self.squares))
+            if len(self.copies):
+                chunk[:, self.copies] = chunk[:, self.originals]
+            yield chunk
 
 
 def _multiply(query: torch.Tensor, gallery: torch.Tensor, *, out: torch.Tensor) -> None:

@@ -9,15 +9,14 @@ import numpy.typing as npt
 import torch
 
 from benchbox.errors import BenchboxError, unknown_name
-from benchbox.evaluation.average_precision import ApConvention, Floats, average_precision
-from benchbox.evaluation.feature_distances import Metric, distance_chunks, exact_products
+from benchbox.evaluation.average_precision import ApConvention, Floats, ap_and_first_hit
+from benchbox.evaluation.feature_distances import Metric, RankedGallery, exact_products
 from benchbox.evaluation.ranking import (
     DistanceRows,
     Ints,
     Judge,
     Labels,
     match_ranks,
-    places_within,
 )
 from benchbox.evaluation.retrieval_inputs import (
     as_float,
@@ -104,9 +103,8 @@ def evaluate_retrieval(
     shape = (len(query), len(gallery))
     labels = read_labels(shape, query_pids, gallery_pids, query_camids, gallery_camids)
     with torch.no_grad(), exact_products(gallery.device):
-        chunks = distance_chunks(
-            query, gallery, metric=metric, queries=_queries_per_chunk(len(gallery))
-        )
+        ranked = RankedGallery.of(gallery, metric)
+        chunks = ranked.chunks(query, queries=_queries_per_chunk(len(gallery)))
         name = f"{metric} distances of query_features"
         return _score(chunks, labels, name=name, ap=ap, max_rank=max_rank)
 
@@ -153,11 +151,9 @@ def _score(
         rows = slice(start, start + len(chunk))
         matches, junk = judge.judge(rows)
         ranks = match_ranks(chunk, matches, junk, judge.junk_columns)
-        ranks = ranks[np.lexsort((ranks, matches.query))]
         counts = np.bincount(matches.query, minlength=len(chunk))
-        precisions.append(average_precision(ranks, counts, ap=ap))
-        first_hit = np.zeros(len(chunk), dtype=np.int64)
-        first_hit[counts > 0] = ranks[places_within(counts) == 0]
+        precision, first_hit = ap_and_first_hit(ranks, matches.query, counts, ap=ap)
+        precisions.append(precision)
         first_hits.append(first_hit)
         start = rows.stop
     return _record(

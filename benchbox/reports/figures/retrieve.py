@@ -9,7 +9,7 @@ from torch import Tensor
 
 from benchbox.data.protocol import JUNK_PID
 from benchbox.errors import BenchboxError
-from benchbox.evaluation.feature_distances import distance_chunks, exact_products
+from benchbox.evaluation.feature_distances import RankedGallery, exact_products
 from benchbox.evaluation.retrieval_inputs import read_features, read_labels
 
 
@@ -67,7 +67,7 @@ def retrieve(
     query, gallery = query.to(dtype), gallery.to(dtype)
     labels = read_labels((1, len(gallery)), [pid], gallery_pids, [camid], gallery_camids)
     with torch.no_grad(), exact_products(gallery.device):
-        (chunk,) = distance_chunks(query, gallery, metric="euclidean", queries=1)
+        (chunk,) = RankedGallery.of(gallery, "euclidean").chunks(query, queries=1)
     same = labels.gallery_pids == pid
     junk = (same & (labels.gallery_camids == camid)) | (labels.gallery_pids == JUNK_PID)
     order = np.argsort(chunk[0].cpu().numpy(), kind="stable")
