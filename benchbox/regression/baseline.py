@@ -149,13 +149,14 @@ def _weights(folder: RunFolder, cell: str) -> str:
     """Return the SHA-256 of the weights a cell was measured with."""
     store = Artefacts(folder).store
     record = folder.record.cells.get(cell)
-    key = record.stages.get("train") if record else None
+    kind = Artefacts(folder).made_by(cell)
+    key = record.stages.get(kind) if record else None
     # What was trained is told apart from its manifest alone: large weights take long to hash.
-    manifest = store.recorded("train", key) if key else None
+    manifest = store.recorded(kind, key) if key else None
     entry = manifest.files.get(_WEIGHTS) if manifest else None
     if entry is None:
         raise BenchboxError(
-            f"{folder.path}: the store has no trained weights of cell {cell}; run the grid again."
+            f"{folder.path}: the store has no weights of cell {cell}; run the grid again."
         )
     return entry.sha256
 
