@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks.ascent import Ball, Gradient, ascend
-from attacks.ascent_attack import require_budget
+from attacks.ascent_attack import require_budget, unit_images
 from attacks.fna import FNA
 from attacks.gradient import ObjectiveGradient
 from attacks.guides import Guides

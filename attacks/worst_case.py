@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from attacks.ascent_attack import require_budget
+from attacks.ascent_attack import require_budget, unit_images
 from attacks.base import AnyAttack, Found, Knowledge, ThreatModel
 from attacks.briefing import Inside
 from attacks.chance import chance_ap, least_ap
