@@ -18,9 +18,13 @@ from attacks.guides import Guides, Own
 from attacks.objective import Distance, push_and_pull
 from attacks.start import Generators, uniform_noise
 from benchbox.errors import BenchboxError
-from benchbox.models.embed import Embed, of_rows
+from benchbox.models.embed import Embed, evaluated, of_rows
 
 Start = Literal["clean", "random", "random_if_lone"]
+
+
+ROUNDING = 1e-6
+"""How far outside [0, 1] a pixel may lie: float32 rounds there by 1e-7."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,9 +104,11 @@ class AscentAttack(AnyAttack[Guides]):
         """Return adversarial versions of a batch, within ``eps`` of it and in [0, 1], detached.
 
         Args:
-            embed: differentiable, images (B, 3, H, W) in [0, 1] to embeddings (B, D); a model
-                belongs in evaluation mode. Its parameters receive no gradient.
-            images: (B, 3, H, W) float32 or float64 in [0, 1].
+            embed: differentiable, images (B, 3, H, W) in [0, 1] to embeddings (B, D). A module is
+                held in evaluation mode and has its own mode again afterwards; its parameters
+                receive no gradient.
+            images: (B, 3, H, W) float32 or float64 in [0, 1]; what rounding put up to 1e-6 outside
+                is clamped.
             guides: of these B images, ``attack.guides(...)[batch]``.
             generator: of random starts: one, or one per image.
 
@@ -137,11 +143,11 @@ class AscentAttack(AnyAttack[Guides]):
         """
         for budget in eps:
             require_budget(budget)
-        require_images(images, aimed=len(guides))
+        images = unit_images(images, aimed=len(guides))
         if generator is None:
             generator = self.generator
         # Tensors made here must be ordinary ones even where the caller is in inference mode.
-        with torch.inference_mode(mode=False), torch.enable_grad():
+        with evaluated(embed), torch.inference_mode(mode=False), torch.enable_grad():
             clean = images.detach().clone()
             guides = guides.to(clean.device)
             results = [torch.empty_like(clean) for _ in eps]
@@ -211,8 +217,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def require_images(images: Tensor, *, aimed: int) -> None:
-    """Check a batch of images and the number of guides or aims that came with it.
+def unit_images(images: Tensor, *, aimed: int) -> Tensor:
+    """Return a checked copy of a batch, detached, every pixel in [0, 1].
+
+    What left that range by rounding, as when images were normalised and back, is clamped.
+
+    Args:
+        images: (B, 3, H, W) float32 or float64.
+        aimed: the number of guides or aims that came with them.
 
     Raises:
         BenchboxError: they do not fit, or a pixel is outside [0, 1].
@@ -226,5 +238,6 @@ def require_images(images: Tensor, *, aimed: int) -> None:
         raise BenchboxError(
             f"guides: {aimed} for {len(images)} images; select the batch's, guides[batch]"
         )
-    if images.numel() and not bool(((images >= 0) & (images <= 1)).all()):
+    if images.numel() and not bool(((images >= -ROUNDING) & (images <= 1 + ROUNDING)).all()):
         raise BenchboxError("images: a pixel is outside [0, 1] or not finite; attack raw pixels")
+    return images.detach().clamp(0, 1)

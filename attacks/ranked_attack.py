@@ -10,14 +10,14 @@ from typing_extensions import override
 
 from attacks.apgd import apgd
 from attacks.ascent import Ball
-from attacks.ascent_attack import require_budget, require_images, require_steps
+from attacks.ascent_attack import require_budget, require_steps, unit_images
 from attacks.base import AnyAttack, Found
 from attacks.briefing import Briefing
 from attacks.climb import Climb
 from attacks.rank_objectives import TEMPERATURE, RankObjective
 from attacks.ranked_gradient import RankedGradient
 from attacks.start import Generators, one_each, uniform_noise
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Embed, evaluated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,14 +61,14 @@ class RankedAttack(AnyAttack[Briefing]):
         exact: Embed | None = None,
     ) -> list[Found]:
         """Return the points of the highest objective; ``exact`` is not needed."""
-        require_images(images, aimed=len(aim))
+        images = unit_images(images, aimed=len(aim))
         generators = one_each(generator, len(images))
         lone = aim.lone.nonzero().flatten().tolist()
         part = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         temperature = self.temperature * aim.ranking.scale
         objective = RankedGradient(self.objective(temperature), aim.ranking)
         found = []
-        with torch.inference_mode(mode=False):
+        with evaluated(embed), torch.inference_mode(mode=False):
             clean = images.detach().clone()
             noise = torch.zeros_like(clean)
             if lone:

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks.ascent import Ball
-from attacks.ascent_attack import require_budget, require_images, require_steps
+from attacks.ascent_attack import require_budget, require_steps, unit_images
 from attacks.base import AnyAttack, Found, Knowledge, ThreatModel
 from attacks.briefing import Briefing
 from attacks.climb import filled_up
@@ -20,7 +20,7 @@ from attacks.ranked_gradient import euclidean
 from attacks.ranking import Ranking
 from attacks.start import Generators, seeds_of
 from benchbox.errors import BenchboxError
-from benchbox.models.embed import Embed, of_rows
+from benchbox.models.embed import Embed, evaluated, of_rows
 
 FIRST_SHARE = 0.05
 """p of the paper: the share of an image's pixels that the first squares cover."""
@@ -75,11 +75,11 @@ class Square(AnyAttack[Briefing]):
         exact: Embed | None = None,
     ) -> list[Found]:
         """Return the points of the greatest margin, as ``exact`` or else ``embed`` shows it."""
-        require_images(images, aimed=len(aim))
+        images = unit_images(images, aimed=len(aim))
         seeds = seeds_of(generator, len(images))
         part = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         found = []
-        with torch.inference_mode(mode=False), torch.no_grad():
+        with evaluated(embed), torch.inference_mode(mode=False), torch.no_grad():
             clean = images.detach().clone()
             for budget in eps:
                 require_budget(budget)

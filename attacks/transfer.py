@@ -10,13 +10,13 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks.ascent import Ball, Gradient, ascend
-from attacks.ascent_attack import require_budget, require_images
+from attacks.ascent_attack import require_budget, unit_images
 from attacks.fna import FNA
 from attacks.gradient import ObjectiveGradient
 from attacks.guides import Guides
 from attacks.start import Generators, seeds_of
 from benchbox.errors import BenchboxError
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Embed, evaluated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +56,10 @@ class TransferFNA(FNA):
         generator: Generators | None = None,
     ) -> list[Tensor]:
         """Return adversarial versions at each budget; nothing is shared between budgets."""
-        require_images(images, aimed=len(guides))
+        images = unit_images(images, aimed=len(guides))
         seeds = seeds_of(generator, len(images))
         results = []
-        with torch.inference_mode(mode=False), torch.enable_grad():
+        with evaluated(embed), torch.inference_mode(mode=False), torch.enable_grad():
             clean = images.detach().clone()
             # Tensors made here are ordinary ones even where the caller is in inference mode.
             guides = guides.to(clean.device)[torch.arange(len(clean), device=clean.device)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from attacks.ascent_attack import require_budget, require_images
+from attacks.ascent_attack import require_budget, unit_images
 from attacks.base import AnyAttack, Found, Knowledge, ThreatModel
 from attacks.briefing import Inside
 from attacks.chance import chance_ap, least_ap
@@ -18,7 +18,7 @@ from attacks.ranking import Ranking
 from attacks.start import Generators, seeds_of
 from attacks.tiers import PARTS, Tier
 from benchbox.errors import BenchboxError
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Embed, evaluated
 
 FINISHED = 0.02
 """Where between the least possible AP (0), all matches last, and chance (1) a query leaves at
@@ -98,9 +98,9 @@ class WorstCase(AnyAttack[Inside]):
         generator: Generators | None = None,
         exact: Embed | None = None,
     ) -> list[Found]:
-        require_images(images, aimed=len(aim))
+        images = unit_images(images, aimed=len(aim))
         seeds = seeds_of(generator, len(images))
-        with torch.inference_mode(mode=False):
+        with evaluated(embed), torch.inference_mode(mode=False):
             clean = images.detach().clone()
             # Where points are seen through another precision or draw than the one that is ranked,
             # a part only nominates, and what it nominated is looked at again.

@@ -158,7 +158,7 @@ def test_a_run_without_another_model_is_refused_before_anything_is_attacked(
     protocol = subjects.protocol.model_copy(update={"required_checks": ("transfer",)})
     monkeypatch.setattr(RunSubjects, "examine", lambda *_, **__: pytest.fail("was examined"))
     monkeypatch.setattr(RunSubjects, "_training", lambda *_: "the same")
-    with pytest.raises(BenchboxError, match=r"no other trained model.*\n.*nothing was written"):
+    with pytest.raises(BenchboxError, match=r"no other model.*\n.*nothing was written"):
         check_groups(store, load_registry([PLUGIN]), protocol, [subjects.group], "origin")
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from benchbox.data.decoding import decode_image, in_threads, strict_decoding
 from benchbox.data.protocol import ImageRecord
@@ -66,6 +67,19 @@ def load_images(
         for _ in in_threads(load, indices, threads=threads, doing="loading", progress=progress):
             pass
     return images
+
+
+def at_size(images: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Return float images in [0, 1] at another size, by a bilinear filter with antialiasing.
+
+    Args:
+        images: (N, 3, H, W) in [0, 1]; of that size already, they are returned as they are.
+        size: (height, width) in pixels.
+    """
+    if tuple(images.shape[2:]) == size:
+        return images
+    resized = interpolate(images, size=size, mode="bilinear", antialias=True)
+    return resized.clamp(0, 1)
 
 
 def to_unit(images: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,7 @@ class Protocol(BaseModel):
         grid: a grid file that a submitter can start from.
         datasets: what is trained and measured on. Transfers between them are optional.
         backbones: the networks that may be entered; empty allows any.
-        image_size: [height, width] fed to the network.
+        image_size: [height, width] fed to the network; absent allows any.
         attacks: their names in the registry; clean is always measured.
         budgets: L∞ radii, as fractions of the pixel range.
         steps: how many steps every attack takes.
@@ -69,7 +69,7 @@ class Protocol(BaseModel):
     grid: Line | None = None
     datasets: tuple[ProtocolDataset, ...] = Field(min_length=1, max_length=20)
     backbones: tuple[Backbone, ...] = ()
-    image_size: tuple[int, int]
+    image_size: tuple[int, int] | None = None
     attacks: tuple[Name, ...] = Field(min_length=1, max_length=20)
     budgets: tuple[Fraction255, ...] = Field(min_length=1, max_length=20)
     steps: int = Field(ge=1, le=10_000)
@@ -92,6 +92,11 @@ class Protocol(BaseModel):
         if len(set(names)) != len(names):
             raise ValueError("datasets: something stands there twice")
         return self
+
+    @property
+    def takes_any_model(self) -> bool:
+        """Whether any network at any size may be entered: then all are ranked together."""
+        return not self.backbones and self.image_size is None
 
     @property
     def fractions(self) -> tuple[Fraction, ...]:

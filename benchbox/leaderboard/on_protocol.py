@@ -8,24 +8,29 @@ from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.reports.cautions import describe
-from benchbox.results.cells import cells_of
+from benchbox.results.cells import cells_of, run_grid_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.results.run_folder import RunFolder
 from benchbox.runs.grid import Grid, parse_fraction
-from benchbox.runs.record import DatasetRecord
+from benchbox.runs.record import DatasetRecord, RowRecord
 from benchbox.runs.stages.base import of_255
 
 _SHOWN_FAILURES = 10
 
 
-def grid_deviations(grid: Grid, protocol: Protocol) -> list[str]:
-    """Return how a grid differs from what a protocol asks for; more than it asks for is fine."""
+def grid_deviations(grid: Grid, protocol: Protocol, *, is_given: bool = False) -> list[str]:
+    """Return how a grid differs from what a protocol asks for; more than it asks for is fine.
+
+    Args:
+        grid: of the run.
+        protocol: the board's.
+        is_given: whether the row is a given model, which has a size and a backbone of its own.
+    """
     found = []
     if grid.validation:
         found.append("validation: the run was made on held-out training identities")
-    wanted = {
-        "image_size": protocol.image_size,
+    wanted: dict[str, object] = {
         "steps": protocol.steps,
         "step_size": parse_fraction(protocol.step_size),
         "guides": protocol.guides,
@@ -33,6 +38,8 @@ def grid_deviations(grid: Grid, protocol: Protocol) -> list[str]:
         "ap": protocol.ap,
         "precision": protocol.precision,
     }
+    if protocol.image_size is not None and not is_given:
+        wanted["image_size"] = protocol.image_size
     if protocol.sidewalk_size is not None:
         wanted["sidewalk_size"] = protocol.sidewalk_size
     for key, value in wanted.items():
@@ -53,22 +60,44 @@ def grid_deviations(grid: Grid, protocol: Protocol) -> list[str]:
     ):
         missing = [value for value in needed if value not in there]
         found += [f"{kind} {_shown(value)} is missing" for value in missing]
-    if protocol.backbones and not set(protocol.backbones) & set(grid.backbones):
+    if protocol.backbones and not is_given and not set(protocol.backbones) & set(grid.backbones):
         found.append(f"backbone {' or '.join(protocol.backbones)} is missing")
     return found
 
 
-def groups_of(grid: Grid, protocol: Protocol) -> tuple[Group, ...]:
-    """Return the groups of a run that a board takes: same dataset first, then transfers."""
+def groups_of(run: RunFolder, defense: str, protocol: Protocol) -> tuple[Group, ...]:
+    """Return the groups of cells that a board takes: same dataset first, then transfers."""
     names = {dataset.name for dataset in protocol.datasets}
-    pairs = [*((name, name) for name in grid.datasets), *grid.transfers]
-    return tuple(
-        Group(backbone, train, test)
+    rows = [(row.backbone, row.train, row.test) for row in planned_rows(run, defense)]
+    groups = [
+        Group(*row)
+        for row in dict.fromkeys(rows)
+        if {row[1], row[2]} <= names and (not protocol.backbones or row[0] in protocol.backbones)
+    ]
+    return tuple(sorted(groups, key=lambda group: group.train != group.test))
+
+
+def planned_rows(run: RunFolder, defense: str) -> list[RowRecord]:
+    """Return where a defense was to be measured, as the run's record or else its grid says.
+
+    Raises:
+        BenchboxError: the record's grid is malformed.
+    """
+    if run.record.rows:
+        return [row for row in run.record.rows if row.defense == defense]
+    grid = run_grid_of(run)
+    pairs = dict.fromkeys([*((name, name) for name in grid.datasets), *grid.transfers])
+    return [
+        RowRecord(train=train, test=test, backbone=backbone, defense=defense, seed=seed)
         for backbone in grid.backbones
-        if not protocol.backbones or backbone in protocol.backbones
-        for train, test in dict.fromkeys(pairs)
-        if {train, test} <= names
-    )
+        for train, test in pairs
+        for seed in grid.seeds
+    ]
+
+
+def is_given(run: RunFolder, defense: str) -> bool:
+    """Return whether a row of a run is a model that was trained elsewhere."""
+    return defense in run.record.names.given
 
 
 def run_deviations(run: RunFolder, protocol: Protocol, groups: Sequence[Group]) -> list[str]:

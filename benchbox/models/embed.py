@@ -1,10 +1,11 @@
 """What attacks, guards and the evaluation take a model for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 Embed = Callable[[Tensor], Tensor]
 """(B, 3, H, W) float32 in [0, 1] → (B, D): a model, with whatever guard stands before it.
@@ -38,6 +39,24 @@ class Bound:
     def __getitem__(self, rows: Rows) -> "Bound":
         """Return the embedding for some of the images."""
         return Bound(self.embed, tuple(ids[rows] for ids in self.ids))
+
+
+@contextmanager
+def evaluated(embed: Embed) -> Iterator[None]:
+    """Hold a model in evaluation mode, and give every module its own mode back.
+
+    In train mode an attack would move batch norms' running statistics and follow dropout's dice.
+    A plain function is left as it is: what it calls is its owner's affair.
+    """
+    model = embed.embed if isinstance(embed, Bound) else embed
+    trained = [m for m in model.modules() if m.training] if isinstance(model, nn.Module) else []
+    for module in trained:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in trained:
+            module.training = True
 
 
 def of_rows(embed: Embed, rows: Rows) -> Embed:

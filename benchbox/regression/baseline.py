@@ -148,12 +148,12 @@ def _per_query(stages: RunStages, row: dict[Any, Any]) -> PerQuery:
 def _weights(stages: RunStages, cell: str) -> str:
     """Return the SHA-256 of the weights a cell was measured with."""
     # What was trained is told apart from its manifest alone: large weights take long to hash.
-    manifest = stages.store.recorded("train", stages.key(cell, "train"))
+    kind = stages.made_by(cell)
+    manifest = stages.store.recorded(kind, stages.key(cell, kind))
     entry = manifest.files.get(WEIGHTS) if manifest else None
     if entry is None:
         raise BenchboxError(
-            f"{stages.run.path}: the store has no trained weights of cell {cell}; run the grid "
-            "again."
+            f"{stages.run.path}: the store has no weights of cell {cell}; run the grid again."
         )
     return entry.sha256
 

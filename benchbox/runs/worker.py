@@ -15,6 +15,7 @@ import torch
 
 from benchbox.errors import BenchboxError
 from benchbox.files.faults import file_fault
+from benchbox.runs.code import code_digest
 from benchbox.runs.registry import load_registry
 from benchbox.runs.stages import Stage
 from benchbox.runs.workplace import Site, Workplace
@@ -49,6 +50,11 @@ def do_stage(stage: Stage, place: Workplace) -> float:
         done = place.store.manifest(stage.kind, stage.key)
         if done is not None:
             return done.seconds
+        if code_digest(stage.sources) != stage.code_version:
+            raise BenchboxError(
+                f"{stage.title}: its code was changed since the run was planned; run the same "
+                "command again."
+            )
         started = time.monotonic()
         with place.store.building(stage.kind, stage.key) as folder:
             with torch.random.fork_rng(devices=[]):

@@ -79,6 +79,20 @@ class Weights(Record):
     sha256: Digest
 
 
+class GivenModel(Record):
+    """A model that was trained elsewhere; how it is used stands in ``provenance.defense``.
+
+    Attributes:
+        builder: file and function that build it, or the name of one of benchbox's builders.
+        builder_sha256: digest of that file; None for benchbox's own.
+        trained_on: dataset it was trained on, as its author states it; None where not stated.
+    """
+
+    builder: Line
+    builder_sha256: Digest | None
+    trained_on: Name | None
+
+
 class Made(Record):
     """When and on what the work behind the numbers was done: by this run, or by one before it.
 
@@ -147,7 +161,9 @@ class Entry(Record):
         results: one for each condition: clean first, then in the protocol's order.
         worst_case: one for each budget.
         identities: AP identity by identity.
-        weights: digests of the models' weights, one for each seed.
+        weights: digests of the models' weights, one for each seed; of a given model, of the file
+            its author has.
+        given: how a model that was trained elsewhere is built; None for one benchbox trained.
         checks: outcomes of the sanity checks.
         provenance: grid, versions, device and times of the run.
         digest: SHA-256 of all the rest, which shows an edit by hand.
@@ -167,6 +183,7 @@ class Entry(Record):
     worst_case: tuple[WorstCase, ...] = Field(min_length=1, max_length=20)
     identities: IdentityScores
     weights: tuple[Weights, ...] = Field(min_length=1, max_length=50)
+    given: GivenModel | None = None
     checks: tuple[CheckResult, ...] = Field(max_length=100)
     provenance: Provenance
     digest: Digest

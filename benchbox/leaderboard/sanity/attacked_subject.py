@@ -4,7 +4,7 @@ A difference between two ways of treating the same queries counts when it exceed
 of mAP and twice its standard error over the identities, paired.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,11 +27,12 @@ class AttackedSubject:
 
     Attributes:
         subject: the defended model.
-        sources: other models of the same backbone and training set, by title: for transfer.
+        sources: what gives the same queries, attacked on another model, by that model's title:
+            for transfer.
     """
 
     subject: Subject
-    sources: Mapping[str, Subject]
+    sources: Mapping[str, Callable[[], Tensor]]
 
     @cached_property
     def swept(self) -> list[Tensor]:

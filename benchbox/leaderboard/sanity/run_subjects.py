@@ -1,12 +1,14 @@
 """From a run's folder to the subjects of its sanity checks, under the board's protocol."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchbox.errors import BenchboxError
 from benchbox.files.progress import Progress, silent
@@ -15,6 +17,7 @@ from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject
 from benchbox.leaderboard.sanity.checks import run_checks
 from benchbox.leaderboard.sanity.examined_rows import examined_rows
 from benchbox.leaderboard.sanity.result import CheckResult
+from benchbox.leaderboard.sanity.stored_source import StoredSource, stored_source
 from benchbox.leaderboard.sanity.subject import Floats, Subject, subject_of
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.cells import cells_of, run_grid_of
@@ -111,9 +114,24 @@ class RunSubjects:
         found = dict.fromkeys((*first, *plain, *there))
         return [other for other in found if self._training(other) not in (own, None)][:SOURCES]
 
-    def _sources(self, defense: str) -> dict[str, Subject]:
+    def has_source(self, defense: str) -> bool:
+        """Return whether there are queries that were attacked on another model."""
+        return bool(self.sources(defense)) or self._stored_source() is not None
+
+    def _sources(self, defense: str) -> dict[str, Callable[[], Tensor]]:
         titles = self.store.run.record.titles.get("defenses", {})
-        return {titles.get(name, name): self.subject(name) for name in self.sources(defense)}
+        found: dict[str, Callable[[], Tensor]] = {
+            titles.get(name, name): partial(_attacked, self.subject(name))
+            for name in self.sources(defense)
+        }
+        stored = None if found else self._stored_source()
+        if stored is not None:
+            found[stored.title] = stored.images
+        return found
+
+    def _stored_source(self) -> StoredSource | None:
+        digest = self.store.run.record.datasets[self.group.test].digest
+        return stored_source(str(digest), eps=min(map(float, self.protocol.fractions)))
 
     def _require_its_numbers(self, attacked: AttackedSubject, defense: str) -> None:
         """Check that weights and guard here give the embeddings and the AP of the run.
@@ -170,6 +188,11 @@ class RunSubjects:
         except BenchboxError:
             return None
         return self.store.run.record.cells[cell].stages.get(self.store.made_by(cell))
+
+
+def _attacked(subject: Subject) -> Tensor:
+    (images,) = subject.attacked()
+    return images
 
 
 def _preferred() -> tuple[str, ...]:

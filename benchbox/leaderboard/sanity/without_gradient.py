@@ -2,12 +2,13 @@
 
 import torch
 
+from benchbox.data.images import at_size
 from benchbox.leaderboard.sanity.attacked_subject import AttackedSubject
 from benchbox.leaderboard.sanity.result import CheckResult, Outcome
 
 NO_SOURCE = (
-    "the run has no other trained model to take queries from; put origin (or, for a guard on its "
-    "weights, adv_train) into the grid"
+    "the run has no other model to take queries from, and none are stored for its dataset; put "
+    "origin (or, for a guard on its weights, adv_train) into the grid"
 )
 
 
@@ -37,7 +38,8 @@ def transfer(attacked: AttackedSubject) -> CheckResult:
     numbers, worst = {"map": attacked.white_box.mean()}, []
     shown = []
     for place, (title, source) in enumerate(attacked.sources.items()):
-        (images,) = source.attacked()
+        height, width = attacked.subject.queries.shape[2:]
+        images = at_size(source(), (height, width))
         found = attacked.under(images)
         drop, noise = attacked.change(found, attacked.white_box)
         numbers[f"map_source_{place}"] = found.mean()

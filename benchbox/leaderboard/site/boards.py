@@ -51,9 +51,15 @@ class Row:
         return tuple(check.name for check in self.entry.checks if check.outcome == "not run")
 
 
+ANY_BACKBONE = "any backbone"
+"""What the block of a board is headed that ranks all backbones together."""
+
+
 @dataclass(frozen=True)
 class Block:
-    """Entries that may be compared: one backbone, one pair of datasets, one protocol version.
+    """Entries that may be compared: one pair of datasets, one protocol version, one backbone.
+
+    A board that takes any model ranks all backbones together.
 
     Attributes:
         group: backbone, train and test dataset.
@@ -146,7 +152,10 @@ def _board(
         (current.version, group): [] for group in published_groups(published, current)
     }
     for one in verified:
-        by_place.setdefault((one.entry.version, one.entry.group), []).append(one.entry)
+        group = one.entry.group
+        if one.protocol.takes_any_model:
+            group = group._replace(backbone=ANY_BACKBONE)
+        by_place.setdefault((one.entry.version, group), []).append(one.entry)
 
     def order(place: tuple[int, Group]) -> tuple[object, ...]:
         version, group = place

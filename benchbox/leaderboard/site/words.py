@@ -83,6 +83,13 @@ def number_words(numbers: Mapping[str, float]) -> dict[str, str]:
     return words
 
 
+def _pixels(protocol: Protocol) -> str:
+    if protocol.image_size is None:
+        return "images of any size"
+    height, width = protocol.image_size
+    return f"{height} × {width} pixels"
+
+
 def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
     """Return a protocol as headings with a sentence each."""
     attacks = _listed([attack_title(name) for name in protocol.attacks])
@@ -90,7 +97,6 @@ def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
     required = _listed([dataset_title(d) for d in protocol.datasets if d.required])
     optional = _listed([dataset_title(d) for d in protocol.datasets if not d.required])
     seeds = len(protocol.seeds)
-    height, width = protocol.image_size
     guides = (
         "as in the reference code"
         if protocol.guides == "reference"
@@ -100,7 +106,7 @@ def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
         ("Datasets", required + (f"; optional: {optional}" if optional else "")),
         (
             "Network",
-            f"{_listed(list(protocol.backbones)) or 'any backbone'}, {height} × {width} pixels",
+            f"{_listed(list(protocol.backbones)) or 'any backbone'}, {_pixels(protocol)}",
         ),
         (
             "Attacks",

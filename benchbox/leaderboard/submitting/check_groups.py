@@ -48,7 +48,7 @@ def check_groups(
     subjects = {g: RunSubjects(artefacts, registry, protocol, g, where) for g in groups}
     if "transfer" in protocol.required_checks:
         # Asked before the minutes that the other checks take.
-        lacking = [group for group, of in subjects.items() if not of.sources(defense)]
+        lacking = [group for group, of in subjects.items() if not of.has_source(defense)]
         if lacking:
             says = [f"{group_title(g)}: {NO_SOURCE}" for g in lacking]
             raise refused(artefacts.run.path, protocol, says)

@@ -8,7 +8,7 @@ from benchbox.errors import BenchboxError
 from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import Protocol
-from benchbox.leaderboard.submitting.collected import Collected
+from benchbox.leaderboard.submitting.collected import Collected, Tried
 from benchbox.leaderboard.submitting.stage_settings import setting_deviations
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.cells import cells_of
@@ -16,6 +16,7 @@ from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.results.per_query import disagreements, read_per_query
 from benchbox.results.stages import WEIGHTS
+from benchbox.untrusted.json import as_record, read_json
 
 
 def collect(stages: Artefacts, protocol: Protocol, group: Group, defense: str) -> Collected:
@@ -23,7 +24,9 @@ def collect(stages: Artefacts, protocol: Protocol, group: Group, defense: str) -
     run = stages.run
     collected = Collected(run, group)
     described = run.record.defenses.get(defense)
-    if not isinstance(described, dict) or not isinstance(described.get("recipe"), dict):
+    if not isinstance(described, dict) or not any(
+        isinstance(described.get(key), dict) for key in ("recipe", "given")
+    ):
         collected.problems.append(f"run.json does not describe the recipe of {defense}")
         return collected
     if "guard" not in described:
@@ -56,19 +59,27 @@ def _add_cell(
     row: dict[str, Any],
 ) -> None:
     cell = str(row["cell"])
-    group = collected.group
+    made_by = stages.made_by(cell)
     collected.problems.extend(
-        setting_deviations(stages, protocol, group, defense, condition, seed, cell)
+        setting_deviations(stages, protocol, collected.group, defense, condition, seed, cell)
     )
     found = read_per_query(stages.file(cell, "rank", "per_query.json"))
     collected.problems.extend(f"cell {cell}: {says}" for says in disagreements(row, found))
     if seed not in collected.weights:
-        stages.file(cell, "train", WEIGHTS)
+        stages.file(cell, made_by, WEIGHTS)
         stages.network(cell)  # loads the weights, which finds whatever is wrong with them
-        trained = stages.manifest(cell, "train")
-        collected.weights[seed] = trained.files[WEIGHTS].sha256
-        collected.training_seconds.append(trained.seconds)
-    for kind in ("train", "embed", *([] if condition.is_clean else ["attack"]), "rank"):
+        made = stages.manifest(cell, made_by)
+        collected.weights[seed] = made.files[WEIGHTS].sha256
+        if made_by == "given":
+            tried = as_record(
+                read_json(stages.file(cell, "given", "given.json")), Tried, where=f"cell {cell}"
+            )
+            # The file its author has, which others can fetch, not our copy of its tensors.
+            collected.weights[seed] = tried.weights_sha256 or collected.weights[seed]
+            collected.given.append(tried)
+        else:
+            collected.training_seconds.append(made.seconds)
+    for kind in (made_by, "embed", *([] if condition.is_clean else ["attack"]), "rank"):
         manifest = stages.manifest(cell, kind)
         collected.stages[manifest.key] = manifest
     collected.rows[condition, seed] = row
@@ -103,7 +114,7 @@ def _differences(collected: Collected) -> list[str]:
     keys: dict[int, set[str]] = {}
     for (_, seed), row in collected.rows.items():
         stages = collected.run.record.cells[row["cell"]].stages
-        keys.setdefault(seed, set()).add(stages["train"])
+        keys.setdefault(seed, set()).add(stages.get("train") or stages.get("given") or "")
     problems += [
         f"seed {seed}: its cells are not all of one trained model"
         for seed, of_seed in keys.items()

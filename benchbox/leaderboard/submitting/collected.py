@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.aggregate import identities_of, interval_of, mean_of, worst_cases
@@ -20,8 +20,21 @@ from benchbox.results.measurements import Group
 from benchbox.results.per_query import PerQuery
 from benchbox.results.run_folder import RunFolder
 from benchbox.runs.columns import PERCENT
+from benchbox.runs.record import Digest
 from benchbox.runs.store import Manifest
 from benchbox.untrusted.json import as_json
+from benchbox.untrusted.text import Line
+
+
+class Tried(BaseModel):
+    """What a given stage says of the model it tried."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    builder: Line
+    builder_file: Line | None
+    builder_sha256: Digest | None
+    weights_sha256: Digest | None
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,7 @@ class Collected:
         found: (condition, seed) → what the store says of each query.
         matches: query → how many valid matches the dataset has for it, in its order.
         weights: seed → SHA-256 of the trained weights.
+        given: what is known of a given model, one per seed; nothing for one that was trained here.
         training_seconds: how long the training of each seed took.
         stages: key → what the store says of a stage behind the numbers.
         problems: what is wrong; the rest is not to be used then.
@@ -46,6 +60,7 @@ class Collected:
     found: dict[tuple[Condition, int], PerQuery] = field(default_factory=dict)
     matches: dict[str, int] = field(default_factory=dict)
     weights: dict[int, str] = field(default_factory=dict)
+    given: list[Tried] = field(default_factory=list)
     training_seconds: list[float] = field(default_factory=list)
     stages: dict[str, Manifest] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -75,6 +90,7 @@ class Collected:
             "worst_case": self._worst_cases(protocol),
             "identities": self._identities(protocol),
             "weights": [{"seed": s, "sha256": self.weights[s]} for s in protocol.seeds],
+            "given": self._given(about.name),
             "checks": checks_there,
             "provenance": {
                 "grid": record.grid,
@@ -85,12 +101,26 @@ class Collected:
                 "device": None if record.device is None else describe(record.device),
                 "started": record.started,
                 "finished": record.finished,
-                "training_seconds": _sum_or_none(self.training_seconds),
+                "training_seconds": _sum_or_none(self.training_seconds)
+                if self.training_seconds
+                else None,
                 "measuring_seconds": _sum_or_none(
                     [row["seconds"] for row in self.rows.values()],
                 ),
                 "made": _made(list(self.stages.values())),
             },
+        }
+
+    def _given(self, name: str) -> dict[str, Any] | None:
+        """Return what the entry records of a given model, beside its settings."""
+        if not self.given:
+            return None
+        tried = self.given[0]
+        file = f"{tried.builder_file}:" if tried.builder_file else ""
+        return {
+            "builder": f"{file}{tried.builder}",
+            "builder_sha256": tried.builder_sha256,
+            "trained_on": self.run.record.names.given.get(name),
         }
 
     def _dataset(self, name: str) -> dict[str, Any]:

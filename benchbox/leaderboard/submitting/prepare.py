@@ -13,6 +13,7 @@ from benchbox.leaderboard.entry.record import About
 from benchbox.leaderboard.on_protocol import (
     grid_deviations,
     groups_of,
+    is_given,
     missing_cells,
     require_defense,
     run_deviations,
@@ -125,13 +126,28 @@ def _submittable_groups(
     """
     require_defense(run, defense)
     grid = run_grid_of(run)
-    groups = groups_of(grid, protocol)
-    problems = grid_deviations(grid, protocol) + run_deviations(run, protocol, groups)
+    groups = groups_of(run, defense, protocol)
+    problems = grid_deviations(grid, protocol, is_given=is_given(run, defense))
+    problems += _size_deviations(run, defense, protocol)
+    problems += run_deviations(run, protocol, groups)
     if not groups and not problems:
         problems.append("the run has no dataset and backbone of this board")
     if not any(text.startswith(("attack ", "budget ", "seed ")) for text in problems):
         problems += missing_cells(run, defense, protocol, groups)
     return groups, problems
+
+
+def _size_deviations(run: RunFolder, defense: str, protocol: Protocol) -> list[str]:
+    """Return how a given model's image size differs from what a board asks for."""
+    described = run.record.defenses.get(defense, {})
+    given = described.get("given") if isinstance(described, dict) else None
+    if protocol.image_size is None or not isinstance(given, dict):
+        return []
+    size = given.get("image_size")
+    if size == list(protocol.image_size):
+        return []
+    wanted = " × ".join(map(str, protocol.image_size))
+    return [f"image_size: the model takes {str(size)[:40]}, the board {wanted}"]
 
 
 def _there_already(

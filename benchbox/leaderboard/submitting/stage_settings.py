@@ -52,19 +52,23 @@ def _wanted(
     record = stages.run.record
     train, test = (record.datasets[name].digest for name in (group.train, group.test))
     described = record.defenses[defense]
-    size = list(protocol.image_size)
-    recipe = {key: value for key, value in described["recipe"].items() if key != "name"}
+    given = described.get("given")
+    size = given["image_size"] if given else record.grid.get("image_size")
     budget = None
     wanted: dict[str, dict[str, Any]] = {
-        "train": {
+        "embed": {"dataset": test, "image_size": size, "guard": {"": described["guard"]}},
+    }
+    if given:
+        wanted["given"] = {key: {"": value} for key, value in given.items()}
+    else:
+        recipe = {key: value for key, value in described["recipe"].items() if key != "name"}
+        wanted["train"] = {
             "dataset": train,
             "image_size": size,
             "backbone": group.backbone,
             "seed": seed,
             "recipe": {"": recipe},
-        },
-        "embed": {"dataset": test, "image_size": size, "guard": {"": described["guard"]}},
-    }
+        }
     if not condition.is_clean:
         eps = dict(zip(protocol.budgets_255, protocol.fractions, strict=True))
         budget = str(eps[condition.eps_255])

@@ -90,7 +90,7 @@ def plan_of(
     cells: list[Cell] = []
     guard = None
     for seed in protocol.seeds:
-        row = replace(defense, recipe=None, model=_given(entry, defense, protocol, weights[seed]))
+        row = replace(defense, recipe=None, model=_given(entry, defense, weights[seed]))
         one = grid.model_copy(update={"seeds": [seed]})
         plan = make_plan(one, with_row(registry, row), digests, where=where)
         cells += plan.cells
@@ -105,7 +105,19 @@ def plan_of(
     return EntryPlan(tuple(cells), guard)
 
 
-def _given(entry: Entry, defense: Defense, protocol: Protocol, weights: Path) -> Given:
+def image_size_of(entry: Entry) -> tuple[int, int]:
+    """Return (height, width) of the images that an entry's trained models took.
+
+    Raises:
+        BenchboxError: its grid does not say.
+    """
+    match entry.provenance.grid.get("image_size"):
+        case [int(height), int(width)] if 16 <= min(height, width) <= max(height, width) <= 1024:
+            return height, width
+    raise BenchboxError("provenance.grid: image_size: expected [height, width] of 16 to 1024.")
+
+
+def _given(entry: Entry, defense: Defense, weights: Path) -> Given:
     if defense.model is not None:
         return replace(defense.model, weights=weights, trained_on=entry.train.name)
     return Given(
@@ -113,7 +125,7 @@ def _given(entry: Entry, defense: Defense, protocol: Protocol, weights: Path) ->
         weights=weights,
         backbone=entry.backbone,
         trained_on=entry.train.name,
-        image_size=protocol.image_size,
+        image_size=image_size_of(entry),
     )
 
 

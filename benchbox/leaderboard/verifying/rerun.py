@@ -12,10 +12,10 @@ from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.digests import digest_of_file
 from benchbox.files.printable import printable
 from benchbox.files.progress import Progress, silent
-from benchbox.leaderboard.board_protocol import Protocol, read_protocol
+from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.verifying.recompute import plan_of, recompute
+from benchbox.leaderboard.verifying.recompute import image_size_of, plan_of, recompute
 from benchbox.leaderboard.verifying.recomputed import Recomputed
 from benchbox.leaderboard.verifying.rerun_numbers import compared
 from benchbox.leaderboard.verifying.sanity_again import compared_checks, recheck
@@ -94,7 +94,7 @@ def rerun(
     entry = read_entry(path)
     protocol = read_protocol(path.absolute().parent, version=entry.version)
     where = printable(path)
-    require_weights(entry, options.weights, protocol, where=where)
+    require_weights(entry, options.weights, where=where)
     registry = load_registry(options.plugins)
     datasets = _open(entry, options, where=where)
     plan = plan_of(entry, protocol, registry, datasets, options.weights, where=where)
@@ -127,9 +127,7 @@ def rerun(
     )
 
 
-def require_weights(
-    entry: Entry, weights: Mapping[int, Path], protocol: Protocol, *, where: str
-) -> None:
+def require_weights(entry: Entry, weights: Mapping[int, Path], *, where: str) -> None:
     """Check that there are weights of every seed and that they are those of the entry.
 
     Raises:
@@ -149,7 +147,8 @@ def require_weights(
                 f"{recorded.sha256[:12]}… for seed {recorded.seed}. Expected the weights it was "
                 "measured with."
             )
-        require_loadable(file, backbone=entry.backbone, image_size=protocol.image_size)
+        if entry.given is None:
+            require_loadable(file, backbone=entry.backbone, image_size=image_size_of(entry))
 
 
 def _open(entry: Entry, options: RerunOptions, *, where: str) -> dict[str, ReidDataset]:

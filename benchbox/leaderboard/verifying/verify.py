@@ -107,13 +107,29 @@ def _configuration(entry: Entry, protocol: Protocol) -> list[str]:
     grid = as_record(entry.provenance.grid, Grid, where="provenance.grid")
     # The site offers it as a file; what cannot be written would keep all boards from being built.
     as_toml(entry.provenance.grid, where="provenance.grid")
-    found = [f"provenance.grid: {says}" for says in grid_deviations(grid, protocol)]
+    found = [f"provenance.grid: {says}" for says in _off(entry, grid, protocol)]
     pair = (entry.train.name, entry.test.name)
     planned = [*((name, name) for name in grid.datasets), *grid.transfers]
+    if entry.given is not None:
+        stated = entry.given.trained_on
+        planned = [(stated or name, name) for name in (*grid.datasets, *(b for _, b in planned))]
     if pair not in planned:
         found.append("provenance.grid: datasets: does not plan this pair")
-    if entry.backbone not in grid.backbones:
+    if entry.given is None and entry.backbone not in grid.backbones:
         found.append(f"provenance.grid: backbones: {entry.backbone} is missing")
     if entry.defense.name not in grid.defenses:
         found.append(f"provenance.grid: defenses: {entry.defense.name} is missing")
+    return found
+
+
+def _off(entry: Entry, grid: Grid, protocol: Protocol) -> list[str]:
+    """Return where a grid, and how a given model is used, is off the protocol."""
+    found = grid_deviations(grid, protocol, is_given=entry.given is not None)
+    described = entry.provenance.defense.get("given")
+    if (entry.given is None) != (described is None):
+        found.append("the defense is described as given, or the entry, but not both")
+    if isinstance(described, dict) and protocol.image_size is not None:
+        size = described.get("image_size")
+        if size != list(protocol.image_size):
+            found.append(f"image_size: the model takes {str(size)[:40]}, another than the board")
     return found

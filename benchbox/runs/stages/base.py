@@ -80,12 +80,17 @@ class Stage(ABC):
         return {*self.code, *self.extra_code(), *own}
 
     @cached_property
+    def code_version(self) -> str:
+        """The digest of the code when the stage was planned."""
+        return code_digest(self.sources)
+
+    @cached_property
     def key(self) -> str:
         """The digest that names the artefact."""
         return digest_of(
             {
                 "kind": self.kind,
-                "code": code_digest(self.sources),
+                "code": self.code_version,
                 "settings": self.settings(),
                 "needs": [stage.key for stage in self.needs],
             }

@@ -1,6 +1,7 @@
 """The given stage: stands where training stands, for a model that exists already."""
 
 import json
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,6 +30,7 @@ from benchbox.models.weights import digest_of_state, save_weights
 from benchbox.runs.living_model import LivingModel
 from benchbox.runs.stages.data import Data, Split
 from benchbox.runs.stages.model import ModelStage
+from benchbox.runs.user_code import is_users
 from benchbox.runs.workplace import Workplace
 
 
@@ -110,11 +112,20 @@ class GivenStage(ModelStage):
             folder / "given.json",
             {
                 **self.settings(),
+                **self._builder(),
                 "embedding": width,
                 "weights": None if weights is None else weights.name,
                 "weights_sha256": None if weights is None else digest_of_file(weights),
             },
         )
+
+    def _builder(self) -> dict[str, Any]:
+        """Return the name and the digest of the file that builds the model, if it is a user's."""
+        module = getattr(self.given.builder, "__module__", None)
+        file = getattr(sys.modules.get(module), "__file__", None) if module else None
+        if file is None or not is_users(Path(file).resolve()):
+            return {"builder_file": None, "builder_sha256": None}
+        return {"builder_file": Path(file).name, "builder_sha256": digest_of_file(Path(file))}
 
     def _tried(self, model: GivenModel, place: Workplace) -> int:
         """Check the model on a few queries and return the width of its embeddings."""

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from safetensors.torch import load_file, save
 from torch import Tensor
-from torch.nn.functional import interpolate
 from typing_extensions import override
 
 from attacks import Attack
+from benchbox.data.images import at_size
 from benchbox.evaluation.embedding import embed_images
 from benchbox.files.atomic import write_bytes
 from benchbox.runs.stages.attack import AttackStage
@@ -82,20 +82,12 @@ class ReplayStage(Stage):
         for index, budget in enumerate(self.budgets):
             features[str(budget)] = embed_images(
                 embed,
-                self._shown(self.source.images(place, budget)),
+                at_size(self.source.images(place, budget), self.clean.data.image_size),
                 batch_size=place.batch_size,
                 device=place.device,
             )
             place.report((index + 1) / len(self.budgets), self.attack.title)
         write_bytes(folder / "features.safetensors", save(features))
-
-    def _shown(self, images: Tensor) -> Tensor:
-        """Return the source's images at the target's size, as its own are resized."""
-        size = self.clean.data.image_size
-        if tuple(images.shape[2:]) == size:
-            return images
-        resized = interpolate(images, size=size, mode="bilinear", antialias=True)
-        return resized.clamp(0, 1)
 
     def features(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return the target's embeddings of the queries attacked at ``budget``."""

@@ -35,6 +35,7 @@ document.querySelectorAll("th[data-column]").forEach(function (head) {
 const controls = document.getElementById("controls");
 if (controls) {
   const text = document.getElementById("filter"), hide = document.getElementById("hide-suspect");
+  const made = document.getElementById("made");
   const shown = document.getElementById("shown");
   const rows = Array.from(document.querySelectorAll("tr[data-search]"));
   const update = function () {
@@ -42,7 +43,8 @@ if (controls) {
     let count = 0;
     rows.forEach(function (row) {
       const found = words.every(function (word) { return row.dataset.search.includes(word); });
-      row.hidden = !found || (hide.checked && row.dataset.status === "suspect");
+      row.hidden = !found || (hide.checked && row.dataset.status === "suspect") ||
+        (made.value && row.dataset.made && row.dataset.made !== made.value);
       count += row.hidden ? 0 : 1;
     });
     document.querySelectorAll("tbody").forEach(function (body) {
@@ -57,6 +59,7 @@ if (controls) {
   };
   text.addEventListener("input", update);
   hide.addEventListener("change", update);
+  made.addEventListener("change", update);
   controls.hidden = false;
   update();
 }
