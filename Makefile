@@ -37,8 +37,9 @@ wheel: $(VENV)/.installed-dev
 
 # The documentation into site-docs/. In an environment of its own: what builds it and what the
 # benchmarks compare with ask for different versions of requests. Sources are read, not imported.
+# The variable hides a notice about that tool's successor.
 docs: .venv-docs/.installed
-	.venv-docs/bin/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
 
 .venv-docs/.installed: docs/constraints.txt
 	$(PYTHON) -m venv .venv-docs
