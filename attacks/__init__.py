@@ -1,4 +1,8 @@
-"""Attacks: one file each, over one ascent loop."""
+"""Attacks: one file each, over one ascent loop.
+
+An attack is guides × objective × start: what a query is pushed from and pulled to, what is
+increased, and where the ascent begins. ``ATTACKS`` holds ours by name.
+"""
 
 from attacks.base import Attack
 from attacks.fna import FNA
