@@ -17,6 +17,7 @@ import pytest
 import torch
 import typer
 
+import benchbox
 from benchbox.cli.main import app
 from benchbox.data import sidewalk
 from benchbox.runs.grid import Grid
@@ -264,6 +265,13 @@ def test_the_commands_about_datasets_run(tmp_path, monkeypatch, capsys) -> None:
         for words in typed(page):
             type_in(*(places.get(word, word) for word in words))
     assert rendered == [("sidewalk-a", "tiny")]
+
+
+def test_citation_and_changelog_are_of_this_version() -> None:
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {benchbox.__version__}\n" in citation
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[:2] == ["Unreleased", benchbox.__version__]
 
 
 def test_python_on_pages_is_python() -> None:
