@@ -270,6 +270,7 @@ def test_the_commands_about_datasets_run(tmp_path, monkeypatch, capsys) -> None:
 def test_citation_and_changelog_are_of_this_version() -> None:
     citation = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {benchbox.__version__}\n" in citation
+    assert f"benchbox_reid-{benchbox.__version__}-py3" in (HOWTO / "wheel.md").read_text()
     headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[:2] == ["Unreleased", benchbox.__version__]
 
