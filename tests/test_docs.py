@@ -95,6 +95,15 @@ def test_every_command_of_benchbox_is_one() -> None:
     assert found > 40
 
 
+def test_the_make_targets_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    told = "\n".join(page.read_text() for page in PAGES)
+    targets = set(re.findall(r"(?:^|`)make (\w+)", told, flags=re.MULTILINE))
+    assert {"bench", "demo", "docs", "regress", "setup", "speed", "test", "wheel"} <= targets
+    for target in targets:
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
 def test_every_page_is_of_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text()
     for page in sorted(DOCS.rglob("*.md")):
@@ -193,6 +202,19 @@ def test_the_commands_of_start_run(tmp_path: Path, monkeypatch, capsys) -> None:
     assert "MedianSmoothing2D" in table
     assert (tmp_path / "mine" / "whitebox.toml").is_file()
     assert "112 cells" in said[-1]
+
+
+def test_the_commands_of_the_researchers_guide_run(tmp_path, monkeypatch, capsys) -> None:
+    """All but `report`, which README's test runs, and the study, which trains for minutes."""
+    (tmp_path / "my_defense.py").write_text(shown(RESEARCHER, "python", "my_defense.py"))
+    put_grid(tmp_path, defenses='"origin", "half_and_half"')
+    type_in = Typist(monkeypatch, capsys, tmp_path)
+    said = [type_in(*words) for words in typed(RESEARCHER) if words[0] not in {"report", "study"}]
+    assert len(said) == 4
+    assert "written: mine/whitebox.toml" in said[0]
+    assert "4 cells" in said[1]
+    assert "Half&Half" in said[2]
+    assert "Published are dukemtmcreid, market1501" in said[3]
 
 
 def test_the_attack_of_the_how_to_runs(tmp_path: Path, monkeypatch, capsys) -> None:

@@ -54,11 +54,3 @@ def test_the_table_is_the_demos_baseline() -> None:
         cells = [measured[title, *column] for column in columns]
         expected = [f"{cell['mAP']:.2f}/{cell['rank1']:.2f}" for cell in cells]
         assert numbers.split(" | ") == expected, title
-
-
-def test_the_make_targets_exist() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"(?:^|`)make (\w+)", README.read_text(), flags=re.MULTILINE))
-    assert {"demo", "docs"} <= targets
-    for target in targets:
-        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
