@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint regress bench speed wheel setup clean
+.PHONY: demo test lint regress bench speed wheel docs setup clean
 
 demo: $(VENV)/.installed
 	$(BIN)/benchbox demo
@@ -35,6 +35,17 @@ speed: $(VENV)/.installed-bench
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
 
+# The documentation into site-docs/. In an environment of its own: what builds it and what the
+# benchmarks compare with ask for different versions of requests. Sources are read, not imported.
+# The variable hides a notice about that tool's successor.
+docs: .venv-docs/.installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet
+
+.venv-docs/.installed: docs/constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --constraint docs/constraints.txt mkdocs-material 'mkdocstrings[python]'
+	@touch $@
+
 setup: $(VENV)/.installed
 
 # torch first: torchvision's wheel asks for it, and an unpinned torch may be gigabytes.
@@ -55,4 +66,4 @@ $(VENV)/.installed-bench: $(VENV)/.installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs dist
+	rm -rf $(VENV) .venv-docs runs dist site-docs

@@ -1,4 +1,8 @@
-"""benchbox: one harness for adversarially robust person re-identification."""
+"""benchbox: one harness for adversarially robust person re-identification.
+
+What a notebook calls first is here under a short name and loaded when it is asked for: importing
+``benchbox`` alone does not import PyTorch. The rooms and their order stand in CONTRIBUTING.md.
+"""
 
 import importlib
 from typing import TYPE_CHECKING, Any

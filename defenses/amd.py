@@ -92,7 +92,7 @@ class Examples(Preparation):
 
 @dataclass(frozen=True, kw_only=True)
 class AdversarialMetricDefense(Recipe):
-    """Train on clean images and on examples made beforehand: min_θ E [L_cls + L_tri](x ∪ x̂).
+    """Train on clean images and on examples made beforehand: min_θ E ℓ(x ∪ x̂), ℓ = L_cls + L_tri.
 
     The metric-preserving network of Bai et al. 2020: an image and its adversarial example share
     identity and batch, so triplets reach from one kind to the other. The examples fool another

@@ -2,94 +2,55 @@
 
 import csv
 import html
+import json
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 
-import pytest
-import torch
-from torch import nn
-
+from defenses import DEFENSES
 from tests.micro import make_micro_dataset, write_micro_grid
+from tests.pages import README, ROOT, Typist, blocks, commands, of_benchbox, shown
 
-ELSEWHERE = {"study", "new-defense", "submit", "leaderboard", "regress"}
-
-README = Path(__file__).parents[1] / "README.md"
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), flags=re.DOTALL)
+TABLE = re.compile(r"^\| ([^|]+) \| ([\d.]+/[\d.]+ .*) \|$", re.MULTILINE)
 
 
-def benchbox_commands() -> list[list[str]]:
-    lines = [line for block in blocks("bash") for line in block.splitlines()]
-    commands = [shlex.split(line, comments=True) for line in lines if "bin/benchbox" in line]
-    return [command[1:] for command in commands]
-
-
-def call(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "benchbox", *words]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> dict[str, str]:
-    """The plugin as printed, and a grid that names it, under the names the README uses."""
-    (plugin,) = [block for block in blocks("python") if block.startswith("# my_defense.py")]
-    (tmp_path / "my_defense.py").write_text(plugin)
-    dataset = make_micro_dataset(tmp_path / "micro")
-    grid = write_micro_grid(tmp_path / "my_grid.toml", dataset)
-    grid.write_text(grid.read_text().replace('"bs_ms"', '"half_and_half"'))
-    return {
-        "my_defense.py": str(tmp_path / "my_defense.py"),
-        "my_grid.toml": str(grid),
-        "runs/mine": str(tmp_path / "mine"),
-        "/tmp/sidewalk-a": str(tmp_path / "sidewalk-a"),
-    }
-
-
-def test_every_command_runs(places: dict[str, str]) -> None:
-    commands = benchbox_commands()
-    assert len(commands) >= 4
-    for command in commands:
-        # The study trains for minutes; the leaderboard's commands run in test_tutorial.py.
-        shown = ["--help"] if command[0] in ELSEWHERE else []
-        done = call(*(places.get(word, word) for word in command), *shown)
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
-    with (Path(places["runs/mine"]) / "results.csv").open() as stream:
+def test_every_command_runs(tmp_path: Path, monkeypatch, capsys) -> None:
+    (tmp_path / "my_defense.py").write_text(shown(README, "python", "my_defense.py"))
+    grid = write_micro_grid(tmp_path / "my_grid.toml", make_micro_dataset(tmp_path / "micro"))
+    text = grid.read_text().replace('"origin", "bs_ms", "adv_train"', '"origin", "half_and_half"')
+    grid.write_text(text.replace("steps = 10", "steps = 2"))
+    typed = [words for command in commands(README) if (words := of_benchbox(command))]
+    assert [words[0] for words in typed] == ["run", "run", "report"]
+    type_in = Typist(monkeypatch, capsys, tmp_path)
+    for words in typed:
+        type_in(*words)
+    run = tmp_path / "runs" / "mine"
+    with (run / "results.csv").open() as stream:
         rows = [row for row in csv.DictReader(stream) if row["defense"] == "half_and_half"]
     assert len(rows) == 5
-    table = (Path(places["runs/mine"]) / "tables" / "white_box.md").read_text()
-    assert "Half&Half" in html.unescape(table)
+    assert "Half&Half" in html.unescape((run / "tables" / "white_box.md").read_text())
+    assert (run / "report.html").stat().st_size > 10_000
 
 
-def test_the_python_snippet_runs() -> None:
-    (snippet,) = [block for block in blocks("python") if "evaluate_retrieval" in block]
-    generator = torch.Generator().manual_seed(0)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 4, 6)).eval()
-    images = torch.rand(9, 3, 8, 4, generator=generator)
-    names = {
-        "model": model,
-        "images": images[:3],
-        "batch": slice(0, 3),
-        "query_features": model(images).detach(),
-        "gallery_features": torch.randn(20, 6, generator=generator),
-        "query_pids": torch.arange(9) % 3,
-        "gallery_pids": torch.arange(20) % 4,
-        "query_camids": torch.zeros(9, dtype=torch.long),
-        "gallery_camids": torch.ones(20, dtype=torch.long),
+def test_the_python_snippet_runs_as_it_stands(capsys) -> None:
+    (snippet,) = [block for block in blocks(README, "python") if "evaluate_retrieval" in block]
+    exec(snippet, names := {"__name__": "__main__"})
+    clean, attacked = re.findall(r": mAP ([\d.]+), Rank-1 ([\d.]+)", capsys.readouterr().out)
+    assert float(attacked[0]) < float(clean[0]) / 2
+    assert 0 < (names["adversarial"] - names["queries"]).abs().max() <= 8 / 255 + 1e-6
+
+
+def test_the_table_is_the_demos_baseline() -> None:
+    """Which `make regress` holds the demo to: every number, as the README rounds it."""
+    baseline = json.loads((ROOT / "baselines" / "demo.json").read_text())
+    measured = {
+        (DEFENSES[cell["defense"]].title, cell["attack"], cell["eps_255"]): cell["seeds"][0]
+        for cell in baseline["cells"]
+        if cell["test"] == "sidewalk-a"
     }
-    exec(snippet, names)
-    adversarial = names["adversarial"]
-    assert isinstance(adversarial, torch.Tensor)
-    assert 0 < (adversarial - images[:3]).abs().max() <= 8 / 255 + 1e-6
-
-
-def test_the_make_targets_exist() -> None:
-    makefile = (README.parent / "Makefile").read_text()
-    targets = set(re.findall(r"(?:^|`)make (\w+)", README.read_text(), flags=re.MULTILINE))
-    assert {"demo", "test", "bench"} <= targets
-    for target in targets:
-        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+    columns = [("none", 0), ("fna", 8), ("fna", 10), ("sma", 8), ("ifgsm", 8)]
+    rows = dict(TABLE.findall(README.read_text()))
+    assert list(rows) == [DEFENSES[name].title for name in baseline["grid"]["defenses"]]
+    for title, numbers in rows.items():
+        cells = [measured[title, *column] for column in columns]
+        expected = [f"{cell['mAP']:.2f}/{cell['rank1']:.2f}" for cell in cells]
+        assert numbers.split(" | ") == expected, title

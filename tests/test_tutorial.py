@@ -1,6 +1,7 @@
 """The commands of docs/tutorial.md and docs/ci.md work as they stand there, on a micro dataset.
 
-It takes the place of `sidewalk-a`: rendered images need minutes, and these seconds.
+It takes the place of `sidewalk-a`: rendered images need minutes, and these seconds. Commands of
+benchbox run in this process, one after another; pytest's have one of their own, as they stand.
 """
 
 import json
@@ -21,10 +22,10 @@ from benchbox.leaderboard.sanity.checks import CHECKS
 from benchbox.leaderboard.submitting.prepare import refused
 from benchbox.runs.grid import Grid
 from tests.micro import make_micro_dataset
+from tests.pages import DOCS, ROOT, Typist, commands, of_benchbox, shown
 
-ROOT = Path(__file__).parents[1]
-TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
-CI = (ROOT / "docs" / "ci.md").read_text()
+TUTORIAL, CI = DOCS / "tutorial.md", DOCS / "ci.md"
+TEXT = TUTORIAL.read_text()
 BOARD = Path("leaderboards/sidewalk-tiny")
 ENTRY = BOARD / "market1501--market1501--small--steady--v1.json"
 STAND_IN = {
@@ -34,20 +35,6 @@ STAND_IN = {
     "epochs = 5,": "epochs = 1,",
     "pad = 3": "pad = 1",
 }
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
-
-
-def commands(text: str) -> list[str]:
-    return [line for block in blocks(text, "bash") for line in block.splitlines() if line]
-
-
-def shown(text: str, language: str, name: str) -> str:
-    """Return the file that a page shows under its name."""
-    (content,) = [block for block in blocks(text, language) if block.startswith(f"# {name}\n")]
-    return content
 
 
 def on_micro(text: str) -> str:
@@ -77,21 +64,29 @@ def place(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def call(command: str, place: Path, *more: str) -> str:
-    """Run a command of a page, with this Python, and return what it printed."""
-    words = shlex.split(on_micro(command), comments=True)
-    runs = {".venv/bin/python": [], ".venv/bin/benchbox": ["-m", "benchbox"]}
-    start = runs.get(words[0], ["-m", "benchbox"])
-    done = subprocess.run(
-        [sys.executable, *start, *words[1:], *more],
-        capture_output=True,
-        text=True,
-        cwd=place,
-        timeout=600,
-        check=False,
-    )
-    assert done.returncode == 0, (command, done.stdout, done.stderr)
-    return done.stdout
+@pytest.fixture
+def call(place: Path, monkeypatch, capsys):
+    """Run a command of a page as it stands there, and return what it printed."""
+    type_in = Typist(monkeypatch, capsys, place)
+
+    def run(command: str, *more: str) -> str:
+        command = on_micro(command)
+        if words := of_benchbox(command):
+            return type_in(*words, *more)
+        program, *words = shlex.split(command)
+        assert program == ".venv/bin/python", command
+        done = subprocess.run(
+            [sys.executable, *words, *more],
+            capture_output=True,
+            text=True,
+            cwd=place,
+            timeout=600,
+            check=False,
+        )
+        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        return done.stdout
+
+    return run
 
 
 def in_shell(command: str, place: Path) -> str:
@@ -102,7 +97,7 @@ def in_shell(command: str, place: Path) -> str:
 
 
 @pytest.mark.slow
-def test_every_command_of_the_tutorial_runs(place: Path) -> None:
+def test_every_command_of_the_tutorial_runs(place: Path, call) -> None:
     (place / "steady.toml").write_text(on_micro(shown(TUTORIAL, "toml", "steady.toml")))
     said: dict[str, str] = {}
     digests = ""
@@ -117,7 +112,7 @@ def test_every_command_of_the_tutorial_runs(place: Path) -> None:
             assert digests.count("\n") == 2  # Origin's and the author's
             in_shell(command.replace("<key>", key), place)
         else:
-            said[command] = call(command, place)
+            said[command] = call(command)
 
     def output(words: str) -> str:
         (found,) = [text for command, text in said.items() if words in command]
@@ -145,18 +140,18 @@ def test_the_grid_of_the_tutorial_is_what_its_board_asks_for() -> None:
     less = grid.model_copy(update={"budgets": grid.budgets[:1]})
     error = refused(Path("runs/mine"), protocol, grid_deviations(less, protocol))
     assert grid.budgets[1:] == [Fraction(10, 255)]
-    (told,) = re.findall(r"^ +error: (.*\n.*written\.)\n", TUTORIAL, re.M)
+    (told,) = re.findall(r"^ +error: (.*\n.*written\.)\n", TEXT, re.M)
     assert [line.strip() for line in told.splitlines()] == str(error).splitlines()
 
 
 def test_the_tutorial_names_every_check_and_entry() -> None:
-    assert re.findall(r"^\| `(\w+)` \|", TUTORIAL, re.M) == list(CHECKS)
+    assert re.findall(r"^\| `(\w+)` \|", TEXT, re.M) == list(CHECKS)
     real = str(ENTRY).replace("market1501", "sidewalk-a")
-    assert TUTORIAL.count(real) == TUTORIAL.count("--steady--") == 3
+    assert TEXT.count(real) == TEXT.count("--steady--") == 3
 
 
 @pytest.mark.slow
-def test_every_command_of_the_ci_page_runs(place: Path) -> None:
+def test_every_command_of_the_ci_page_runs(place: Path, call) -> None:
     (place / "grids").mkdir()
     (place / "grids" / "ci.toml").write_text(on_micro(shown(CI, "toml", "grids/ci.toml")))
     times = {"test_reference_loop": 2.0, "test_attack": 3.0}
@@ -166,7 +161,7 @@ def test_every_command_of_the_ci_page_runs(place: Path) -> None:
     ]
     for file in ("before.json", "after.json"):
         (place / file).write_text(json.dumps({"benchmarks": benchmarks}))
-    told = [call(command, place) for command in commands(CI)]
+    told = [call(command) for command in commands(CI)]
     assert len(told) == 6
     assert "what the update changes" in told[1]
     assert "No regression: all 4 cells are as they were." in told[2]
@@ -177,7 +172,7 @@ def test_every_command_of_the_ci_page_runs(place: Path) -> None:
 
     (place / "test_robustness.py").write_text(shown(CI, "python", "test_robustness.py"))
     command = ".venv/bin/python -m pytest test_robustness.py"
-    assert "1 passed" in call(command, place, "-p", "no:cacheprovider")
+    assert "1 passed" in call(command, "-p", "no:cacheprovider")
 
 
 def test_the_workflow_runs_what_the_ci_page_says() -> None:

@@ -1,1 +1,1 @@
-"""A working defense and its test to start from."""
+"""``benchbox new-defense``: a working defense and its test, for an author to start from."""

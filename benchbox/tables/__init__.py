@@ -1,1 +1,4 @@
-"""Tables as records, and as Markdown, CSV, LaTeX, HTML and on the terminal."""
+"""Tables as records, and the forms they are written in: Markdown, CSV, LaTeX, HTML, terminal.
+
+A ``Table`` knows its rows, groups and what is bold; the ``as_…`` files know how that looks.
+"""

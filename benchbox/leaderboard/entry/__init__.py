@@ -1,1 +1,1 @@
-"""An entry of a board: its record, its numbers, its file."""
+"""An entry of a board: the record that its JSON holds, its numbers, and its file's name."""

@@ -1,1 +1,1 @@
-"""The boards as static pages that open from disk."""
+"""The boards as static pages that open from disk and ask no other server for anything."""
