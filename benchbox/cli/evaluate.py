@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,7 +12,11 @@ from benchbox.errors import BenchboxError
 from benchbox.files.console import make_console
 
 if TYPE_CHECKING:
-    from benchbox.models.given import Given
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from defenses import Defense
 
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
@@ -21,8 +25,8 @@ def evaluate(
     builder: Annotated[
         str,
         typer.Argument(
-            help="FILE.py:FUNCTION that returns the model (or a Given); or one of benchbox's "
-            "own builders by name."
+            help="FILE.py:NAME, a function that returns the model, a Given or a Defense with one; "
+            "or one of benchbox's own builders by name."
         ),
     ],
     on: Annotated[list[str], typer.Option("--on", help="Test dataset; repeatable.")],
@@ -87,9 +91,11 @@ def evaluate(
     changes: dict[str, Any] = {
         key: None if value == "none" else value for key, value in said.items() if value
     }
-    file, given = _given(builder)
-    given = replace(given, **changes) if given else Given(builder=builder, **changes)
-    row = name or _NOT_IN_NAMES.sub("_", given.name.lower()).strip("_")
+    file, found = _named(builder)
+    given = replace(found.model, **changes) if found and found.model else None
+    given = given or Given(builder=builder, **changes)
+    row = name or (found.name if found else given.name)
+    row = _NOT_IN_NAMES.sub("_", row.lower()).strip("_")
     keys = {
         "name": row,
         "datasets": on,
@@ -98,7 +104,13 @@ def evaluate(
         "budgets": budgets.replace(",", " ").split(),
         "sidewalk_size": sidewalk_size,
     }
-    defense = Defense(name=row, title=name or given.name, model=given, source="given")
+    defense = Defense(
+        name=row,
+        title=name or (found.title if found else given.name),
+        model=given,
+        guard=found.guard if found else None,
+        source=found.source if found else "given",
+    )
     options = Options(
         device=device,
         plugins=tuple(plugin or ()),
@@ -117,30 +129,41 @@ def evaluate(
     write_report_of(folder, console, depth="results")
 
 
-def _given(builder: str) -> "tuple[Path | None, Given | None]":
-    """Return the plugin file of ``FILE.py:FUNCTION`` and what the function stands for.
+def _named(builder: str) -> "tuple[Path | None, Defense | None]":
+    """Return the file of ``FILE.py:NAME`` and what the name stands for, as a row.
 
     Raises:
-        BenchboxError: the file or the function is not there.
+        BenchboxError: the file or the name is not there, or it stands for no given model.
     """
     from benchbox.models.given import Given
     from benchbox.models.given_building import call_builder
     from benchbox.runs.plugins import plugin_module
+    from defenses import Defense
 
-    path, colon, function = builder.rpartition(":")
+    path, colon, name = builder.rpartition(":")
     if not colon:
         return None, None
     file = Path(path)
     module = plugin_module(file)
-    found = getattr(module, function, None)
-    if isinstance(found, Given):
+    found: object = getattr(module, name, None)
+    if found is None or not (callable(found) or isinstance(found, Given | Defense)):
+        fit = [k for k, v in vars(module).items() if callable(v) or isinstance(v, Given | Defense)]
+        known = ", ".join(key for key in fit if not key.startswith("_")) or "nothing"
+        raise BenchboxError(f"{builder}: {file} has no function {name!r}. It has: {known}.")
+    if isinstance(found, Defense):
+        if found.model is None:
+            raise BenchboxError(
+                f"{builder}: is trained by a recipe; put it into a grid and use benchbox run."
+            )
         return file, found
-    if not callable(found):
-        functions = [key for key, value in vars(module).items() if callable(value)]
-        known = ", ".join(key for key in functions if not key.startswith("_")) or "nothing"
-        raise BenchboxError(f"{builder}: {file} has no function {function!r}. It has: {known}.")
-    made = call_builder(found, name=builder)
-    return file, made if isinstance(made, Given) else Given(builder=found)
+    if not isinstance(found, Given):
+        made = call_builder(found, name=builder)
+        found = made if isinstance(made, Given) else Given(builder=_function(found))
+    return file, Defense(name=found.name, title=found.name, model=found, source="given")
+
+
+def _function(value: object) -> "Callable[[], nn.Module]":
+    return cast("Callable[[], nn.Module]", value)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

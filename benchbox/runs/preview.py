@@ -32,6 +32,9 @@ def _settings(plan: Plan) -> Table:
     )
     budgets = ", ".join(map(of_255, grid.budgets))
     step = of_255(grid.step_size)
+    # A given model has a network and a size of its own, which its row says.
+    trains = any(defense.recipe is not None for defense in plan.defenses.values())
+    height, width = grid.image_size
     for key, value in {
         "datasets": ", ".join(grid.datasets),
         "sidewalk size": grid.sidewalk_size if "sidewalk" in str(grid.datasets) else "",
@@ -39,9 +42,9 @@ def _settings(plan: Plan) -> Table:
         "validation": "on identities held out of training, not on test queries"
         if grid.validation
         else "",
-        "backbones": ", ".join(grid.backbones),
-        "pretrained": str(grid.pretrained),
-        "image size": f"{grid.image_size[0]} × {grid.image_size[1]}",
+        "backbones": ", ".join(grid.backbones) if trains else "",
+        "pretrained": str(grid.pretrained) if trains else "",
+        "image size": f"{height} × {width}" if trains else "",
         "attacks": f"clean, {', '.join(grid.attacks)}",
         "budgets": f"{budgets}; {grid.steps} steps of {step}",
         "guides": f"{grid.guides}, {grid.distance} distance",

@@ -1,8 +1,11 @@
 """What benchbox is told of the model: how to build it, and what it needs to be used rightly."""
 
+from pathlib import Path
+
 from network import SmallNet
 
 from benchbox import Given
+from defenses import Defense
 
 
 def small_net() -> SmallNet:
@@ -10,14 +13,18 @@ def small_net() -> SmallNet:
     return SmallNet()
 
 
-def small_net_as_trained() -> Given:
-    """Return the network with the input it was trained for, and the distance it is ranked by."""
-    return Given(
+SMALL_NET = Defense(
+    name="small_net",
+    title="SmallNet",
+    model=Given(
         builder=small_net,
+        weights=Path(__file__).with_name("model.pth"),
+        trained_on="sidewalk-a",
         image_size=(64, 32),
         interpolation="bicubic",
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
         distance="cosine",
-        trained_on="sidewalk-a",
-    )
+    ),
+    source="examples/own_model of benchbox",
+)

@@ -27,8 +27,8 @@ class SmallNet(nn.Module):
 
     def __init__(self, identities: int = 0) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, 32, 3, padding=1)
-        self.blocks = nn.Sequential(Block(32, 64), Block(64, 96), Block(96, 128))
+        self.stem = nn.Conv2d(3, 24, 3, padding=1)
+        self.blocks = nn.Sequential(Block(24, 48), Block(48, 96), Block(96, 128))
         self.bottleneck = nn.BatchNorm1d(128)
         self.classifier = nn.Linear(128, identities) if identities else None
 

@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("model.pth"))
-    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
     torch.manual_seed(0)
     images, labels = load(options.folder)
@@ -73,7 +73,7 @@ def main() -> None:
             loss.backward()
             optimizer.step()
         scheduler.step()
-        if epoch % 10 == 9:
+        if epoch % 5 == 4:
             print(f"epoch {epoch + 1}: loss {loss.item():.3f}")
     torch.save(
         {
