@@ -70,7 +70,7 @@ class OneAfterAnother:
             notify(Done(stage, seconds))
 
 
-def draw_here(path, planned, progress):
+def draw_here(path, _plugins, planned, progress):
     """Draw a report's figures one after another."""
     del progress
     return [save_drawing(drawing, path / "figures") for drawing in planned]

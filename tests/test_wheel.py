@@ -71,6 +71,7 @@ def test_the_wheel_holds_the_packages_and_what_comes_with_them(wheel: Path) -> N
     bundled = [
         *(ROOT / "grids").glob("*"),
         *(ROOT / "leaderboards" / "published").glob("*"),
+        *(ROOT / "leaderboards" / "transfer").glob("*"),
         *(ROOT / "leaderboards").glob("*/protocol*.toml"),
     ]
     assert len(bundled) > 20
