@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from benchbox.evaluating import Evaluation, evaluate
     from benchbox.evaluation.retrieval import Retrieval, evaluate_retrieval, rank_distances
+    from benchbox.leaderboard.zoo import load_model
     from benchbox.models.given import Given
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "evaluate_retrieval",
+    "load_model",
     "rank_distances",
 ]
 
@@ -30,6 +32,7 @@ _LAZY = {
     "rank_distances": "benchbox.evaluation.retrieval",
     "Evaluation": "benchbox.evaluating",
     "evaluate": "benchbox.evaluating",
+    "load_model": "benchbox.leaderboard.zoo",
     "Given": "benchbox.models.given",
 }
 

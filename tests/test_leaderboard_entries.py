@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
+import benchbox
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.data.sidewalk import recorded_digest
 from benchbox.errors import BenchboxError
@@ -31,7 +32,9 @@ from benchbox.leaderboard.verifying.interval_bounds import interval_faults
 from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.leaderboard.verifying.rerun_numbers import rank_tolerance
 from benchbox.leaderboard.verifying.verify import verify
+from benchbox.results.artefacts import Artefacts
 from benchbox.results.conditions import CLEAN
+from benchbox.results.run_folder import read_run
 from benchbox.runs.grid_file import read_grid
 from benchbox.runs.registry import load_registry
 from benchbox.statistics.bootstrap import interval_of_identities
@@ -643,3 +646,21 @@ def test_checks_are_asked_for_only_where_the_run_is_complete(tmp_path: Path) -> 
     (board / "protocol.toml").write_text(text.replace("steps = 6", "steps = 7"))
     with pytest.raises(BenchboxError, match="steps: the run has 6, the protocol 7"):
         prepare(options(made_run(), board=board))
+
+
+def test_a_ready_model_comes_back_from_an_entry(root: Path) -> None:
+    """Oracle: the clean embeddings that the run stored."""
+    run = read_run(root / "out")
+    store = Artefacts(run)
+    rows = run.results
+    mine = (rows["defense"] == "bs_ms") & (rows["attack"] == "none") & (rows["seed"] == 0)
+    cell = rows[mine & (rows["test_dataset"] == "market1501")].iloc[0]["cell"]
+    entry = root / "boards" / "micro" / NAME
+    model = benchbox.load_model(entry, weights=weights_of(root)[0])
+    images = store.images(cell, list(store.dataset("market1501").query))
+    with torch.no_grad():
+        embeddings = model(images)
+    torch.testing.assert_close(embeddings, store.features(cell)["query"], atol=1e-5, rtol=1e-4)
+    assert not model.training
+    with pytest.raises(BenchboxError, match="no such weights file"):
+        benchbox.load_model(entry, weights=root / "nowhere.safetensors")

@@ -160,6 +160,15 @@ def test_an_entry_is_written_verified_shown_and_made_again(place):
     assert call(place, "leaderboard", "build", "--boards", "boards", "--out", "site")[0] == 0
     page = next(path for path in (place / "site").rglob("*.html") if "small_net" in path.name)
     assert "given, trained elsewhere; built by models.py:small_net" in page.read_text()
+    model = benchbox.load_model(
+        board / ENTRY, weights=place / "model.pth", plugins=[place / "models.py"]
+    )
+    embedded = model(torch.rand(3, 3, 64, 32))
+    assert torch.allclose(embedded.norm(dim=1), torch.ones(3))
+    other = place / "other.pth"
+    torch.save(torch.load(place / "model.pth", weights_only=True)["state_dict"], other)
+    with pytest.raises(BenchboxError, match="SHA-256 is none of those"):
+        benchbox.load_model(board / ENTRY, weights=other, plugins=[place / "models.py"])
     weights = ("--weights", "0=model.pth", "--data-root", "data", *plugin)
     code, _ = call(place, "leaderboard", "verify", board / ENTRY, "--rerun", *weights)
     assert code == 0

@@ -90,7 +90,7 @@ def plan_of(
     cells: list[Cell] = []
     guard = None
     for seed in protocol.seeds:
-        row = replace(defense, recipe=None, model=_given(entry, defense, weights[seed]))
+        row = replace(defense, recipe=None, model=given_of(entry, defense, weights[seed]))
         one = grid.model_copy(update={"seeds": [seed]})
         plan = make_plan(one, with_row(registry, row), digests, where=where)
         cells += plan.cells
@@ -117,7 +117,8 @@ def image_size_of(entry: Entry) -> tuple[int, int]:
     raise BenchboxError("provenance.grid: image_size: expected [height, width] of 16 to 1024.")
 
 
-def _given(entry: Entry, defense: Defense, weights: Path) -> Given:
+def given_of(entry: Entry, defense: Defense, weights: Path) -> Given:
+    """Return an entry's model as one that exists already: its network, with these weights."""
     if defense.model is not None:
         return replace(defense.model, weights=weights, trained_on=entry.train.name)
     return Given(
