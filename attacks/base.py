@@ -8,9 +8,8 @@ from typing import ClassVar, Generic, Literal, Protocol, Self, TypeVar
 import torch
 from torch import Tensor
 
-from attacks.guides import Rows
 from attacks.start import Generators
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Embed, Rows
 
 ThreatModel = Literal["query", "query+gallery", "gallery", "targeted", "scores"]
 """What the attacker knows and may change, the weights being known in all but the last:

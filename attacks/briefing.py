@@ -8,8 +8,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks.base import Score
-from attacks.guides import Rows
 from attacks.ranking import Ranking
+from benchbox.models.embed import Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

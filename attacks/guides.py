@@ -1,6 +1,5 @@
 """Guides: the clean embeddings a query is pushed from and pulled to, computed once."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,9 +8,9 @@ import torch
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
+from benchbox.models.embed import Rows
 
 Own = Literal["reference", "exclude"]
-Rows = slice | Sequence[int] | Tensor | np.ndarray
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from attacks.base import Labelled
-from attacks.guides import Rows
 from benchbox.data.protocol import JUNK_PID
 from benchbox.errors import BenchboxError
+from benchbox.models.embed import Rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -65,6 +65,23 @@ def grid_deviations(grid: Grid, protocol: Protocol, *, is_given: bool = False) -
     return found
 
 
+def size_deviations(described: object, protocol: Protocol) -> list[str]:
+    """Return how a given model's image size differs from what a board asks for.
+
+    Args:
+        described: the defense as a run's record has it; one that benchbox trained is not asked.
+        protocol: the board's.
+    """
+    given = described.get("given") if isinstance(described, dict) else None
+    if protocol.image_size is None or not isinstance(given, dict):
+        return []
+    size = given.get("image_size")
+    if size == list(protocol.image_size):
+        return []
+    wanted = " × ".join(map(str, protocol.image_size))
+    return [f"image_size: the model takes {str(size)[:40]}, the board {wanted}"]
+
+
 def groups_of(run: RunFolder, defense: str, protocol: Protocol) -> tuple[Group, ...]:
     """Return the groups of cells that a board takes: same dataset first, then transfers."""
     names = {dataset.name for dataset in protocol.datasets}

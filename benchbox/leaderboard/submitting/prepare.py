@@ -17,6 +17,7 @@ from benchbox.leaderboard.on_protocol import (
     missing_cells,
     require_defense,
     run_deviations,
+    size_deviations,
 )
 from benchbox.leaderboard.submitting.collect import collect
 from benchbox.leaderboard.submitting.collected import Collected
@@ -128,26 +129,13 @@ def _submittable_groups(
     grid = run_grid_of(run)
     groups = groups_of(run, defense, protocol)
     problems = grid_deviations(grid, protocol, is_given=is_given(run, defense))
-    problems += _size_deviations(run, defense, protocol)
+    problems += size_deviations(run.record.defenses.get(defense), protocol)
     problems += run_deviations(run, protocol, groups)
     if not groups and not problems:
         problems.append("the run has no dataset and backbone of this board")
     if not any(text.startswith(("attack ", "budget ", "seed ")) for text in problems):
         problems += missing_cells(run, defense, protocol, groups)
     return groups, problems
-
-
-def _size_deviations(run: RunFolder, defense: str, protocol: Protocol) -> list[str]:
-    """Return how a given model's image size differs from what a board asks for."""
-    described = run.record.defenses.get(defense, {})
-    given = described.get("given") if isinstance(described, dict) else None
-    if protocol.image_size is None or not isinstance(given, dict):
-        return []
-    size = given.get("image_size")
-    if size == list(protocol.image_size):
-        return []
-    wanted = " × ".join(map(str, protocol.image_size))
-    return [f"image_size: the model takes {str(size)[:40]}, the board {wanted}"]
 
 
 def _there_already(

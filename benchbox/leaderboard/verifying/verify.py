@@ -10,7 +10,7 @@ from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import Protocol, read_protocol
 from benchbox.leaderboard.entry.files import entry_paths, read_entry
 from benchbox.leaderboard.entry.record import Entry
-from benchbox.leaderboard.on_protocol import grid_deviations
+from benchbox.leaderboard.on_protocol import grid_deviations, size_deviations
 from benchbox.leaderboard.verifying.plausibility import implausibilities
 from benchbox.runs.grid import Grid
 from benchbox.untrusted.grid_toml import as_toml
@@ -128,8 +128,4 @@ def _off(entry: Entry, grid: Grid, protocol: Protocol) -> list[str]:
     described = entry.provenance.defense.get("given")
     if (entry.given is None) != (described is None):
         found.append("the defense is described as given, or the entry, but not both")
-    if isinstance(described, dict) and protocol.image_size is not None:
-        size = described.get("image_size")
-        if size != list(protocol.image_size):
-            found.append(f"image_size: the model takes {str(size)[:40]}, another than the board")
-    return found
+    return found + size_deviations(entry.provenance.defense, protocol)
