@@ -123,6 +123,9 @@ def test_equal_curves_stand_side_by_side(tmp_path: Path) -> None:
     at = [line.get_transform().transform((8.0, 5.0)) for line in lines]
     assert at[0][0] < at[1][0] < at[2][0]
     assert {round(y, 6) for _, y in at} == {round(at[0][1], 6)}
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0
+    assert high > 5
 
 
 def test_step_sizes_have_curves_of_their_own(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from benchbox.results.conditions import CLEAN, Condition, fraction_of_255
 from benchbox.results.measurements import Group, Measurements, measurements_at_home
 from benchbox.results.record import Names
 
-_COLUMNS = 4  # of panels; more would leave no room for ticks
+_COLUMNS = 4  # of panels at most; more would leave no room for ticks
 _ASIDE_POINTS = 2.0  # between curves at one budget
 _APART = 0.35  # of the largest budget: room for a label of a narrow panel
 
@@ -56,8 +56,8 @@ def budget_curves(
     cells = measurements_at_home(results, names)
     shown = shown_defenses(cells, defenses)
     ladders = attack_ladders(cells)
-    columns = min(_COLUMNS, len(shown))
-    rows_per_group = -(-len(shown) // columns)
+    rows_per_group = -(-len(shown) // _COLUMNS)
+    columns = -(-len(shown) // rows_per_group)  # as few as the rows take
     rows = rows_per_group * len(cells.groups)
     figure = new_figure(2.8 if columns == 1 else TWO_COLUMNS, 1.6 * rows)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -114,18 +114,19 @@ def _draw_panel(
         if all(math.isnan(mean) for mean, _ in points):
             continue
         means, deviations = zip(*points, strict=True)
-        # Side by side on paper, so that equal curves are seen as several; the data stay.
-        aside = (place - (len(ladders) - 1) / 2) * _ASIDE_POINTS / 72
-        shift = ScaledTranslation(aside, 0, figure.dpi_scale_trans)
-        axes.errorbar(
+        curve = axes.errorbar(
             [condition.eps_255 for condition in ladder],
             means,
             yerr=deviations if any(deviations) else None,
             elinewidth=0.7,
             capsize=1.5,
-            transform=axes.transData + shift,
             **{**curve_style(place), "markersize": 3.5},
         )
+        # Side by side on paper, so that equal curves are seen as several; the data stay.
+        aside = (place - (len(ladders) - 1) / 2) * _ASIDE_POINTS / 72
+        shift = ScaledTranslation(aside, 0, figure.dpi_scale_trans)
+        for artist in curve.get_children():
+            artist.set_transform(artist.get_transform() + shift)
     plain_axes(
         axes,
         title=shortened(cells.names.title("defenses", defense), 24, lines=1),
