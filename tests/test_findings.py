@@ -233,3 +233,25 @@ def test_the_report_begins_with_its_findings_and_its_tables_fit(
     assert all(inside <= box for inside, box in wide), wide
     order = page.eval_on_selector_all("main > section", "all => all.map(e => e.id)")
     assert [name for name in order if name][:3] == ["findings", "tables", "figures"]
+
+
+@pytest.mark.parametrize(
+    ("left", "verdict"),
+    [
+        (20.0, "leaves Adv_train 7.8 points more mAP than its own gradient, and no other source"),
+        (12.5, "leaves Adv_train about as much mAP as its own gradient."),
+        (5.0, "leaves Adv_train 7.2 points less mAP than its own gradient: a sign that this is"),
+    ],
+)
+def test_other_models_queries_are_held_against_a_models_own(
+    tmp_path: Path, left: float, verdict: str
+) -> None:
+    run = run_of(tmp_path, TABLE)
+    shown = run.results[(run.results["attack"] == "fna") & (run.results["defense"] == "adv_train")]
+    sources = [
+        shown.assign(source_backbone="resnet50", source_defense=source, mAP=value, cell=source)
+        for source, value in (("origin", left), ("das", left + 10.0))
+    ]
+    found = findings(replace(run, black_box=pd.concat(sources)))
+    (black_box,) = [one.says for one in found if one.about.endswith("black box")]
+    assert black_box.startswith(f"FNA 8/255-16 made on Origin {verdict}")
