@@ -34,6 +34,7 @@ WHOLE: dict[str, Any] = {
     "defenses": {},
     "rows": [],
     "cells": {},
+    "near_chance": [],
     "failures": [],
 }
 

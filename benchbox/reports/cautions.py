@@ -6,7 +6,9 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from benchbox.reports.tables.black_box import replayed, stronger_than_white_box
+from benchbox.results.conditions import CLEAN
 from benchbox.results.measurements import Measurements, measurements
+from benchbox.results.near_chance import collapsed_seeds
 from benchbox.results.run_folder import RunFolder
 
 _RAISES = 1.0
@@ -19,6 +21,7 @@ def cautions(run: RunFolder) -> list[str]:
     """Return one sentence for each thing that limits what the run's numbers say."""
     return [
         *_unfinished(run),
+        *_collapsed(run),
         *_left_out_queries(run),
         *_few_queries(run),
         *_disagreements(run),
@@ -49,6 +52,26 @@ def _unfinished(run: RunFolder) -> list[str]:
         lines.append(f"{missing} {what} missing from the tables.")
     if run.record.git and run.record.git.dirty:
         lines.append("The code had uncommitted changes, so the commit alone does not repeat it.")
+    return lines
+
+
+def _collapsed(run: RunFolder) -> list[str]:
+    lines = []
+    for pairs in ("same", "transfer"):
+        cells = measurements(run.results, run.record.names, pairs=pairs)
+        for group in cells.groups:
+            for defense in cells.rows_of(group):
+                seeds = collapsed_seeds(cells, group, defense)
+                if seeds:
+                    clean = ", ".join(
+                        f"{cells.at(group, defense, CLEAN)[s].mAP:.2f}" for s in seeds
+                    )
+                    lines.append(
+                        f"{cells.group_title(group)}, {cells.names.title('defenses', defense)}: "
+                        f"clean mAP is {clean}, a random ranking gets "
+                        f"{cells.names.chance[group.test]:.2f}. The model has collapsed, or was "
+                        "never trained; what it keeps under attack is no robustness."
+                    )
     return lines
 
 

@@ -28,6 +28,7 @@ class Names:
         seeds: planned seeds.
         rows: what was planned, row by row; none where the run does not say: every combination of
             the above is taken for planned then.
+        chance: dataset → mAP of a random ranking in percent; nothing of runs that do not say.
         given: defense → the dataset its given model was trained on, as its owner states it; None
             where that is not stated.
 
@@ -41,6 +42,7 @@ class Names:
     conditions: tuple[Condition, ...] = ()
     seeds: tuple[int, ...] = ()
     rows: tuple[RowRecord, ...] = ()
+    chance: dict[str, float] = field(default_factory=dict)
     given: dict[str, str | None] = field(default_factory=dict)
 
     def title(self, kind: Kind, name: str) -> str:
@@ -75,6 +77,7 @@ class ReadRecord(RunRecord):
             conditions=_planned_conditions(self.grid),
             seeds=_planned_seeds(self.grid),
             rows=tuple(self.rows),
+            chance={n: d.chance for n, d in self.datasets.items() if d.chance is not None},
             given=_given(self.defenses),
         )
 

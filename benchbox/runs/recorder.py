@@ -10,6 +10,7 @@ from typing import Any
 
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
+from benchbox.evaluation.chance import chance_map
 from benchbox.runs.plan import Plan
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home
 from benchbox.runs.record import (
@@ -22,7 +23,7 @@ from benchbox.runs.record import (
     write_record,
 )
 from benchbox.runs.registry import Registry
-from benchbox.runs.results import write_results
+from benchbox.runs.results import cells_near_chance, write_results
 from benchbox.runs.stages import parameters
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
@@ -91,6 +92,9 @@ class Recorder:
                 defenses={name: described(each) for name, each in self.plan.defenses.items()},
                 rows=[RowRecord(**row._asdict()) for row in self.plan.rows],
                 cells=cells,
+                near_chance=cells_near_chance(
+                    self.plan, store, {name: self._chance(name) for name in self.site.datasets}
+                ),
                 failures=list(failures),
             ),
         )
@@ -100,11 +104,17 @@ class Recorder:
         grid, dataset = self.plan.grid, self.site.datasets[name]
         return DatasetRecord(
             **describe(dataset),
+            chance=self._chance(name),
             size=grid.sidewalk_size if name in sidewalk.DOMAINS else None,
             validation=grid.validation,
             # Nobody published numbers of a held-out view to differ from.
             unofficial=[] if grid.validation else compare_with_official(dataset),
         )
+
+    def _chance(self, name: str) -> float | None:
+        """Return the mAP of a random ranking, in percent."""
+        chance = chance_map(self.site.datasets[name], ap=self.plan.grid.ap)
+        return None if chance is None else 100 * chance
 
     def _store(self) -> str:
         """Return where the store is, seen from the run's folder where it lies in or beside it."""

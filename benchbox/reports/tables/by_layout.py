@@ -7,9 +7,16 @@ from itertools import groupby
 import pandas as pd
 
 from benchbox.reports.layouts import WHITE_BOX, Layout
-from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
+from benchbox.reports.tables.wording import (
+    CONVENTION_TITLES,
+    MISSING,
+    NEAR_CHANCE,
+    mean_and_std,
+    split_sizes,
+)
 from benchbox.results.conditions import Condition, fraction_of_255
 from benchbox.results.measurements import Group, Measurements, Place, Score, measurements
+from benchbox.results.near_chance import collapsed_seeds
 from benchbox.results.record import Names
 from benchbox.tables.table import Header, Table, TableCell
 
@@ -41,8 +48,19 @@ def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) 
     def show(place: Place) -> _Shown:
         return _over_seeds(list(cells.at(*place).values()), expected=cells.expected[place[:2]])
 
+    def collapsed(group: Group, defense: str) -> bool:
+        return bool(collapsed_seeds(cells, group, defense))
+
     caption = _caption(results, cells, how)
-    return _lay_out(cells, layout, show, title=layout.title, caption=caption, on_page=_own(cells))
+    return _lay_out(
+        cells,
+        layout,
+        show,
+        collapsed,
+        title=layout.title,
+        caption=caption,
+        on_page=_own(cells),
+    )
 
 
 def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) -> Table:
@@ -76,12 +94,16 @@ def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) ->
         seed = chosen[group, defense]
         return MISSING if seed is None else str(seed)
 
+    def collapsed(group: Group, defense: str) -> bool:
+        return chosen[group, defense] in collapsed_seeds(cells, group, defense)
+
     title = f"{layout.title}, best of {len(cells.seeds)} runs"
     caption = _caption(results, cells, how)
     return _lay_out(
         cells,
         layout,
         show,
+        collapsed,
         title=title,
         caption=caption,
         on_page=f"{how}{_own(cells)}",
@@ -97,7 +119,8 @@ def best_seed(cells: Measurements, group: Group, defense: str) -> int | None:
         complete = [score.mAP for score in scores if score is not None]
         if len(complete) == len(scores):
             means[seed] = statistics.fmean(complete)
-    return max(means, key=lambda seed: means[seed], default=None)
+    collapsed = collapsed_seeds(cells, group, defense)
+    return max(means, key=lambda seed: (seed not in collapsed, means[seed]), default=None)
 
 
 def _over_seeds(scores: list[Score], *, expected: int) -> _Shown:
@@ -113,6 +136,7 @@ def _lay_out(
     cells: Measurements,
     layout: Layout,
     show: Callable[[Place], _Shown],
+    collapsed: Callable[[Group, str], bool],
     *,
     title: str,
     caption: str,
@@ -126,10 +150,14 @@ def _lay_out(
     for group in cells.groups:
         defenses = cells.rows_of(group)
         shown = [[show((group, d, c)) for c in conditions] for d in defenses]
-        best = [_best(value for _, value in column) for column in zip(*shown, strict=True)]
-        for defense, values in zip(defenses, shown, strict=True):
+        marked = [collapsed(group, defense) for defense in defenses]
+        # A collapsed model has nothing to lose: it is not compared.
+        compared = [row for row, mark in zip(shown, marked, strict=True) if not mark]
+        best = [_best(value for _, value in column) for column in zip(*compared, strict=True)]
+        best = best or [None] * len(conditions)
+        for defense, values, mark in zip(defenses, shown, marked, strict=True):
             name = layout.row_titles.get(defense) or cells.names.title("defenses", defense)
-            texts = [*cells.group_titles(group), name]
+            texts = [*cells.group_titles(group), name + (NEAR_CHANCE if mark else "")]
             if extra:
                 texts.append(extra[1](group, defense))
             printed = [_printed(value) for _, value in values]
@@ -137,8 +165,8 @@ def _lay_out(
                 (
                     *(TableCell(text) for text in texts),
                     *(
-                        TableCell(text, bold=value is not None and value == column_best)
-                        for (text, _), value, column_best in zip(values, printed, best, strict=True)
+                        TableCell(text, bold=not mark and value is not None and value == top_one)
+                        for (text, _), value, top_one in zip(values, printed, best, strict=True)
                     ),
                 )
             )
@@ -216,7 +244,26 @@ def _own(cells: Measurements) -> str:
         if cells.missing
         else ""
     )
-    return f"{missing}{_given(cells)}"
+    return f"{missing}{_given(cells)}{_near_chance(cells)}"
+
+
+def _near_chance(cells: Measurements) -> str:
+    """Return what the mark of a collapsed row means, where a row has it."""
+    tested = [
+        group.test
+        for group in cells.groups
+        if any(collapsed_seeds(cells, group, defense) for defense in cells.rows_of(group))
+    ]
+    if not tested:
+        return ""
+    chances = ", ".join(
+        f"{cells.names.chance[name]:.2f} on {cells.names.title('datasets', name)}"
+        for name in dict.fromkeys(tested)
+    )
+    return (
+        f"{NEAR_CHANCE}: clean mAP is near that of a random ranking ({chances}). Such a model "
+        "tells nobody apart and has nothing to lose under attack; it is not compared."
+    )
 
 
 def _given(cells: Measurements) -> str:
