@@ -13,6 +13,7 @@ from attacks import Attack, Guides
 from attacks.start import uniform_noise
 from benchbox.data.images import to_unit
 from benchbox.data.protocol import ReidDataset
+from benchbox.errors import BenchboxError
 from benchbox.evaluation.attacking import attack_queries
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
@@ -184,6 +185,11 @@ def subject_of(
     rows = examined_rows(len(data.query))
     queries, gallery = [data.query[row] for row in rows], data.gallery
     attack = attack_as_set(registry.attacks[protocol.attacks[0]], protocol)
+    if not isinstance(attack, Attack):
+        raise BenchboxError(
+            f"board {protocol.board}: its first attack, {attack.name}, has no guides; sanity "
+            "checks need one that has, such as fna."
+        )
     guides = attack.guides(features["query"], torch.tensor([r.pid for r in data.query]))
     return Subject(
         model=attack_ready(network.model.to(device)),
