@@ -44,7 +44,8 @@ class WorstCase(AnyAttack[Inside]):
 
     Attributes:
         eps: radius of the ball, in [0, 1] on the pixel scale, where a call names no other.
-        tier: ``"fast"``, of about the cost of FNA with 16 steps, or ``"full"``.
+        tier: ``"fast"``, of about the cost of FNA with 16 steps, ``"full"``, or ``"longer"``, which
+            is ``full`` with twice the steps.
 
     Raises:
         BenchboxError: a value is out of its range.

@@ -27,7 +27,7 @@ from tests.pages import DOCS, ROOT, Typist, commands, of_benchbox, shown
 TUTORIAL, CI = DOCS / "tutorial.md", DOCS / "ci.md"
 TEXT = TUTORIAL.read_text()
 BOARD = Path("leaderboards/sidewalk-tiny")
-ENTRY = BOARD / "market1501--market1501--small--steady--v1.json"
+ENTRY = BOARD / "market1501--market1501--small--steady--v2.json"
 STAND_IN = {
     "sidewalk-a": "market1501",
     "[64, 32]": "[32, 16]",
