@@ -127,7 +127,7 @@ def test_every_command_of_the_tutorial_runs(place: Path, call) -> None:
     assert entry["defense"]["code"] == "https://example.org/code"
     assert {check["name"] for check in entry["checks"]} == set(CHECKS)
     assert "1 entry, 0 problems" in output("verify leaderboards/")
-    repeated = "127 numbers recomputed, tolerance 1 mAP, 8 sanity checks repeated: all agree"
+    repeated = "142 numbers recomputed, tolerance 1 mAP, 10 sanity checks repeated: all agree"
     assert repeated in output("--rerun")
     assert "Steady" in "".join(page.read_text() for page in (place / "site").rglob("*.html"))
 
