@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import Any, TypeGuard
 
-from attacks import ATTACKS, Attack
+from attacks import ALL_ATTACKS, AnyAttack
 from attacks import register as register_attack
 from benchbox.errors import BenchboxError
 from benchbox.files.foreign import FAILURES, in_words
@@ -27,7 +28,7 @@ class Registry:
         defenses: name → defense.
     """
 
-    attacks: Mapping[str, type[Attack]]
+    attacks: Mapping[str, type[AnyAttack[Any]]]
     defenses: Mapping[str, Defense]
 
 
@@ -35,8 +36,9 @@ def load_registry(plugins: Sequence[Path] = (), *, builders: Sequence[Path] = ()
     """Return our registry joined by installed packages and plugin files.
 
     A plugin is a Python file (or, through the entry-point group ``benchbox.plugins``, an
-    installed module) whose module-level names hold ``Defense`` objects and ``Attack`` subclasses,
-    or that registers backbones by `timm.models.register_model`.
+    installed module) whose module-level names hold ``Defense`` objects and attack classes
+    (subclasses of ``attacks.Attack`` or of ``attacks.AnyAttack``), or that registers backbones by
+    `timm.models.register_model`.
 
     Args:
         plugins: files that add something.
@@ -46,7 +48,7 @@ def load_registry(plugins: Sequence[Path] = (), *, builders: Sequence[Path] = ()
         BenchboxError: a plugin cannot be run, adds nothing, or takes a name that exists.
     """
     require_own_packages()
-    attacks: dict[str, type[Attack]] = dict(ATTACKS)
+    attacks: dict[str, type[AnyAttack[Any]]] = dict(ALL_ATTACKS)
     defenses: dict[str, Defense] = dict(DEFENSES)
     for path in builders:
         plugin_module(path)
@@ -71,7 +73,7 @@ def with_row(registry: Registry, row: Defense) -> Registry:
 def _add(
     module: ModuleType,
     origin: str,
-    attacks: dict[str, type[Attack]],
+    attacks: dict[str, type[AnyAttack[Any]]],
     defenses: dict[str, Defense],
 ) -> None:
     found = 0
@@ -119,10 +121,10 @@ def _kind(value: object) -> str:
     return f"the function {name}" if name else f"an object of class {type(value).__name__}"
 
 
-def _is_new_attack(value: object, module: ModuleType) -> bool:
+def _is_new_attack(value: object, module: ModuleType) -> TypeGuard[type[AnyAttack[Any]]]:
     return (
         isinstance(value, type)
-        and issubclass(value, Attack)
+        and issubclass(value, AnyAttack)
         and value.__module__ == module.__name__
         and isinstance(getattr(value, "name", None), str)
     )
