@@ -6,7 +6,7 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from benchbox.reports.tables.black_box import replayed, stronger_than_white_box
-from benchbox.results.conditions import CLEAN
+from benchbox.results.conditions import CLEAN, fraction_of_255
 from benchbox.results.measurements import Measurements, measurements
 from benchbox.results.near_chance import collapsed_seeds
 from benchbox.results.run_folder import RunFolder
@@ -24,6 +24,7 @@ def cautions(run: RunFolder) -> list[str]:
         *_collapsed(run),
         *_left_out_queries(run),
         *_few_queries(run),
+        *_beyond_reach(run),
         *_disagreements(run),
         *_stronger_attacks_that_hurt_less(run),
         *_black_box(run),
@@ -96,6 +97,22 @@ def _left_out_queries(run: RunFolder) -> list[str]:
             what = "query is" if count == 1 else "queries are"
             lines.append(f"{title}: {count} {what} {says[kind]}")
     return lines
+
+
+def _beyond_reach(run: RunFolder) -> list[str]:
+    parts = [measurements(run.results, run.record.names, pairs=p) for p in ("same", "transfer")]
+    beyond = {
+        f"{part.condition_title(c)} ({c.steps} steps of {fraction_of_255(c.step_size_255)})": None
+        for part in parts
+        for c in part.conditions
+        if c.is_beyond_reach
+    }
+    if not beyond:
+        return []
+    return [
+        f"Budgets that the attack's steps do not come to: {', '.join(beyond)}. From the clean "
+        "image the attack is no stronger there than at what its steps come to."
+    ]
 
 
 def _few_queries(run: RunFolder) -> list[str]:

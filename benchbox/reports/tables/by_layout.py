@@ -244,7 +244,18 @@ def _own(cells: Measurements) -> str:
         if cells.missing
         else ""
     )
-    return f"{missing}{_given(cells)}{_near_chance(cells)}"
+    return f"{missing}{_given(cells)}{_near_chance(cells)}{_beyond_reach(cells)}"
+
+
+def _beyond_reach(cells: Measurements) -> str:
+    """Return which budgets the steps do not come to, where there are such."""
+    beyond = [cells.condition_title(c) for c in cells.conditions if c.is_beyond_reach]
+    if not beyond:
+        return ""
+    return (
+        f" Not reached: {', '.join(beyond)}; all steps together come to less than the budget, so "
+        "that from the clean image a larger one would give the same."
+    )
 
 
 def _near_chance(cells: Measurements) -> str:
