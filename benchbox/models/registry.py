@@ -75,6 +75,17 @@ def check_backbone(name: str, *, where: str = "") -> None:
     raise BenchboxError(f"{error} Any timm model name will do, too.")
 
 
+def try_backbone(name: str, image_size: tuple[int, int]) -> None:
+    """Embed one image with a backbone that is not ours, on random weights.
+
+    Raises:
+        BenchboxError: it does not give one embedding an image, or not of this size.
+    """
+    if name.partition(".")[0] not in BACKBONES:
+        with _seeded(0):
+            build_timm(_timm_name(name), image_size)
+
+
 def module_of_backbone(name: str) -> str | None:
     """Return the module of a backbone that is neither ours nor timm's, such as a plugin's."""
     if name.partition(".")[0] in BACKBONES:

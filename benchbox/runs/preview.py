@@ -12,6 +12,7 @@ from benchbox.runs.attack_settings import pace_of
 from benchbox.runs.plan import Plan
 from benchbox.runs.reach import is_beyond_reach
 from benchbox.runs.stages import of_255
+from benchbox.runs.unused import unused
 from benchbox.training.recipe import Training
 
 
@@ -24,6 +25,7 @@ def plan_tables(plan: Plan, missing: Mapping[str, str]) -> list[RenderableType]:
     """
     parts: list[RenderableType] = [_settings(plan), _rows(plan), _counts(plan)]
     parts += _beyond_reach(plan)
+    parts += unused(plan)
     parts += [f"not ready: {reason}" for reason in missing.values()]
     return parts
 
@@ -72,8 +74,8 @@ def _beyond_reach(plan: Plan) -> list[str]:
             step = pace.step_size_255
             lines.append(
                 f"not reached: {name} at {', '.join(map(of_255, beyond))}: {pace.steps} steps of "
-                f"{step:g}/255 come to {step * pace.steps:g}/255, and from the clean image larger budgets give what that "
-                "gives; raise steps or step_size"
+                f"{step:g}/255 come to {step * pace.steps:g}/255, and from the clean image "
+                "larger budgets give what that gives; raise steps or step_size"
             )
     return lines
 
