@@ -139,9 +139,9 @@ def {name}(pretrained=False, **kwargs):
     ("name", "argument", "returned", "says"),
     [
         ("net_list", "", "[found.mean((2, 3)), found]",
-         "backbone 'net_list': it returns a list for one image of 32×16; expected one tensor"),
+         "backbone 'net_list': it returns a list for one image of 32×16; expected"),
         ("net_map", "", "found",
-         r"backbone 'net_map': it returns \(1, 8, 30, 14\) for one image of 32×16; expected one tensor"),
+         r"backbone 'net_map': it returns \(1, 8, 30, 14\) for one image of 32×16; expected"),
         ("net_camera", ", camid", "found.mean((2, 3)) + camid",
          "backbone 'net_camera': its forward wants camid beside the images"),
         ("net_large", "", "nn.functional.unfold(found, 200).mean(2)",

@@ -84,8 +84,9 @@ def build_timm(name: str, image_size: tuple[int, int]) -> tuple[nn.Module, dict[
             raise
         except NotOneEmbedding as error:
             raise BenchboxError(
-                f"backbone {name!r}: {error} of {height}×{width}; expected one tensor of shape (images, dimensions). "
-                "Choose another model, or wrap this one so that it returns its embedding alone."
+                f"backbone {name!r}: {error} of {height}×{width}; expected one tensor of "
+                "shape (images, dimensions). Choose another model, or wrap this one so that it "
+                "returns its embedding alone."
             ) from error
         except Exception as error:
             reasons.append(one_line(error))
