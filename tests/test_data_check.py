@@ -70,7 +70,6 @@ def test_every_fault_is_found_in_one_pass(tmp_path):
     junk.write_bytes(b"\xff\xd8\xff")
     (train / "notes.txt").write_text("x")
     (gallery / "0001_c2_f0046182.jpg").write_bytes(b"")
-    shutil.copy(query / made.files[QUERY][0], gallery / made.files[QUERY][0])
     shutil.copy(query / made.files[QUERY][2], gallery / "0000_c3s3_000009_01.jpg")
     shutil.copy(query / made.files[QUERY][2], gallery / "-1_c3s3_000009_01.jpg")
     noise_image(77).save(train / f"1001_{made.files[QUERY][0][5:]}")
@@ -82,7 +81,6 @@ def test_every_fault_is_found_in_one_pass(tmp_path):
         f"{GALLERY}/{junk.name}": "",
         f"{TRAIN}/notes.txt": "misnamed",
         f"{GALLERY}/0001_c2_f0046182.jpg": "DukeMTMC-reID naming",
-        f"{QUERY}/{made.files[QUERY][0]}": "under the same name",
         f"{QUERY}/{made.files[QUERY][2]}": f"as {GALLERY}/0000_c3s3_000009_01.jpg",
         f"{TRAIN}/1001_{made.files[QUERY][0][5:]}": "identity 1001",
     }
@@ -91,7 +89,7 @@ def test_every_fault_is_found_in_one_pass(tmp_path):
         assert what in found[file]
     text = "\n".join(check_dataset(tmp_path).lines())
     assert all(file in text for file in expected)
-    assert "9 problem(s)" in text
+    assert "8 problem(s)" in text
     assert check_dataset(tmp_path).digest is None
 
 
@@ -168,16 +166,6 @@ def test_a_copy_of_a_published_dataset_is_held_to_its_numbers(tmp_path, maker, f
     assert all("officially" in warning for warning in warnings)
     if warned:
         assert any("training identities: 3, officially 7" in warning for warning in warnings)
-
-
-def test_a_large_folder_of_any_name_is_held_to_the_published_numbers(tmp_path):
-    made = make_market(tmp_path / "mine")
-    template = tmp_path / "mine" / TRAIN / made.files[TRAIN][0]
-    for number in range(1000 - sum(map(len, made.files.values()))):
-        shutil.copy(template, template.with_name(f"0002_c1s1_{1000 + number:06d}_01.jpg"))
-    assert any(
-        "officially 12,936" in warning for warning in check_dataset(template.parents[1]).warnings
-    )
 
 
 def test_a_decompression_bomb_is_a_problem(tmp_path):

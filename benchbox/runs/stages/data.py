@@ -6,7 +6,7 @@ from typing import Literal
 from torch import Tensor
 
 from benchbox.data.images import Interpolation
-from benchbox.data.protocol import ImageRecord
+from benchbox.data.protocol import ImageRecord, SameCamera
 from benchbox.runs.workplace import Workplace
 from benchbox.training.training_set import TrainingSet, class_labels
 
@@ -22,12 +22,14 @@ class Data:
         digest: digest of its files' names and contents.
         image_size: (height, width) fed to the network.
         interpolation: the filter of the resizing.
+        same_camera: the dataset's rule about a query's own camera.
     """
 
     name: str
     digest: str
     image_size: tuple[int, int]
     interpolation: Interpolation = "bilinear"
+    same_camera: SameCamera = "ignore"
 
     def records(self, place: Workplace, split: Split) -> tuple[ImageRecord, ...]:
         """Return the records of a split."""

@@ -55,17 +55,20 @@ class RankStage(Stage):
 
     @override
     def settings(self) -> dict[str, Any]:
+        data = self.clean.data
         return {
-            "dataset": self.clean.data.digest,
+            "dataset": data.digest,
             "ap": self.ap,
             "budget": str(self.budget) if self.budget is not None else None,
+            **({"same_camera": data.same_camera} if data.same_camera != "ignore" else {}),
         }
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
         data = self.clean.data
         features = self.clean.features(place)
-        query, gallery = data.records(place, "query"), data.records(place, "gallery")
+        dataset = place.dataset(data.name)
+        query, gallery = dataset.query, dataset.gallery
         lone = 0
         if self.attacked is not None and self.budget is not None:
             features["query"] = self.attacked.features(place, self.budget)
@@ -75,8 +78,8 @@ class RankStage(Stage):
             features["gallery"],
             np.array([record.pid for record in query]),
             np.array([record.pid for record in gallery]),
-            np.array([record.camid for record in query]),
-            np.array([record.camid for record in gallery]),
+            np.array(dataset.query_camids),
+            np.array(dataset.gallery_camids),
             ap=self.ap,
         )
         per_query = [
