@@ -168,6 +168,44 @@ def test_a_copy_of_a_published_dataset_is_held_to_its_numbers(tmp_path, maker, f
         assert any("training identities: 3, officially 7" in warning for warning in warnings)
 
 
+def test_a_query_again_on_its_own_camera_is_left_out_and_no_problem(tmp_path):
+    made = make_market(tmp_path)
+    name = made.files[QUERY][0]
+    shutil.copy(tmp_path / QUERY / name, tmp_path / GALLERY / name)
+    shutil.copy(tmp_path / QUERY / name, tmp_path / GALLERY / name.replace("_01.", "_02."))
+    report = check_dataset(tmp_path)
+    assert report.ok
+    assert any(note.startswith("1 queries are in the gallery, too") for note in report.notes)
+    assert report.digest == read_dataset(tmp_path).digest
+    # Another camera's is ranked: the query would find itself.
+    shutil.copy(tmp_path / QUERY / name, tmp_path / GALLERY / name.replace("_c1s", "_c3s"))
+    assert "also in the gallery" in _what(tmp_path)[f"{QUERY}/{name}"]
+
+
+def test_pictures_that_are_no_crops_are_named(tmp_path):
+    made = make_market(tmp_path, extension="png")
+    first, second = (tmp_path / TRAIN / name for name in made.files[TRAIN][:2])
+    Image.new("RGB", (1, 1), (9, 9, 9)).save(first)
+    Image.new("RGB", (20_000, 10)).save(second)
+    report = check_dataset(tmp_path)
+    assert report.ok
+    (warning,) = report.warnings
+    assert warning.startswith("2 images are no person's crop by their size")
+    assert f"{first.name} (1×1)" in warning
+    assert f"{second.name} (20000×10)" in warning
+
+
+def test_transparent_pixels_are_a_problem(tmp_path):
+    made = make_market(tmp_path, extension="png")
+    path = tmp_path / QUERY / made.files[QUERY][0]
+    image = Image.open(path).convert("RGBA")
+    image.save(path)
+    assert check_dataset(tmp_path).ok
+    image.putpixel((3, 4), (1, 2, 3, 0))
+    image.save(path)
+    assert "transparent pixels" in _what(tmp_path)[f"{QUERY}/{path.name}"]
+
+
 def test_a_decompression_bomb_is_a_problem(tmp_path):
     made = make_market(tmp_path, extension="png")
     for name, side in zip(made.files[QUERY], (8_000, 11_000, 15_000), strict=False):

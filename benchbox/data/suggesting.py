@@ -14,17 +14,17 @@ _ENOUGH = 0.95
 """The share of names that a pattern has to fit before it is suggested."""
 
 _STEMS = (
+    "{pid}_camera{camid}_{*}",
+    "{pid}_cam{camid}_{*}",
     "{pid}_c{camid}s{*}_{*}",
     "{pid}_c{camid}_{*}",
-    "{pid}_c{camid}{*}",
     "{pid}_s{*}_c{camid}_{*}",
-    "{pid}_cam{camid}_{*}",
-    "{pid}/c{camid}_{*}",
+    "{pid}/camera{camid}_{*}",
     "{pid}/cam{camid}_{*}",
+    "{pid}/c{camid}_{*}",
+    "{pid}/{*}_cam{camid}_{*}",
     "{pid}/{*}_c{camid}_{*}",
     "{pid}/{*}_c{camid}",
-    "{pid}/camera{camid}_{*}",
-    "{pid}/{*}_cam{camid}_{*}",
     "{pid}/{camid}/{*}",
     "{pid}/{camid}_{*}",
     "{pid}/{*}",

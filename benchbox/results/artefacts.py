@@ -81,7 +81,9 @@ class Artefacts(RunStages):
         """Return how a dataset of the run is read, with the run's own settings of it."""
         settings = self.run.record.grid.get("dataset")
         own = settings.get(name) if isinstance(settings, dict) else None
-        return sources_as_set([name], {name: own} if own else {}, self.sources)[name]
+        return sources_as_set([name], {name: own} if isinstance(own, dict) else {}, self.sources)[
+            name
+        ]
 
     def features(self, cell: str) -> dict[str, Tensor]:
         """Return the clean embeddings of a cell's model, ``query`` and ``gallery``."""

@@ -38,8 +38,8 @@ class OwnFolder:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Without a pattern Market-1501's folders, else nothing: any folder will do."""
-        return () if self.pattern else MarketFolders().parts
+        """Nothing: a folder that lacks a split is read, to say what its names fit."""
+        return ()
 
     @property
     def expected(self) -> str:
