@@ -14,11 +14,12 @@ from benchbox.data.decoding import (
     strict_decoding,
 )
 from benchbox.data.digest import image_digest, pixels_digest
+from benchbox.data.finding import published_at
 from benchbox.data.observing import dataset_notes, dataset_warnings, problems_of_test
 from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
 from benchbox.data.reading import scanned_digest
 from benchbox.data.scanning import SPLIT_FOLDERS, FileProblem, scan_dataset
-from benchbox.data.sources import SOURCES, Source
+from benchbox.data.sources import Source
 from benchbox.data.suggesting import suggestion
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
@@ -144,20 +145,6 @@ def check_dataset(
         notes=(*dataset_notes(scan, contents), *([hint] if hint else [])),
         digest=None if problems else digest,
     )
-
-
-def published_at(root: Path) -> Source | None:
-    """Return the published dataset that a folder's name and content say it is."""
-    if sidewalk.manifest(root) is not None:
-        return None
-    parts = root.resolve().parts
-    for source in SOURCES.values():
-        names = [Path(folder).parts for folder in source.folders if folder != "."]
-        named = any(parts[-len(name) :] == name for name in names)
-        there = all((root / part).exists() for part in source.layout.parts)
-        if named and there and source.scan(root).foreign is None:
-            return source
-    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
+from benchbox.data import sidewalk
 from benchbox.data.protocol import ReidDataset
 from benchbox.data.sources import SOURCES, Source, source_of
 from benchbox.errors import BenchboxError
@@ -75,6 +76,20 @@ def find_dataset(
 def _shown(part: str) -> str:
     """Return a folder with a slash behind it, as lists of them are read; a file as it is."""
     return part if Path(part).suffix else f"{part}/"
+
+
+def published_at(root: Path) -> Source | None:
+    """Return the published dataset that a folder's name and content say it is."""
+    if sidewalk.manifest(root) is not None:
+        return None
+    parts = root.resolve().parts
+    for source in SOURCES.values():
+        names = [Path(folder).parts for folder in source.folders if folder != "."]
+        named = any(parts[-len(name) :] == name for name in names)
+        there = all((root / part).exists() for part in source.layout.parts)
+        if named and there and source.scan(root).foreign is None:
+            return source
+    return None
 
 
 def sidewalk_folder(name: str, *, data_root: Path | None = None, size: str = "tiny") -> Path:
