@@ -60,6 +60,9 @@ def test_a_sound_fake_has_no_problem_and_the_readers_digest(tmp_path: Path, name
     assert report.problems == ()
     assert report.warnings == ()
     assert report.digest == open_dataset(name, data_root=tmp_path).digest
+    markets = source.layout.parts[:3] == (TRAIN, QUERY, GALLERY) and "cuhk" not in name
+    folders = (TRAIN, QUERY, GALLERY) if markets else ("train", "query", "gallery")
+    assert tuple(split.folder for split in report.splits) == folders
     # Its own folder's name says what it is; scaled down, it is not the official one.
     found = check_dataset(root)
     asked = "market1501" if name == "market1501-500k" else name

@@ -31,7 +31,7 @@ class SplitCounts:
     """What one split folder holds, by the file names.
 
     Attributes:
-        folder: the split's folder.
+        folder: the split's folder, or its name where a layout has no such folders.
         images: well-named files, junk and distractors included.
         identities: how many different pids above 0 there are.
         cameras: how many different cameras there are.
@@ -139,7 +139,9 @@ def check_dataset(
     return CheckReport(
         root=root,
         layout=scan.layout,
-        splits=tuple(_split_counts(folder, scan.records[folder]) for folder in SPLIT_FOLDERS),
+        splits=tuple(
+            _split_counts(scan.shown(folder), scan.records[folder]) for folder in SPLIT_FOLDERS
+        ),
         problems=tuple(problems),
         warnings=tuple(dataset_warnings(scan, contents, sizes, source)),
         notes=(*dataset_notes(scan, contents), *([hint] if hint else [])),

@@ -10,8 +10,7 @@ from benchbox.data.holding_out import hold_out
 from benchbox.data.layouts.manifest import COLUMNS
 from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.reading import require_sound
-from benchbox.data.rows import SPLITS
-from benchbox.data.scanning import GALLERY, QUERY, TRAIN, Scan
+from benchbox.data.scanning import GALLERY, QUERY, SPLITS, TRAIN, Scan
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
 

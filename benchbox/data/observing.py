@@ -75,7 +75,8 @@ def dataset_warnings(
     for folder in SPLIT_FOLDERS:
         pairs = _twins(scan.records[folder], contents)
         if pairs:
-            yield f"{folder}: {len(pairs)} images repeat another one's content: {_some(pairs)}"
+            where = scan.shown(folder)
+            yield f"{where}: {len(pairs)} images repeat another one's content: {_some(pairs)}"
     yield from _leaked_images(scan, contents)
     odd = [
         f"{key} ({width}×{height})"

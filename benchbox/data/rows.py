@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
-from benchbox.data.scanning import GALLERY, QUERY, TRAIN, FileProblem, Scan, list_problems
+from benchbox.data.scanning import SPLITS, FileProblem, Scan, list_problems
 
 Zero = Literal["distractor", "identity"]
 """What identity 0 is: Market-1501's distractor, or a person where identities count from 0."""
-
-SPLITS = {"train": TRAIN, "query": QUERY, "gallery": GALLERY}
-"""The splits' own names → Market-1501's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ from benchbox.files.printable import printable
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 SPLIT_FOLDERS = (TRAIN, QUERY, GALLERY)
 
+SPLITS = {"train": TRAIN, "query": QUERY, "gallery": GALLERY}
+"""The splits' own names → Market-1501's folders."""
+
 EXPECTED_LAYOUT = (
     f"{TRAIN}/, {QUERY}/ and {GALLERY}/ with images named like "
     f"{NAME_EXAMPLES['market']} (Market-1501) or {NAME_EXAMPLES['duke']} (DukeMTMC-reID)"
@@ -72,6 +75,11 @@ class Scan:
     same_camera: SameCamera = "ignore"
     identities: dict[int, str] = field(default_factory=dict)
     cameras: dict[int, str] = field(default_factory=dict)
+
+    def shown(self, folder: str) -> str:
+        """Return what a report calls a split: Market-1501's folder where there is one."""
+        names = {market: split for split, market in SPLITS.items()}
+        return folder if self.labels_in_keys else names[folder]
 
     @property
     def gallery(self) -> tuple[ImageRecord, ...]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbox.data.rows import SPLITS, Numbering, Row, Zero, scan_rows
-from benchbox.data.scanning import FileProblem, Scan
+from benchbox.data.rows import Numbering, Row, Zero, scan_rows
+from benchbox.data.scanning import SPLITS, FileProblem, Scan
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 
