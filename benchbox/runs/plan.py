@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from attacks import Attack
+from attacks import AnyAttack
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
@@ -70,7 +70,7 @@ class Plan:
     black_box: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
-    attacks: Mapping[str, Attack]
+    attacks: Mapping[str, AnyAttack[Any]]
 
 
 def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, where: str) -> Plan:

@@ -68,8 +68,12 @@ def _own_settings(plan: Plan) -> str:
     texts = []
     for name, attack in plan.attacks.items():
         if own := plan.grid.attack.get(name):
-            shown = ", ".join(f"{key} {_short(getattr(attack, key))}" for key in own)
-            texts.append(f"{name}: {shown}")
+            said = {key: getattr(attack, key) for key in own if key != "budgets"}
+            shown = [f"{key} {_short(value)}" for key, value in said.items()]
+            if "budgets" in own:
+                budgets = map(of_255, plan.grid.budgets_of(name))
+                shown.append(f"budgets {' '.join(budgets)}")
+            texts.append(f"{name}: {', '.join(shown)}")
     return "; ".join(texts)
 
 

@@ -10,11 +10,13 @@ from typing import Any
 
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
+from benchbox.runs.attack_settings import pace_of
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.plan import Plan
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home
 from benchbox.runs.record import (
     RUN_SCHEMA,
+    AttackRecord,
     CellRecord,
     DatasetRecord,
     GitRecord,
@@ -90,6 +92,7 @@ class Recorder:
                 },
                 grid=grid.model_dump(mode="json"),
                 defenses={name: described(each) for name, each in self.plan.defenses.items()},
+                attacks=self._attacks(),
                 rows=[RowRecord(**row._asdict()) for row in self.plan.rows],
                 cells=cells,
                 failures=list(failures),
@@ -108,6 +111,21 @@ class Recorder:
             if grid.validation
             else compare_with_official(dataset, self.registry.datasets),
         )
+
+    def _attacks(self) -> dict[str, AttackRecord]:
+        """Return the attacks as they run; their budgets are the grid's."""
+        found = {}
+        for name, attack in self.plan.attacks.items():
+            settings = parameters(attack)
+            del settings["eps"]
+            found[name] = AttackRecord(
+                threat=attack.threat,
+                budgets=[str(budget) for budget in self.plan.grid.budgets_of(name)],
+                steps=pace_of(attack).steps,
+                step_size_255=pace_of(attack).step_size_255,
+                settings=settings,
+            )
+        return found
 
     def _store(self) -> str:
         """Return where the store is, seen from the run's folder where it lies in or beside it."""

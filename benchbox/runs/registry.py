@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import Any, TypeGuard
 
-from attacks import ATTACKS, Attack
+from attacks import ALL_ATTACKS, AnyAttack
 from attacks import register as register_attack
 from benchbox.data.sources import SOURCES, Source
 from benchbox.data.sources import register as register_source
@@ -30,7 +31,7 @@ class Registry:
         datasets: name → where it lies and how it is read.
     """
 
-    attacks: Mapping[str, type[Attack]]
+    attacks: Mapping[str, type[AnyAttack[Any]]]
     defenses: Mapping[str, Defense]
     datasets: Mapping[str, Source] = field(default_factory=lambda: SOURCES)
 
@@ -39,8 +40,9 @@ def load_registry(plugins: Sequence[Path] = (), *, builders: Sequence[Path] = ()
     """Return our registry joined by installed packages and plugin files.
 
     A plugin is a Python file (or, through the entry-point group ``benchbox.plugins``, an
-    installed module) whose module-level names hold ``Defense`` objects, ``Attack`` subclasses and
-    ``Source`` objects (datasets), or that registers backbones by `timm.models.register_model`.
+    installed module) whose module-level names hold ``Defense`` objects, attack classes (subclasses
+    of ``attacks.Attack`` or of ``attacks.AnyAttack``) and ``Source`` objects (datasets), or that
+    registers backbones by `timm.models.register_model`.
 
     Args:
         plugins: files that add something.
@@ -50,7 +52,7 @@ def load_registry(plugins: Sequence[Path] = (), *, builders: Sequence[Path] = ()
         BenchboxError: a plugin cannot be run, adds nothing, or takes a name that exists.
     """
     require_own_packages()
-    attacks: dict[str, type[Attack]] = dict(ATTACKS)
+    attacks: dict[str, type[AnyAttack[Any]]] = dict(ALL_ATTACKS)
     defenses: dict[str, Defense] = dict(DEFENSES)
     datasets: dict[str, Source] = dict(SOURCES)
     for path in builders:
@@ -78,7 +80,7 @@ def with_row(registry: Registry, row: Defense) -> Registry:
 def _add(
     module: ModuleType,
     origin: str,
-    attacks: dict[str, type[Attack]],
+    attacks: dict[str, type[AnyAttack[Any]]],
     defenses: dict[str, Defense],
     datasets: dict[str, Source],
 ) -> None:
@@ -131,10 +133,10 @@ def _kind(value: object) -> str:
     return f"the function {name}" if name else f"an object of class {type(value).__name__}"
 
 
-def _is_new_attack(value: object, module: ModuleType) -> bool:
+def _is_new_attack(value: object, module: ModuleType) -> TypeGuard[type[AnyAttack[Any]]]:
     return (
         isinstance(value, type)
-        and issubclass(value, Attack)
+        and issubclass(value, AnyAttack)
         and value.__module__ == module.__name__
         and isinstance(getattr(value, "name", None), str)
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from attacks import ATTACKS
+from attacks import ALL_ATTACKS, WorstCase
 from benchbox.leaderboard.board_dataset import ProtocolDataset
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Dataset, Status
@@ -26,6 +26,8 @@ CHECK_TITLES: Mapping[str, str] = {
     "bpda": "Taking the identity for the guard's gradient finds no more",
     "eot": "A guard that draws random numbers is attacked through their mean",
     "rank_filter": "Taking average pooling for the guard's gradient finds no more",
+    "cheaper_attack": "No cheaper attack finds more than the worst case",
+    "longer_attack": "Twice the steps take less than a twentieth off the worst case",
 }
 """What each check asks, by its name; another check is called by its name."""
 
@@ -39,6 +41,9 @@ _NUMBERS: Mapping[str, str] = {
     "map_bpda": "identity as backward pass",
     "map_eot": "following the mean of draws",
     "map_rank_filter": "average pooling as backward pass",
+    "map_worst_case": "the worst case",
+    "map_longer_worst_case": "the worst case, twice the steps",
+    "map_smooth_ap": "Auto-PGD on the query set",
     "queries": "queries",
     "zero": "gradient of zero",
     "not_finite": "gradient not finite",
@@ -47,7 +52,7 @@ _NUMBERS: Mapping[str, str] = {
 
 def attack_title(name: str) -> str:
     """Return what an attack is called; a board may have one that is not part of benchbox."""
-    return ATTACKS[name].title if name in ATTACKS else name
+    return ALL_ATTACKS[name].title if name in ALL_ATTACKS else name
 
 
 def condition_title(condition: Condition) -> str:
@@ -92,7 +97,8 @@ def _pixels(protocol: Protocol) -> str:
 
 def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
     """Return a protocol as headings with a sentence each."""
-    attacks = _listed([attack_title(name) for name in protocol.attacks])
+    worst = WorstCase.name
+    attacks = _listed([attack_title(name) for name in protocol.attacks if name != worst])
     budgets = _listed([fraction_of_255(budget) for budget in protocol.budgets_255])
     required = _listed([dataset_title(d) for d in protocol.datasets if d.required])
     optional = _listed([dataset_title(d) for d in protocol.datasets if not d.required])
@@ -112,7 +118,7 @@ def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
             "Attacks",
             f"{attacks} on the queries, inside an L∞ ball of {budgets}, {protocol.steps} steps "
             f"of {protocol.step_size}, {protocol.distance} distance, guides {guides}, "
-            f"{protocol.precision}",
+            f"{protocol.precision}" + (_worst_case(protocol) if worst in protocol.attacks else ""),
         ),
         (
             "Numbers",
@@ -129,6 +135,16 @@ def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
         ("Sanity checks", _listed(list(protocol.required_checks)) or "none"),
         ("Rerun tolerance", f"{protocol.rerun_tolerance:g} mAP"),
     ]
+
+
+def _worst_case(protocol: Protocol) -> str:
+    """Return how the attack of that name is run."""
+    budgets = [fraction_of_255(float(b * 255)) for b in protocol.fractions_of(WorstCase.name)]
+    tier = protocol.parameters_of(WorstCase.name).get("tier", WorstCase.tier)
+    return (
+        f"; {attack_title(WorstCase.name)} ({tier}) at {_listed(budgets)}, which also knows the "
+        "clean gallery, and counts each query as the worst of all attacks leaves it"
+    )
 
 
 def duration(seconds: float | None) -> str:

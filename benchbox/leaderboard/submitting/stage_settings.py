@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attacks import ATTACKS
+from attacks import ALL_ATTACKS
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
+from benchbox.runs.attack_settings import attack_as_set
 from benchbox.runs.grid import parse_fraction
+from benchbox.runs.override import override
+from benchbox.runs.stages import parameters
 
 
 def setting_deviations(
@@ -73,19 +76,33 @@ def _wanted(
         eps = dict(zip(protocol.budgets_255, protocol.fractions, strict=True))
         budget = str(eps[condition.eps_255])
         wanted["attack"] = {
+            **_attack(protocol, condition.attack),
+            "seed": seed,
+            "precision": protocol.precision,
+        }
+    wanted["rank"] = {"dataset": test, "ap": protocol.ap, "budget": budget}
+    return wanted
+
+
+def _attack(protocol: Protocol, name: str) -> dict[str, Any]:
+    """Return what an attack's stage has to say of the attack."""
+    if name not in ALL_ATTACKS:
+        return {
             "attack": {
                 "steps": protocol.steps,
                 "step_size": float(parse_fraction(protocol.step_size)),
                 "own": protocol.guides,
                 "distance": protocol.distance,
-            },
-            "seed": seed,
-            "precision": protocol.precision,
+            }
         }
-        if condition.attack in ATTACKS:
-            wanted["attack"]["attack"]["class"] = ATTACKS[condition.attack].__qualname__
-    wanted["rank"] = {"dataset": test, "ap": protocol.ap, "budget": budget}
-    return wanted
+    attack = override(
+        attack_as_set(ALL_ATTACKS[name], protocol),
+        protocol.parameters_of(name),
+        where=f"board {protocol.board}: [attack.{name}]",
+    )
+    settings = parameters(attack)
+    del settings["eps"]
+    return {"attack": settings, **({} if attack.threat == "query" else {"ap": protocol.ap})}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

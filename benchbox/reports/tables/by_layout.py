@@ -176,12 +176,12 @@ def _best(values: Iterable[float | None]) -> str | None:
 
 def _caption(results: pd.DataFrame, cells: Measurements, how: str) -> str:
     conventions = sorted({CONVENTION_TITLES.get(c, c) for c in results["ap_convention"]})
-    step_sizes = sorted({c.step_size_255 for c in cells.conditions if not c.is_clean})
+    step_sizes = sorted({c.step_size_255 for c in cells.conditions if c.step_size_255})
     steps = ", ".join(fraction_of_255(size) for size in step_sizes)
     attacked = (
-        f" Queries are attacked, the gallery stays clean; columns read L∞ budget-steps, "
-        f"step size {steps}."
-        if step_sizes
+        f" Queries are attacked, the gallery stays clean; columns read L∞ budget-steps"
+        f"{f', step size {steps}' if steps else ''}.{_threats(cells)}"
+        if any(not condition.is_clean for condition in cells.conditions)
         else ""
     )
     missing = (
@@ -194,6 +194,19 @@ def _caption(results: pd.DataFrame, cells: Measurements, how: str) -> str:
         f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
         f"Bold: highest mAP of a column within its block.{missing}{_given(cells)}"
     )
+
+
+def _threats(cells: Measurements) -> str:
+    """Return what the attackers know, where one of them knows more than the query set."""
+    names = cells.names
+    by_threat: dict[str, list[str]] = {}
+    for attack in dict.fromkeys(c.attack for c in cells.conditions if not c.is_clean):
+        if attack in names.threats:
+            by_threat.setdefault(names.threats[attack], []).append(names.title("attacks", attack))
+    if set(by_threat) <= {"query"}:
+        return ""
+    shown = "; ".join(f"{', '.join(titles)}: {threat}" for threat, titles in by_threat.items())
+    return f" Threat models: {shown.replace('+', ' + ')}."
 
 
 def _given(cells: Measurements) -> str:

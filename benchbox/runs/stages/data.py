@@ -11,6 +11,7 @@ from benchbox.runs.workplace import Workplace
 from benchbox.training.training_set import TrainingSet, class_labels
 
 Split = Literal["train", "query", "gallery"]
+TestSplit = Literal["query", "gallery"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Data:
         """Return the records of a split."""
         records: tuple[ImageRecord, ...] = getattr(place.dataset(self.name), split)
         return records
+
+    def camids(self, place: Workplace, split: TestSplit) -> tuple[int, ...]:
+        """Return the cameras of a split as rankings are to see them."""
+        dataset = place.dataset(self.name)
+        return dataset.query_camids if split == "query" else dataset.gallery_camids
 
     def images(self, place: Workplace, split: Split) -> Tensor:
         """Return the decoded images of a split, (N, 3, H, W) uint8."""
