@@ -130,7 +130,8 @@ def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
         (
             "Ranking",
             "by the worst case at the smallest budget: each query under the attack that hurts it "
-            "most, then the mean over queries",
+            "most, then the mean over queries. Entries are one group until an interval no longer "
+            "overlaps that of the group’s first",
         ),
         ("Sanity checks", _listed(list(protocol.required_checks)) or "none"),
         ("Rerun tolerance", f"{protocol.rerun_tolerance:g} mAP"),
@@ -145,6 +146,26 @@ def _worst_case(protocol: Protocol) -> str:
         f"; {attack_title(WorstCase.name)} ({tier}) at {_listed(budgets)}, which also knows the "
         "clean gallery, and counts each query as the worst of all attacks leaves it"
     )
+
+
+def shared_words(protocols: Sequence[Protocol]) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Return what all boards ask for once, and what differs by the boards that ask for it.
+
+    Args:
+        protocols: of the boards.
+
+    Returns:
+        (heading, [(sentence, titles of the boards it holds for)]) in the order of
+        `protocol_words`; the titles are empty where all boards agree.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for protocol in protocols:
+        for heading, words in protocol_words(protocol):
+            found.setdefault(heading, {}).setdefault(words, []).append(protocol.title)
+    return [
+        (heading, [(words, titles if len(by) > 1 else []) for words, titles in by.items()])
+        for heading, by in found.items()
+    ]
 
 
 def duration(seconds: float | None) -> str:
