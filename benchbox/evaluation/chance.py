@@ -53,10 +53,17 @@ def chance_map(dataset: ReidDataset, *, ap: ApConvention) -> float | None:
     As in `evaluate_retrieval`, gallery images of the query's person and camera are junk, and
     queries without a match do not count. None where no query has one.
     """
-    gallery = [(r.pid, r.camid) for r in dataset.gallery if r.pid != JUNK_PID]
+    query, gallery = (
+        [(record.pid, camid) for record, camid in zip(split, camids, strict=True)]
+        for split, camids in (
+            (dataset.query, dataset.query_camids),
+            (dataset.gallery, dataset.gallery_camids),
+        )
+    )
+    gallery = [item for item in gallery if item[0] != JUNK_PID]
     by_person, by_camera = Counter(pid for pid, _ in gallery), Counter(gallery)
-    own = np.array([by_camera[r.pid, r.camid] for r in dataset.query], dtype=np.int64)
-    matches = np.array([by_person[r.pid] for r in dataset.query], dtype=np.int64) - own
+    own = np.array([by_camera[item] for item in query], dtype=np.int64)
+    matches = np.array([by_person[pid] for pid, _ in query], dtype=np.int64) - own
     ranked = len(gallery) - own
     valid = matches > 0
     if not valid.any():

@@ -5,7 +5,7 @@ from fractions import Fraction
 from inspect import signature
 
 from attacks import ALL_ATTACKS, WorstCase
-from benchbox.data.official import Counts
+from benchbox.data.counting import Counts
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import Protocol

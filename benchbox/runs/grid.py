@@ -113,6 +113,8 @@ class Grid(BaseModel):
             ``worst_case``, and ``budgets``, ``steps``, ``step_size``, ``own`` and ``distance``
             where it differs from the other attacks. Its ``eps`` comes from ``budgets`` and its
             ``generator`` from ``seeds``.
+        dataset: ``path:FOLDER`` or ``manifest:FILE`` → how it is read: ``pattern``, ``zero`` and
+            ``same_camera``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -145,6 +147,7 @@ class Grid(BaseModel):
     recipe: dict[str, dict[str, Any]] = {}
     guard: dict[str, dict[str, Any]] = {}
     attack: dict[str, dict[str, Any]] = {}
+    dataset: dict[str, dict[str, Any]] = {}
 
     @field_validator("datasets", "backbones", "defenses", "attacks", "budgets", "seeds", "sources")
     @classmethod

@@ -43,6 +43,10 @@ def _settings(plan: Plan) -> Table:
     for key, value in {
         "datasets": ", ".join(grid.datasets),
         "sidewalk size": grid.sidewalk_size if "sidewalk" in str(grid.datasets) else "",
+        "of one dataset": "; ".join(
+            f"{name}: {', '.join(f'{key} {value}' for key, value in own.items())}"
+            for name, own in grid.dataset.items()
+        ),
         "transfers": ", ".join(f"{a} → {b}" for a, b in grid.transfers) or "none",
         "validation": "on identities held out of training, not on test queries"
         if grid.validation

@@ -12,6 +12,7 @@ from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.evaluation.chance import chance_map
 from benchbox.runs.attack_settings import pace_of
+from benchbox.runs.opening import grid_sources
 from benchbox.runs.plan import Plan
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home
 from benchbox.runs.record import (
@@ -111,7 +112,9 @@ class Recorder:
             size=grid.sidewalk_size if name in sidewalk.DOMAINS else None,
             validation=grid.validation,
             # Nobody published numbers of a held-out view to differ from.
-            unofficial=[] if grid.validation else compare_with_official(dataset),
+            unofficial=[]
+            if grid.validation
+            else compare_with_official(dataset, self.registry.datasets),
         )
 
     def _chance(self, name: str) -> float | None:
@@ -149,10 +152,11 @@ class Recorder:
 
     def _titles(self) -> dict[str, dict[str, str]]:
         view = " (validation)" if self.plan.grid.validation else ""
+        sources = grid_sources(self.plan.grid, self.registry)
         return {
             "defenses": {name: d.title for name, d in self.plan.defenses.items()},
             "attacks": {name: self.registry.attacks[name].title for name in self.plan.grid.attacks},
-            "datasets": {name: _TITLES.get(name, name) + view for name in self.site.datasets},
+            "datasets": {name: source.heading + view for name, source in sources.items()},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }
 
@@ -169,12 +173,8 @@ def described(defense: Defense) -> dict[str, Any]:
 
 
 _TITLES = {
-    "market1501": "Market",
-    "dukemtmcreid": "Duke",
-    "sidewalk-a": "Sidewalk-A",
-    "sidewalk-b": "Sidewalk-B",
     "resnet50": "ResNet50",
     "apnet": "APNet",
     "small": "Small",
 }
-"""How the paper's tables print names."""
+"""How the paper's tables print backbones."""

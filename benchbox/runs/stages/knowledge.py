@@ -10,7 +10,7 @@ from benchbox.data.images import to_unit
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.scoring import Scorer
 from benchbox.models.embed import Embed, of_rows
-from benchbox.runs.stages.data import Split
+from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.workplace import Workplace
 
@@ -40,10 +40,10 @@ def knowledge_of(
     return Knowledge(query, gallery, Scorer(query, ranking, ap=ap), draws)
 
 
-def _labelled(clean: EmbedStage, place: Workplace, split: Split, features: Tensor) -> Labelled:
+def _labelled(clean: EmbedStage, place: Workplace, split: TestSplit, features: Tensor) -> Labelled:
     records = clean.data.records(place, split)
     pids = torch.tensor([record.pid for record in records])
-    return Labelled(features, pids, torch.tensor([record.camid for record in records]))
+    return Labelled(features, pids, torch.tensor(clean.data.camids(place, split)))
 
 
 def _draws(clean: EmbedStage, place: Workplace, embed: Embed) -> int:

@@ -67,10 +67,12 @@ class RankStage(Stage):
 
     @override
     def settings(self) -> dict[str, Any]:
+        data = self.clean.data
         return {
-            "dataset": self.clean.data.digest,
+            "dataset": data.digest,
             "ap": self.ap,
             "budget": str(self.budget) if self.budget is not None else None,
+            **({"same_camera": data.same_camera} if data.same_camera != "ignore" else {}),
         }
 
     @override
@@ -130,8 +132,8 @@ class RankStage(Stage):
             self.clean.features(place)["gallery"],
             np.array([record.pid for record in query]),
             np.array([record.pid for record in gallery]),
-            np.array([record.camid for record in query]),
-            np.array([record.camid for record in gallery]),
+            np.array(data.camids(place, "query")),
+            np.array(data.camids(place, "gallery")),
             ap=self.ap,
         )
         return Scored(found.ap, found.first_hit)
