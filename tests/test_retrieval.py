@@ -1,5 +1,6 @@
 """The evaluation against brute force, a peer library, closed values and its own symmetries."""
 
+import inspect
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import benchbox
 from benchbox.errors import BenchboxError
 from benchbox.evaluation import feature_distances, ranking, retrieval
 from benchbox.evaluation.ranking import Judge, Labels, match_ranks
@@ -528,3 +530,10 @@ def test_a_gpu_ranks_alike():
     np.testing.assert_array_equal(
         rank_distances(distances.cuda(), *on_gpu).ap, rank_distances(distances, *labels).ap
     )
+
+
+@pytest.mark.parametrize("name", [n for n in benchbox.__all__ if not n.startswith("_")])
+def test_signatures_of_the_public_functions_fit_a_screen(name):
+    signature = str(inspect.signature(getattr(benchbox, name)))
+    assert len(signature) < 900, signature
+    assert "ForwardRef" not in signature
