@@ -7,14 +7,13 @@ from itertools import groupby
 import pandas as pd
 
 from benchbox.reports.layouts import WHITE_BOX, Layout
+from benchbox.reports.tables.caption import caption_of, own_caption
 from benchbox.reports.tables.wording import (
-    CONVENTION_TITLES,
     MISSING,
     NEAR_CHANCE,
     mean_and_std,
-    split_sizes,
 )
-from benchbox.results.conditions import Condition, fraction_of_255
+from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group, Measurements, Place, Score, measurements
 from benchbox.results.near_chance import collapsed_seeds
 from benchbox.results.record import Names
@@ -51,7 +50,7 @@ def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) 
     def collapsed(group: Group, defense: str) -> bool:
         return bool(collapsed_seeds(cells, group, defense))
 
-    caption = _caption(results, cells, how)
+    caption = caption_of(results, cells, how)
     return _lay_out(
         cells,
         layout,
@@ -59,7 +58,7 @@ def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) 
         collapsed,
         title=layout.title,
         caption=caption,
-        on_page=_own(cells),
+        on_page=own_caption(cells),
     )
 
 
@@ -98,7 +97,7 @@ def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) ->
         return chosen[group, defense] in collapsed_seeds(cells, group, defense)
 
     title = f"{layout.title}, best of {len(cells.seeds)} runs"
-    caption = _caption(results, cells, how)
+    caption = caption_of(results, cells, how)
     return _lay_out(
         cells,
         layout,
@@ -106,7 +105,7 @@ def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) ->
         collapsed,
         title=title,
         caption=caption,
-        on_page=f"{how}{_own(cells)}",
+        on_page=f"{how}{own_caption(cells)}",
         extra=("Seed", seed_of),
     )
 
@@ -218,93 +217,3 @@ def _best(values: Iterable[float | None]) -> str | None:
     """
     measured = [value for value in values if value is not None]
     return _printed(max(measured)) if len(measured) > 1 else None
-
-
-def _caption(results: pd.DataFrame, cells: Measurements, how: str) -> str:
-    conventions = sorted({CONVENTION_TITLES.get(c, c) for c in results["ap_convention"]})
-    step_sizes = sorted({c.step_size_255 for c in cells.conditions if c.step_size_255})
-    steps = ", ".join(fraction_of_255(size) for size in step_sizes)
-    attacked = (
-        f" Queries are attacked, the gallery stays clean; columns read L∞ budget-steps"
-        f"{f', step size {steps}' if steps else ''}.{_threats(cells)}"
-        if any(not condition.is_clean for condition in cells.conditions)
-        else ""
-    )
-    return (
-        f"mAP/Rank-1 in %, measured on this machine. Average precision in "
-        f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
-        f"Bold: highest mAP of a column within its block.{_own(cells)}"
-    )
-
-
-def _own(cells: Measurements) -> str:
-    """Return what a caption says of this table alone: what is missing, which models are given."""
-    missing = (
-        f" Missing: {cells.missing} of {cells.planned} results; {MISSING} is a cell without any."
-        if cells.missing
-        else ""
-    )
-    return f"{missing}{_given(cells)}{_near_chance(cells)}{_beyond_reach(cells)}"
-
-
-def _beyond_reach(cells: Measurements) -> str:
-    """Return which budgets the steps do not come to, where there are such."""
-    beyond = [cells.condition_title(c) for c in cells.conditions if c.is_beyond_reach]
-    if not beyond:
-        return ""
-    return (
-        f" Not reached: {', '.join(beyond)}; all steps together come to less than the budget, so "
-        "that from the clean image a larger one would give the same."
-    )
-
-
-def _near_chance(cells: Measurements) -> str:
-    """Return what the mark of a collapsed row means, where a row has it."""
-    tested = [
-        group.test
-        for group in cells.groups
-        if any(collapsed_seeds(cells, group, defense) for defense in cells.rows_of(group))
-    ]
-    if not tested:
-        return ""
-    chances = ", ".join(
-        f"{cells.names.chance[name]:.2f} on {cells.names.title('datasets', name)}"
-        for name in dict.fromkeys(tested)
-    )
-    return (
-        f"{NEAR_CHANCE}: clean mAP is near that of a random ranking ({chances}). Such a model "
-        "tells nobody apart and has nothing to lose under attack; it is not compared."
-    )
-
-
-def _threats(cells: Measurements) -> str:
-    """Return what the attackers know, where one of them knows more than the query set."""
-    names = cells.names
-    by_threat: dict[str, list[str]] = {}
-    for attack in dict.fromkeys(c.attack for c in cells.conditions if not c.is_clean):
-        if attack in names.threats:
-            by_threat.setdefault(names.threats[attack], []).append(names.title("attacks", attack))
-    if set(by_threat) <= {"query"}:
-        return ""
-    shown = "; ".join(f"{', '.join(titles)}: {threat}" for threat, titles in by_threat.items())
-    return f" Threat models: {shown.replace('+', ' + ')}."
-
-
-def _given(cells: Measurements) -> str:
-    """Return which rows are models that were trained elsewhere, and on what, as stated."""
-    names = cells.names
-    shown = {defense for _, defense in cells.expected}
-    rows = [
-        f"{names.title('defenses', name)} ({_stated(names, trained_on)})"
-        for name, trained_on in names.given.items()
-        if name in shown
-    ]
-    if not rows:
-        return ""
-    return f" Given, not trained by benchbox, one network each: {', '.join(rows)}."
-
-
-def _stated(names: Names, trained_on: str | None) -> str:
-    if trained_on is None:
-        return "its training data are not stated"
-    return f"trained on {names.title('datasets', trained_on)}, stated"
