@@ -38,6 +38,11 @@ class Score(Protocol):
         ...
 
 
+def widened(features: Tensor) -> Tensor:
+    """Return float embeddings in at least float32: half precision has too few digits to compare."""
+    return features.to(torch.promote_types(features.dtype, torch.float32))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Labelled:
     """Images as an attacker knows them.

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from attacks.base import widened
 from benchbox.errors import BenchboxError
 from benchbox.models.embed import Rows
 
@@ -97,6 +98,8 @@ class Identities:
 def as_queries(query_features: Any, query_pids: Any) -> tuple[Tensor, Tensor]:
     """Return embeddings (N, D) and pids (N,) as tensors on one device, checked.
 
+    Half precision is widened to float32, as the evaluator widens it.
+
     Raises:
         BenchboxError: no queries, shapes that do not fit, or embeddings that are not finite.
     """
@@ -118,7 +121,7 @@ def as_queries(query_features: Any, query_pids: Any) -> tuple[Tensor, Tensor]:
             f"query_features: row {bad[0]} is not finite ({len(bad)} of {len(embeddings)} rows); "
             "check the model's weights"
         )
-    return embeddings, pids
+    return widened(embeddings), pids
 
 
 def push_from(embeddings: Tensor, push: Tensor, weight: Tensor, lone: Tensor) -> Guides:

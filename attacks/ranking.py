@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from attacks.base import Labelled
+from attacks.base import Labelled, widened
 from benchbox.data.protocol import JUNK_PID
 from benchbox.errors import BenchboxError
 from benchbox.models.embed import Rows
@@ -60,9 +60,10 @@ class Ranking:
         elsewhere = gallery.camids[own] != query.camids[:, None]
         known = (query.pids != JUNK_PID)[:, None]
         match = filled & elsewhere & known
+        features = widened(gallery.features.detach())
         return cls(
-            features=gallery.features.detach(),
-            squares=gallery.features.detach().square().sum(1),
+            features=features,
+            squares=features.square().sum(1),
             ignored=gallery.pids == JUNK_PID,
             own=own.masked_fill(~filled, len(pids)),
             match=match,

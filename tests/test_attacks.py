@@ -635,3 +635,16 @@ def test_registering_an_attack():
     assert "pull" not in ATTACKS
     with pytest.raises(TypeError):
         ATTACKS["pull"] = Pull
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", ALL)
+def test_half_precision_embeddings_guide_as_their_widened_selves(name, dtype):
+    generator = torch.Generator().manual_seed(3)
+    features = torch.randn(7, 5, generator=generator).to(dtype)
+    attack = ATTACKS[name]()
+    given, wide = (attack.guides(each, torch.tensor(PIDS)) for each in (features, features.float()))
+    for field in dataclasses.fields(wide):
+        ours, theirs = getattr(given, field.name), getattr(wide, field.name)
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs), field.name

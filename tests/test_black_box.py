@@ -2,10 +2,13 @@
 
 import csv
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -16,6 +19,7 @@ from benchbox.models.folding import attack_ready
 from benchbox.models.registry import build_model
 from benchbox.models.weights import load_weights
 from benchbox.runs.runner import Options, preview, run_grid
+from benchbox.runs.stages.attack import images_file
 from defenses import DEFENSES
 from tests.micro import make_micro_dataset, write_micro_grid
 
@@ -85,7 +89,9 @@ def test_black_box_numbers_equal_an_evaluation_by_hand(run: Path, dataset: Path)
         )
         return run / "store" / f"{kind}-{stages[cell][kind][:20]}"
 
-    images = load_file(stage("adv_train", "fna", "10.0", "attack") / "adversarial-2-51.safetensors")
+    images = load_file(
+        stage("adv_train", "fna", "10.0", "attack") / "adversarial-10-255.safetensors"
+    )
     target = stage("bs_ms", "none", "0.0", "train")
     model = build_model("small", num_classes=len(data.train_pids), image_size=(32, 16))
     load_weights(model, target / "weights.safetensors")
@@ -145,3 +151,23 @@ def test_a_source_that_is_none_is_named(dataset, tmp_path, sources: str, says: s
     grid = write_micro_grid(tmp_path / "micro.toml", dataset, extra=f"sources = {sources}")
     with pytest.raises(BenchboxError, match=says):
         preview(grid, Options())
+
+
+@pytest.mark.parametrize(
+    ("budget", "name"),
+    [
+        (Fraction(10, 255), "adversarial-10-255"),
+        (Fraction(8, 255), "adversarial-8-255"),
+        (Fraction("2.5") / 255, "adversarial-2.5-255"),
+        (Fraction(1), "adversarial-255-255"),
+        (Fraction(1, 7), "adversarial-1-7"),
+        (Fraction("0.03"), "adversarial-7.65-255"),
+    ],
+)
+def test_kept_images_are_named_as_budgets_are_written(budget: Fraction, name: str) -> None:
+    assert images_file(budget) == f"{name}.safetensors"
+
+
+@given(st.lists(st.fractions(0, 1, max_denominator=10**9), min_size=2, max_size=2, unique=True))
+def test_two_budgets_have_two_names(budgets: list[Fraction]) -> None:
+    assert images_file(budgets[0]) != images_file(budgets[1])

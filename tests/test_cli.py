@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from benchbox.cli.main import main
+from benchbox.models.registry import BACKBONES
+from benchbox.runs.registry import load_registry
 from tests.micro import make_micro_dataset, write_micro_grid
 
 
@@ -138,6 +140,36 @@ def test_a_plugin_attack_is_listed(call, tmp_path) -> None:
     assert code == 0
     assert "onestep" in out
     assert "sidewalk-a" in out
+
+
+@pytest.mark.parametrize("width", ["40", "80", "200"])
+def test_everything_a_grid_may_name_is_listed_whole(call, monkeypatch, width) -> None:
+    monkeypatch.setenv("COLUMNS", width)
+    code, out, _ = call("list")
+    assert code == 0
+    listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ")}
+    registry = load_registry()
+    recipes = {each.recipe.name for each in registry.defenses.values() if each.recipe}
+    for names in (registry.datasets, BACKBONES, registry.attacks, registry.defenses, recipes):
+        assert listed >= set(names)
+    guarded = [line for line in out.split("guards, in")[1].splitlines() if "bs_ms" in line]
+    assert "SqueezeThenSmooth" in guarded[0]
+    # What a licence says, and how to get a dataset, is for those who ask.
+    assert "http" not in out
+    assert "licence" not in out
+    assert max(map(len, out.splitlines())) < 200
+
+
+def test_one_dataset_is_said_whole(call, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    code, out, _ = call("list", "market1501")
+    source = load_registry().datasets["market1501"]
+    assert code == 0
+    for text in (source.how_to_get, source.citation, source.licence):
+        assert text in out
+    code, _, err = call("list", "market1502")
+    assert code == 2
+    assert "unknown name 'market1502'. Did you mean 'market1501'?" in err
 
 
 def test_an_unknown_rendered_dataset(call, tmp_path) -> None:

@@ -200,7 +200,7 @@ def test_sizes() -> None:
 def test_without_the_library_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     Balancing().require()
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    with pytest.raises(BenchboxError, match=r"pip install 'benchbox-reid\[diffusion\]'"):
+    with pytest.raises(BenchboxError, match=r"pip install diffusers\.$"):
         Balancing().require()
 
 

@@ -7,12 +7,15 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 
 from attacks import FNA
 from benchbox.errors import BenchboxError
+from benchbox.evaluation.attacking import attack_queries
+from benchbox.evaluation.embedding import embed_images
 from benchbox.models.convolutions import BlockConv2d, rearrange_convolutions
-from benchbox.models.folding import attack_ready, fold_batch_norms, followers
+from benchbox.models.folding import AttackReady, attack_ready, fold_batch_norms, followers
+from benchbox.models.registry import build_model
 
 
 def lively(model, seed=0):
@@ -283,3 +286,45 @@ def test_one_by_one_kernels_escape_the_slow_kernel():
 def test_unknown_precision_is_refused():
     with pytest.raises(BenchboxError, match="fp32 or bf16"):
         attack_ready(nn.Identity(), precision="fp16")
+
+
+@pytest.mark.parametrize("ids", [(), (torch.tensor([4]),)])
+def test_one_image_goes_the_way_of_two(ids: tuple[Tensor, ...]) -> None:
+    """Small convolutions of a single image have a kernel of their own, which rounds otherwise."""
+    seen: list[tuple[int, ...]] = []
+
+    class Model(nn.Module):
+        def forward(self, images: Tensor, *others: Tensor) -> Tensor:
+            seen.append((len(images), *map(len, others)))
+            return images.flatten(1) * (1 + sum(others, torch.zeros(1)))[:, None]
+
+    image = torch.rand(1, 3, 4, 2, requires_grad=True)
+    embedding = AttackReady(Model(), precision="fp32")(image, *ids)
+    assert seen == [(2, *(2 for _ in ids))]
+    factor = 5.0 if ids else 1.0
+    assert torch.equal(embedding, image.flatten(1) * factor)
+    embedding.sum().backward()
+    assert torch.equal(image.grad, torch.full_like(image, factor))  # not twice
+
+
+def test_embeddings_and_attacks_of_any_batch_size_agree_to_rounding() -> None:
+    embed = attack_ready(build_model("small", num_classes=3, image_size=(32, 16)))
+    drawn = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (9, 3, 32, 16), dtype=torch.uint8, generator=drawn)
+    pids = torch.arange(9) % 3
+    cpu = torch.device("cpu")
+
+    def measured(batch_size: int) -> list[Tensor]:
+        clean = embed_images(embed, images, batch_size=batch_size, device=cpu)
+        attack = FNA(steps=3)
+        aim = attack.guides(embed(images / 255), pids)
+        (found,) = attack_queries(
+            embed, attack, images, aim, budgets=[8 / 255], batch_size=batch_size, device=cpu,
+            generators=[torch.Generator().manual_seed(n) for n in range(9)],
+        )  # fmt: skip
+        return [clean, found.features]
+
+    whole = measured(64)
+    for batch_size in (1, 2, 4):  # 4 and 4, and then one alone
+        for ours, theirs in zip(measured(batch_size), whole, strict=True):
+            torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)

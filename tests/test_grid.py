@@ -46,6 +46,9 @@ def write(tmp_path: Path):
         ('budgets = ["9"]', r"budgets\[0\]: expected a fraction between 0 and 1"),
         ("budgets = [0.03]", r"budgets\[0\]: expected a string such as .8/255., not 0\.03"),
         ('budgets = ["8/255", "16/510"]', r"budgets: 8/255 stands there twice"),
+        ('budgets = ["0/255"]', r"budgets\[0\]: expected a fraction above 0; clean queries are"),
+        ('[attack.fna]\nbudgets = ["0.0"]', r"fna\.budgets: expected a fraction above 0"),
+        ('step_size = "0/255"', r"step_size: expected a fraction above 0"),
         ("budgets = []", r"budgets: .*at least 1"),
         ('attacks = ["fnaa"]', r"my\.toml: attacks: unknown attack 'fnaa'\. Did you mean 'fna'\?"),
         ('transfers = [["sidewalk-a", "market"]]', r"transfers: unknown dataset 'market'\. Did you mean 'market1501'"),  # noqa: E501

@@ -5,6 +5,7 @@ import math
 import random
 import statistics
 import xml.dom.minidom
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 from scipy import stats
 
 from benchbox.errors import BenchboxError
+from benchbox.regression import run as regression_run
 from benchbox.regression.baseline import label, read_baseline, write_baseline
 from benchbox.regression.baseline_record import Baseline, BaselineCell
 from benchbox.regression.comparability import obstacles
@@ -39,6 +42,7 @@ from benchbox.regression.seed_noise import (
 from benchbox.regression.verdict import compare_with_baseline, verdict_of
 from benchbox.results.conditions import Condition
 from benchbox.statistics.paired_bootstrap import draws_for, paired_bounds
+from benchbox.tables.as_text import escape_markdown
 from tests.made_baselines import made_baseline, made_content, sha256
 
 # --- the bounds
@@ -381,6 +385,53 @@ def test_another_training_is_compared_and_remarked() -> None:
     remarks = " ".join(compare_with_baseline(made_baseline(), new).remarks)
     assert "settings differ in: training" in remarks
     assert "3 cells of the run are not in the baseline" in remarks
+
+
+def test_a_baseline_of_another_version_is_remarked() -> None:
+    old = made_baseline(benchbox="0.0.9")
+    (line,) = [x for x in compare_with_baseline(old, made_baseline()).remarks if "0.0.9" in x]
+    assert "measured by benchbox 0.0.9, the run by 0.1.0" in line
+    unnamed = compare_with_baseline(made_baseline(benchbox=""), made_baseline()).remarks
+    assert "measured by benchbox (not named), the run by 0.1.0" in " ".join(unnamed)
+    same = compare_with_baseline(made_baseline(), made_baseline()).remarks
+    assert "measured by" not in " ".join(same)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reasons"),
+    [
+        (made_baseline(), made_baseline(defenses=("origin",)), 3),
+        (made_baseline(), made_baseline(identities=39), 1),
+        (made_baseline(defenses=[f"defense{n:04}" for n in range(666)], queries=1, identities=1),
+         made_baseline(defenses=["defense0000"], queries=1, identities=1), 1996),
+    ],
+)  # fmt: skip
+def test_reports_say_why_nothing_was_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: Baseline, new: Baseline, reasons: int
+) -> None:
+    monkeypatch.setattr(regression_run, "_measured", lambda *_: new)
+    write_baseline(tmp_path / "old.json", old)
+    options = regression_run.RegressOptions(
+        baseline=tmp_path / "old.json",
+        run=tmp_path,
+        junit=tmp_path / "j.xml",
+        markdown=tmp_path / "m.md",
+    )
+    with pytest.raises(BenchboxError) as raised:
+        regression_run.regress(options, Console(quiet=True))
+    assert raised.value.exit_code == 2
+    listed = [line.strip() for line in str(raised.value).splitlines()[1:]]
+    assert len(listed) == reasons
+    suites = ET.fromstring((tmp_path / "j.xml").read_bytes())
+    assert suites.get("errors") == suites.get("tests") == str(reasons)
+    assert suites.get("failures") == "0"
+    cases = list(suites.iter("testcase"))
+    assert [case.get("name") for case in cases] == listed
+    assert all(case.find("error") is not None for case in cases)
+    comment = (tmp_path / "m.md").read_text()
+    assert comment.startswith("🔴 **Not compared: the run cannot be held against the baseline")
+    assert len(comment) < 65_536
+    assert escape_markdown(listed[0]) in comment
 
 
 def test_criteria_out_of_range_are_refused() -> None:

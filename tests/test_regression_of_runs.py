@@ -111,7 +111,8 @@ def test_reports_of_an_earlier_call_do_not_stay_behind(
     assert all(report.is_file() for report in reports.values())
     with pytest.raises(BenchboxError):
         regress(RegressOptions(baseline=baseline, run=tmp_path, **reports), QUIET)
-    assert not any(report.exists() for report in reports.values())
+    assert reports["markdown"].read_text().startswith("🔴 **Not compared: ")
+    assert 'errors="1"' in reports["junit"].read_text()
 
 
 @pytest.mark.parametrize(

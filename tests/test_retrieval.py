@@ -1,5 +1,6 @@
 """The evaluation against brute force, a peer library, closed values and its own symmetries."""
 
+import inspect
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import benchbox
 from benchbox.errors import BenchboxError
 from benchbox.evaluation import feature_distances, ranking, retrieval
 from benchbox.evaluation.ranking import Judge, Labels, match_ranks
@@ -432,9 +434,33 @@ def test_large_finite_numbers_are_no_infinity():
     """Their sum overflows, they do not; but embeddings whose distance overflows are refused."""
     distances = np.full((3, 4), 3e38, dtype=np.float32)
     assert rank_distances(distances, **LABELS).first_hit.tolist() == [1, 2, 3]
-    features = np.full((4, 5), 1e30, dtype=np.float32) * np.array([[1], [2], [3], [4]], np.float32)
+    features = np.full((4, 5), 1e30, dtype=np.float32)
     with pytest.raises(BenchboxError, match="euclidean distances of query_features"):
-        evaluate_retrieval(features[:3], features, **LABELS)
+        evaluate_retrieval(features[:3], features * 1e-30 * 1e-30, **LABELS)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cosine"])
+@pytest.mark.parametrize(
+    ("dtype", "exponents"),
+    [(torch.float32, [-126, -83, -40, 40, 83, 120]), (torch.float64, [-900, 900])],
+)
+def test_very_small_and_very_large_embeddings_rank_as_ordinary_ones(metric, dtype, exponents):
+    generator = torch.Generator().manual_seed(4)
+    query, gallery = (torch.randn(n, 24, generator=generator, dtype=dtype) for n in (30, 200))
+    gallery[7] = 0
+    labels = (np.arange(30) % 8, np.arange(200) % 8, np.arange(30) % 3, np.arange(200) % 5)
+    ordinary = evaluate_retrieval(query, gallery, *labels, metric=metric)
+    for exponent in exponents:
+        factor = torch.tensor(2.0, dtype=dtype) ** exponent
+        found = evaluate_retrieval(query * factor, gallery * factor, *labels, metric=metric)
+        # A power of two changes no digit but at the end of the range, where digits are lost.
+        equal = np.testing.assert_array_equal if exponent > -126 else np.testing.assert_allclose
+        equal(found.ap, ordinary.ap)
+    if metric == "cosine":
+        lengths = 10.0 ** torch.arange(-30, 31, dtype=torch.float32)
+        uneven = gallery * lengths[torch.arange(200) % len(lengths), None].to(dtype)
+        found = evaluate_retrieval(query, uneven, *labels, metric=metric)
+        np.testing.assert_allclose(found.ap, ordinary.ap, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -504,3 +530,10 @@ def test_a_gpu_ranks_alike():
     np.testing.assert_array_equal(
         rank_distances(distances.cuda(), *on_gpu).ap, rank_distances(distances, *labels).ap
     )
+
+
+@pytest.mark.parametrize("name", [n for n in benchbox.__all__ if not n.startswith("_")])
+def test_signatures_of_the_public_functions_fit_a_screen(name):
+    signature = str(inspect.signature(getattr(benchbox, name)))
+    assert len(signature) < 900, signature
+    assert "ForwardRef" not in signature

@@ -35,6 +35,7 @@ WHOLE: dict[str, Any] = {
     "attacks": {},
     "rows": [],
     "cells": {},
+    "near_chance": [],
     "failures": [],
 }
 

@@ -81,3 +81,13 @@ def test_an_attack_stage_too_large_to_hash_is_refused(tmp_path: Path) -> None:
         listing.write_text(json.dumps(content))
     with pytest.raises(BenchboxError, match="no undamaged attack stage"):
         prepare(options(made_run(), run=out, replace=True))
+
+
+def test_a_model_near_chance_is_refused(tmp_path: Path) -> None:
+    out = changed_run(tmp_path)
+    record = json.loads((out / "run.json").read_text())
+    for dataset in record["datasets"].values():
+        dataset["chance"] = 99.0
+    (out / "run.json").write_text(json.dumps(record))
+    with pytest.raises(BenchboxError, match=r"is near that of a random ranking \(99\.00\)"):
+        prepare(options(made_run(), run=out, replace=True))

@@ -125,7 +125,7 @@ def evaluate(
     console = make_console()
     if dry_run:
         for part in plan_row(defense, keys, options):
-            console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+            console.print(part, soft_wrap=isinstance(part, str), highlight=False, markup=False)
         return
     folder = out or Path("runs") / row
     evaluate_row(defense, keys, folder, options, console)

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from benchbox import __version__
 from benchbox.cli import board, regression, run, scaffold, submit
 from benchbox.cli.data import data_app
 from benchbox.cli.evaluate import evaluate
 from benchbox.cli.grids import grids_app
+from benchbox.cli.listing import list_names
 from benchbox.cli.options import Plugins, RunFolder
 from benchbox.cli.present import require_run
 from benchbox.cli.reporting import write_report_of
@@ -74,28 +74,12 @@ def compare_run(
         console.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
-@app.command("list")
-def list_names(plugin: Plugins = None) -> None:
-    """List the datasets, attacks and defenses a grid may name."""
-    from benchbox.runs.registry import load_registry
-
-    registry = load_registry(tuple(plugin or ()))
-    table = Table("kind", "name", "in tables", "from")
-    for name, source in registry.datasets.items():
-        table.add_row("dataset", name, source.title, source.how_to_get)
-    for name, attack in registry.attacks.items():
-        summary = (attack.__doc__ or "").strip().splitlines()[0]
-        table.add_row("attack", name, attack.title, summary)
-    for name, defense in registry.defenses.items():
-        table.add_row("defense", name, defense.title, defense.source)
-    make_console().print(table)
-
-
 app.add_typer(grids_app, name="grids")
 app.add_typer(data_app, name="data")
 app.add_typer(study_app, name="study")
 app.add_typer(board.board_app, name="leaderboard")
 app.add_typer(weights_app, name="weights")
+app.command("list")(list_names)
 app.command("evaluate")(evaluate)
 app.command("submit")(submit.submit)
 app.command("regress")(regression.regress)

@@ -72,7 +72,7 @@ def _print_plan(file: Path, options: "Options") -> None:
     console = make_console()
     plan, missing = preview(file, options)
     for part in plan_tables(plan, missing):
-        console.print(part, soft_wrap=isinstance(part, str), highlight=False)
+        console.print(part, soft_wrap=isinstance(part, str), highlight=False, markup=False)
 
 
 def _execute(file: Path, folder: Path, options: "Options") -> None:

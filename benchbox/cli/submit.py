@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def submit(
     run: RunFolder,
     defense: Annotated[str, typer.Option(help="The defense's name, as in results.csv.")],
-    board: Annotated[str, typer.Option(help="Name of the board.")] = "sidewalk-small",
+    board: Annotated[str, typer.Option(help="Name of the board.")] = "sidewalk-tiny",
     boards: Boards = BOARDS,
     paper: Annotated[str | None, typer.Option(help="Its web address.")] = None,
     code: Annotated[str | None, typer.Option(help="Its web address.")] = None,

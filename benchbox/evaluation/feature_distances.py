@@ -5,11 +5,12 @@ A query's own norm does not change the order of its gallery, so what is ranked i
     euclidean: |g|^2 - 2 q.g      (the squared distance less |q|^2)
     cosine:    -q.g / |g|         (the distance less 1, times |q|)
 
-Two things would make such a product rank wrongly, and both are mended here. Matrix kernels treat
+Three things would make such a product rank wrongly, and all are mended here. Matrix kernels treat
 edge columns differently, so equal gallery rows can get products that differ in the last bit:
 repeated rows take the value of their first copy and tie exactly. And where the embeddings all lie
 close to one point, seen from the origin, float32 has too few digits left for their differences:
-then the product is taken in float64.
+then the product is taken in float64. And squares of embeddings as small as 1e-25 are zero, those of
+1e25 infinite: such embeddings are multiplied by a power of two first, which changes no digit.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,6 +28,8 @@ SAMPLED_COLUMNS = 32
 CROWDED = 0.01
 """Embeddings whose variance is a smaller part of their mean square than this need float64."""
 BLOCK_ROWS = 512
+ORDINARY = 30
+"""Embeddings between 2^-30 and 2^30 in size are left as they are."""
 
 
 @contextmanager
@@ -61,12 +64,14 @@ class RankedGallery:
     """A gallery made ready for the distances of any number of queries.
 
     Attributes:
-        features: (G, D) embeddings, float32 or float64.
+        features: (G, D) embeddings, float32 or float64, of about unit size.
         metric: which distance; a vector of zeros has cosine similarity 0 to everything.
         dtype: of the distances: float64 where float32 does not suffice.
         squares: (G,) squared norms in that type.
         copies: places of rows that repeat an earlier one.
         originals: places of those earlier ones.
+        exponents: of the power of two that the features were multiplied by: one for all under
+            ``euclidean``, (1,), so that queries are multiplied by it too; else one a row, (G,).
     """
 
     features: torch.Tensor
@@ -75,10 +80,13 @@ class RankedGallery:
     squares: torch.Tensor
     copies: torch.Tensor
     originals: torch.Tensor
+    exponents: torch.Tensor
 
     @classmethod
     def of(cls, gallery: torch.Tensor, metric: Metric) -> "RankedGallery":
         """Look at (G, D) embeddings once. Run inside `exact_products`."""
+        exponents = _exponents(gallery, common=metric == "euclidean")
+        gallery = _times_power(gallery, exponents)
         copies, originals = (torch.from_numpy(rows) for rows in _repeats(gallery))
         dtype = gallery.dtype
         squares = _squared_norms(gallery, dtype)
@@ -88,7 +96,9 @@ class RankedGallery:
             dtype = torch.float64
             squares = _squared_norms(gallery, dtype)
         device = gallery.device
-        return cls(gallery, metric, dtype, squares, copies.to(device), originals.to(device))
+        return cls(
+            gallery, metric, dtype, squares, copies.to(device), originals.to(device), exponents
+        )
 
     def chunks(self, query: torch.Tensor, *, queries: int) -> Iterator[torch.Tensor]:
         """Yield the ranking distances of ``queries`` queries after another.
@@ -107,6 +117,8 @@ class RankedGallery:
         buffer = gallery.new_empty(shape, dtype=self.dtype)
         for part in torch.split(query.to(gallery.device), queries):
             chunk = buffer[: len(part)]
+            own = self.metric == "cosine"
+            part = _times_power(part, _exponents(part, common=False) if own else self.exponents)
             _multiply(part, gallery, out=chunk)
             if self.metric == "euclidean":
                 chunk.mul_(-2).add_(self.squares)
@@ -115,6 +127,28 @@ class RankedGallery:
             if len(self.copies):
                 chunk[:, self.copies] = chunk[:, self.originals]
             yield chunk
+
+
+def _exponents(features: torch.Tensor, *, common: bool) -> torch.Tensor:
+    """Return the power of two that brings each row's largest number to about 1.
+
+    It is 0 where that number is of ordinary size or zero, and is bounded by what the type holds.
+
+    Args:
+        features: (N, D).
+        common: one power for all rows, (1,), instead of (N,).
+    """
+    largest = torch.linalg.vector_norm(features, ord=torch.inf, dim=1)
+    exponents = -torch.frexp(largest.max()[None] if common else largest).exponent
+    most = 1000 if features.dtype == torch.float64 else 120
+    return exponents.masked_fill(exponents.abs() < ORDINARY, 0).clamp(-most, most)
+
+
+def _times_power(features: torch.Tensor, exponents: torch.Tensor) -> torch.Tensor:
+    """Return the (N, D) rows times 2^exponent; themselves, not a copy, where nothing changes."""
+    if not exponents.any():
+        return features
+    return features * torch.exp2(exponents.to(features.dtype))[:, None]
 
 
 def _multiply(query: torch.Tensor, gallery: torch.Tensor, *, out: torch.Tensor) -> None:

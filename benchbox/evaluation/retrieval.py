@@ -1,11 +1,13 @@
 """mAP and CMC in the Market-1501 protocol; `average_precision` has the formulas."""
 
+# Signatures stay as they are written: in help(), numpy's ArrayLike alone is a line of unions.
+from __future__ import annotations
+
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import get_args
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from benchbox.errors import BenchboxError, unknown_name
@@ -19,6 +21,7 @@ from benchbox.evaluation.ranking import (
     match_ranks,
 )
 from benchbox.evaluation.retrieval_inputs import (
+    Numbers,
     as_float,
     read_features,
     read_labels,
@@ -57,12 +60,12 @@ class Retrieval:
 
 
 def evaluate_retrieval(
-    query_features: npt.ArrayLike | torch.Tensor,
-    gallery_features: npt.ArrayLike | torch.Tensor,
-    query_pids: npt.ArrayLike | torch.Tensor,
-    gallery_pids: npt.ArrayLike | torch.Tensor,
-    query_camids: npt.ArrayLike | torch.Tensor,
-    gallery_camids: npt.ArrayLike | torch.Tensor,
+    query_features: Numbers,
+    gallery_features: Numbers,
+    query_pids: Numbers,
+    gallery_pids: Numbers,
+    query_camids: Numbers,
+    gallery_camids: Numbers,
     *,
     ap: ApConvention = "trapezoid",
     metric: Metric = "euclidean",
@@ -110,11 +113,11 @@ def evaluate_retrieval(
 
 
 def rank_distances(
-    distances: npt.ArrayLike | torch.Tensor,
-    query_pids: npt.ArrayLike | torch.Tensor,
-    gallery_pids: npt.ArrayLike | torch.Tensor,
-    query_camids: npt.ArrayLike | torch.Tensor,
-    gallery_camids: npt.ArrayLike | torch.Tensor,
+    distances: Numbers,
+    query_pids: Numbers,
+    gallery_pids: Numbers,
+    query_camids: Numbers,
+    gallery_camids: Numbers,
     *,
     ap: ApConvention = "trapezoid",
     max_rank: int = 50,

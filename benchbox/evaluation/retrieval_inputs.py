@@ -1,6 +1,6 @@
 """What a caller hands to the evaluation, checked and brought to one form."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -9,11 +9,14 @@ import torch
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.ranking import DistanceRows, Ints, Labels
 
+Numbers: TypeAlias = npt.ArrayLike | torch.Tensor
+"""What a caller may hand over: a tensor, an array, nested lists."""
+
 NAMED_ROWS = 5
 """How many offending rows an error names."""
 
 
-def read_matrix(name: str, values: npt.ArrayLike | torch.Tensor) -> DistanceRows:
+def read_matrix(name: str, values: Numbers) -> DistanceRows:
     """Return ``values`` as a 2-D matrix: a tensor of another device, or an array without a copy.
 
     Raises:
@@ -47,7 +50,7 @@ def as_float(rows: DistanceRows) -> DistanceRows:
     return rows.astype(np.float32 if short else np.float64, copy=False)
 
 
-def read_features(name: str, values: npt.ArrayLike | torch.Tensor) -> torch.Tensor:
+def read_features(name: str, values: Numbers) -> torch.Tensor:
     """Return embeddings as a finite (N, D) tensor in float32 or float64.
 
     Raises:
@@ -90,10 +93,10 @@ def refuse_non_finite(name: str, rows: DistanceRows, *, first_row: int = 0) -> N
 
 def read_labels(
     shape: tuple[int, int],
-    query_pids: npt.ArrayLike | torch.Tensor,
-    gallery_pids: npt.ArrayLike | torch.Tensor,
-    query_camids: npt.ArrayLike | torch.Tensor,
-    gallery_camids: npt.ArrayLike | torch.Tensor,
+    query_pids: Numbers,
+    gallery_pids: Numbers,
+    query_camids: Numbers,
+    gallery_camids: Numbers,
 ) -> Labels:
     """Return identities and cameras for ``shape`` = (Q, G) as arrays of whole numbers.
 
@@ -109,7 +112,7 @@ def read_labels(
     )
 
 
-def _whole_numbers(name: str, values: npt.ArrayLike | torch.Tensor, length: int) -> Ints:
+def _whole_numbers(name: str, values: Numbers, length: int) -> Ints:
     array = _as_array(name, _on_host(values) if isinstance(values, torch.Tensor) else values)
     if array.dtype.kind not in "iu" or array.shape != (length,):
         raise BenchboxError(

@@ -13,7 +13,7 @@ from benchbox.files.toml import read_toml
 from benchbox.leaderboard.board_dataset import ProtocolDataset
 from benchbox.results.conditions import CLEAN, Condition
 from benchbox.runs.attack_settings import Pace, attack_as_set, pace_of
-from benchbox.runs.grid import parse_fraction
+from benchbox.runs.grid import parse_budget, parse_fraction
 from benchbox.untrusted.json import as_record
 from benchbox.untrusted.text import Backbone, Line, Name, Title
 
@@ -22,7 +22,7 @@ _SIZE = 100_000
 
 
 def _fraction_text(value: object) -> str:
-    parse_fraction(value)
+    parse_budget(value)
     return str(value)
 
 

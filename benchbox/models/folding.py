@@ -39,15 +39,23 @@ class AttackReady(nn.Module):
     def forward(self, images: Tensor, *ids: Tensor) -> Tensor:
         """Return the embeddings (B, D) of images (B, 3, H, W) in [0, 1].
 
+        One image goes through the model twice, side by side. On one thread PyTorch gives small
+        convolutions of a single image to another kernel (im2col and MKL instead of oneDNN; see
+        ``use_mkldnn`` in its Convolution.cpp), which rounds otherwise: numbers of batch size 1,
+        and of a last batch of one, would differ from all others.
+
         Args:
             images: raw pixels.
             ids: what the model takes beside them, such as (B,) camera ids.
         """
+        count = len(images)
+        if count == 1:
+            images, ids = images.expand(2, -1, -1, -1), tuple(each.expand(2) for each in ids)
         images = images.contiguous(memory_format=torch.channels_last)
         half = self.precision == "bf16"
         with torch.autocast(images.device.type, torch.bfloat16, enabled=half):
             embeddings: Tensor = self.model(images, *ids)
-        return embeddings.to(images.dtype)
+        return embeddings[:count].to(images.dtype)
 
 
 def attack_ready(model: nn.Module, *, precision: Precision = "fp32") -> AttackReady:

@@ -34,10 +34,12 @@ class Backbone:
     Attributes:
         timm_name: the timm model it is made of, and whose pretrained weights it takes.
         adapt: the function that makes the backbone's trunk of that model.
+        about: a line for who chooses.
     """
 
     timm_name: str
     adapt: Callable[[nn.Module], nn.Module]
+    about: str
 
 
 def _as_it_comes(model: nn.Module) -> nn.Module:
@@ -50,9 +52,13 @@ def _apnet(resnet: nn.Module) -> nn.Module:
 
 BACKBONES: dict[str, Backbone] = {
     # The ReID literature starts from torchvision's first ImageNet weights, not timm's newer ones.
-    "apnet": Backbone("resnet50.tv_in1k", _apnet),
-    "resnet50": Backbone("resnet50.tv_in1k", last_stride_one),
-    "small": Backbone("test_resnet", _as_it_comes),
+    "apnet": Backbone(
+        "resnet50.tv_in1k", _apnet, "ResNet-50 with attention over a pyramid of parts"
+    ),
+    "resnet50": Backbone(
+        "resnet50.tv_in1k", last_stride_one, "ResNet-50, its last stride 1, as usual in ReID"
+    ),
+    "small": Backbone("test_resnet", _as_it_comes, "timm's smallest ResNet, for trials"),
 }
 """Our own names. Any other name is timm's; a plugin adds one by ``timm.models.register_model``."""
 
@@ -73,6 +79,17 @@ def check_backbone(name: str, *, where: str = "") -> None:
         return
     error = unknown_name("backbone", name, [*BACKBONES, *near_timm_names(name)], where=where)
     raise BenchboxError(f"{error} Any timm model name will do, too.")
+
+
+def try_backbone(name: str, image_size: tuple[int, int]) -> None:
+    """Embed one image with a backbone that is not ours, on random weights.
+
+    Raises:
+        BenchboxError: it does not give one embedding an image, or not of this size.
+    """
+    if name.partition(".")[0] not in BACKBONES:
+        with _seeded(0):
+            build_timm(_timm_name(name), image_size)
 
 
 def module_of_backbone(name: str) -> str | None:

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any
 
 import torch
@@ -13,6 +14,10 @@ from benchbox.torchvision_import import ensure_torchvision
 
 ensure_torchvision()
 import timm  # noqa: E402 - torchvision has to be importable first
+
+
+class NotOneEmbedding(ValueError):
+    """A network returns something else than a vector an image."""
 
 
 def is_timm_name(name: str) -> bool:
@@ -67,21 +72,43 @@ def build_timm(name: str, image_size: tuple[int, int]) -> tuple[nn.Module, dict[
     options: list[dict[str, Any]] = [{}]
     if timm_config(name).get("fixed_input_size"):
         options = [{"dynamic_img_size": True}, {"img_size": image_size}, {}]
-    reason = ""
+    height, width = image_size
+    reasons: list[str] = []
     for option in options:
         # timm's models refuse an option or a size by whatever error comes first.
         try:
             model: nn.Module = timm.create_model(name, num_classes=0, **option)
+            _require_images_alone(model, name)
             width_of(model, image_size)
+        except BenchboxError:
+            raise
+        except NotOneEmbedding as error:
+            raise BenchboxError(
+                f"backbone {name!r}: {error} of {height}×{width}; expected one tensor of "
+                "shape (images, dimensions). Choose another model, or wrap this one so that it "
+                "returns its embedding alone."
+            ) from error
         except Exception as error:
-            reason = one_line(error)
+            reasons.append(one_line(error))
         else:
             return model, option
-    height, width = image_size
     raise BenchboxError(
-        f"backbone {name!r}: this timm model does not give one embedding per image at "
-        f"{height}×{width} ({reason}). Choose another model or image size."
+        f"backbone {name!r}: it cannot embed an image of {height}×{width} ({reasons[-1]}). Choose "
+        "another model or image size."
     )
+
+
+def _require_images_alone(model: nn.Module, name: str) -> None:
+    """Raise if ``forward`` has arguments beside the images that a caller must give."""
+    _, *others = signature(model.forward).parameters.values()
+    named = (each for each in others if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD))
+    wanted = [each.name for each in named if each.default is each.empty]
+    if wanted:
+        raise BenchboxError(
+            f"backbone {name!r}: its forward wants {', '.join(wanted)} beside the images; a model "
+            "sees images alone here. Give it a default, or give a model that exists as it is "
+            "(Defense(model=Given(…)), whose cameras may be set)."
+        )
 
 
 def load_timm(
@@ -129,7 +156,7 @@ def width_of(trunk: nn.Module, image_size: tuple[int, int]) -> int:
     """Return D, by embedding one grey image.
 
     Raises:
-        ValueError: the trunk does not return one vector per image.
+        NotOneEmbedding: the trunk does not return one vector per image.
     """
     mode = trunk.training
     trunk.eval()
@@ -139,8 +166,8 @@ def width_of(trunk: nn.Module, image_size: tuple[int, int]) -> int:
     finally:
         trunk.train(mode)
     if not isinstance(pooled, Tensor) or pooled.ndim != 2:
-        shape = tuple(pooled.shape) if isinstance(pooled, Tensor) else type(pooled).__name__
-        raise ValueError(f"it returns {shape} for one image")
+        shape = tuple(pooled.shape) if isinstance(pooled, Tensor) else f"a {type(pooled).__name__}"
+        raise NotOneEmbedding(f"it returns {shape} for one image")
     return int(pooled.shape[1])
 
 

@@ -70,6 +70,11 @@ def remarks(baseline: Baseline, run: Baseline, noise: SeedNoise) -> list[str]:
     for name, pids in baseline.pids.items():
         if (identities := len(set(pids))) < _FEW_IDENTITIES:
             lines.append(f"{name} has queries of {identities} identities: the bounds are rough.")
+    if baseline.benchbox != run.benchbox:
+        lines.append(
+            f"The baseline was measured by benchbox {baseline.benchbox or '(not named)'}, the run "
+            f"by {run.benchbox or '(not named)'}: what changed between them moves numbers, too."
+        )
     if run.dirty:
         lines.append("The run's code had uncommitted changes.")
     return lines

@@ -2,7 +2,9 @@
 
 import re
 import xml.etree.ElementTree as ET
+from itertools import accumulate
 
+from benchbox.errors import BenchboxError
 from benchbox.regression.comparison import Comparison
 from benchbox.regression.report import caption, comparison_table, in_words, verdict_line
 from benchbox.tables.as_text import escape_markdown, table_to_markdown
@@ -53,6 +55,42 @@ def to_junit(comparison: Comparison) -> bytes:
             ET.SubElement(case, "failure", message).text = _xml_text(caption(comparison))
         else:
             ET.SubElement(case, "system-out").text = _xml_text(in_words(cell))
+    return _as_file(root)
+
+
+def markdown_of_error(error: BenchboxError) -> str:
+    """Return a comment for a pull request that says why nothing was compared."""
+    first, *others = str(error).splitlines()
+    lines = [f"🔴 **Not compared: {escape_markdown(first)}**"]
+    listed = [f"- {escape_markdown(line.strip())}" for line in others]
+    room = _MOST_MARKDOWN - len(lines[0])
+    kept = [
+        line
+        for line, end in zip(listed, accumulate(map(len, listed)), strict=True)
+        if end + len(listed) < room
+    ]
+    if len(kept) < len(listed):
+        kept.append(f"- and {len(listed) - len(kept)} more")
+    return "\n".join([*lines, "", *kept] if kept else lines) + "\n"
+
+
+def junit_of_error(error: BenchboxError) -> bytes:
+    """Return JUnit XML with an error for each reason why nothing was compared."""
+    first, *others = str(error).splitlines()
+    reasons = [line.strip() for line in others] or [first]
+    count = str(len(reasons))
+    counts = {"tests": count, "failures": "0", "errors": count, "skipped": "0"}
+    root = ET.Element("testsuites", {"name": "benchbox regress", **counts})
+    suite = ET.SubElement(root, "testsuite", {"name": "benchbox regress", **counts})
+    for reason in reasons:
+        named = {"classname": "not compared", "name": _xml_text(reason), "time": "0"}
+        case = ET.SubElement(suite, "testcase", named)
+        message = {"message": _xml_text(reason), "type": "not compared"}
+        ET.SubElement(case, "error", message).text = _xml_text(first)
+    return _as_file(root)
+
+
+def _as_file(root: ET.Element) -> bytes:
     ET.indent(root)
     content: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
     return content + b"\n"

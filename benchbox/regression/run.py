@@ -13,7 +13,12 @@ from benchbox.regression.baseline_record import Baseline, is_grid_file
 from benchbox.regression.comparison import Comparison
 from benchbox.regression.criteria import Criteria
 from benchbox.regression.report import comparison_table, in_words, update_table, verdict_line
-from benchbox.regression.report_files import to_junit, to_markdown
+from benchbox.regression.report_files import (
+    junit_of_error,
+    markdown_of_error,
+    to_junit,
+    to_markdown,
+)
 from benchbox.regression.verdict import compare_with_baseline
 from benchbox.runs.runner import Options, run_grid
 from benchbox.tables.as_rich import FittedTable
@@ -53,7 +58,8 @@ def regress(options: RegressOptions, console: Console) -> int:
         0 if no cell is red or the baseline was updated, 1 if one is.
 
     Raises:
-        BenchboxError: run and baseline cannot be compared, or one of them is malformed.
+        BenchboxError: run and baseline cannot be compared, or one of them is malformed. The
+            reports that were asked for say so, too.
     """
     for report in (options.junit, options.markdown):
         if report is not None:
@@ -62,16 +68,26 @@ def regress(options: RegressOptions, console: Console) -> int:
     if options.update:
         _update(options, console)
         return 0
-    comparison = compare_run(options, console)
+    try:
+        comparison = compare_run(options, console)
+    except BenchboxError as error:
+        # Who reads the reports alone, as CI does, must see it there.
+        _write(options, junit=junit_of_error(error), markdown=markdown_of_error(error))
+        raise
     console.print(FittedTable(comparison_table(comparison)))
-    if options.junit is not None:
-        write_bytes(options.junit, to_junit(comparison))
-    if options.markdown is not None:
-        write_text(options.markdown, to_markdown(comparison))
+    _write(options, junit=to_junit(comparison), markdown=to_markdown(comparison))
     for cell in (*comparison.having("regressed"), *comparison.having("improved")):
         _say(console, in_words(cell))
     _say(console, verdict_line(comparison))
     return 0 if comparison.ok else 1
+
+
+def _write(options: RegressOptions, *, junit: bytes, markdown: str) -> None:
+    """Write the reports that are asked for."""
+    if options.junit is not None:
+        write_bytes(options.junit, junit)
+    if options.markdown is not None:
+        write_text(options.markdown, markdown)
 
 
 def compare_run(options: RegressOptions, console: Console) -> Comparison:

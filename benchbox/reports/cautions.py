@@ -6,7 +6,9 @@ from itertools import groupby, pairwise
 from typing import Any
 
 from benchbox.reports.tables.black_box import replayed, stronger_than_white_box
+from benchbox.results.conditions import CLEAN, fraction_of_255
 from benchbox.results.measurements import Measurements, measurements
+from benchbox.results.near_chance import collapsed_seeds
 from benchbox.results.run_folder import RunFolder
 
 _RAISES = 1.0
@@ -19,8 +21,10 @@ def cautions(run: RunFolder) -> list[str]:
     """Return one sentence for each thing that limits what the run's numbers say."""
     return [
         *_unfinished(run),
+        *_collapsed(run),
         *_left_out_queries(run),
         *_few_queries(run),
+        *_beyond_reach(run),
         *_disagreements(run),
         *_stronger_attacks_that_hurt_less(run),
         *_black_box(run),
@@ -52,6 +56,26 @@ def _unfinished(run: RunFolder) -> list[str]:
     return lines
 
 
+def _collapsed(run: RunFolder) -> list[str]:
+    lines = []
+    for pairs in ("same", "transfer"):
+        cells = measurements(run.results, run.record.names, pairs=pairs)
+        for group in cells.groups:
+            for defense in cells.rows_of(group):
+                seeds = collapsed_seeds(cells, group, defense)
+                if seeds:
+                    clean = ", ".join(
+                        f"{cells.at(group, defense, CLEAN)[s].mAP:.2f}" for s in seeds
+                    )
+                    lines.append(
+                        f"{cells.group_title(group)}, {cells.names.title('defenses', defense)}: "
+                        f"clean mAP is {clean}, a random ranking gets "
+                        f"{cells.names.chance[group.test]:.2f}. The model has collapsed, or was "
+                        "never trained; what it keeps under attack is no robustness."
+                    )
+    return lines
+
+
 def _left_out_queries(run: RunFolder) -> list[str]:
     lines = []
     by_dataset = dict(zip(run.results["cell"], run.results["test_dataset"], strict=True))
@@ -73,6 +97,22 @@ def _left_out_queries(run: RunFolder) -> list[str]:
             what = "query is" if count == 1 else "queries are"
             lines.append(f"{title}: {count} {what} {says[kind]}")
     return lines
+
+
+def _beyond_reach(run: RunFolder) -> list[str]:
+    parts = [measurements(run.results, run.record.names, pairs=p) for p in ("same", "transfer")]
+    beyond = {
+        f"{part.condition_title(c)} ({c.steps} steps of {fraction_of_255(c.step_size_255)})": None
+        for part in parts
+        for c in part.conditions
+        if c.is_beyond_reach
+    }
+    if not beyond:
+        return []
+    return [
+        f"Budgets that the attack's steps do not come to: {', '.join(beyond)}. From the clean "
+        "image the attack is no stronger there than at what its steps come to."
+    ]
 
 
 def _few_queries(run: RunFolder) -> list[str]:

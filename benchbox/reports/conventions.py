@@ -9,7 +9,7 @@ from benchbox.results.run_folder import RunFolder
 def conventions(run: RunFolder) -> list[tuple[str, str]]:
     """Return headings with a sentence or two each, which hold wherever nothing else is said."""
     parts = [measurements(run.results, run.record.names, pairs=p) for p in ("same", "transfer")]
-    steps = {c.step_size_255 for part in parts for c in part.conditions if not c.is_clean}
+    steps = {c.step_size_255 for part in parts for c in part.conditions if c.step_size_255}
     sizes = dict.fromkeys(text for part in parts if (text := split_sizes(run.results, part)))
     said = [
         ("Numbers", f"mAP and Rank-1 in %, average precision in {ap_form(run)}. {MISSING}: none."),

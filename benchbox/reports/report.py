@@ -16,6 +16,8 @@ from benchbox.reports.drawings.picture import LeftOut
 from benchbox.reports.findings import findings
 from benchbox.reports.published_section import published_section
 from benchbox.reports.tables.of_run import run_tables
+from benchbox.reports.tables.shared_cells import both_pairs
+from benchbox.results.near_chance import collapsed_rows
 from benchbox.results.record import ReadRecord
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_html import table_to_html
@@ -69,7 +71,7 @@ def write_report(
         record=record,
         results=len(folder.results),
         device=describe(record.device),
-        findings=findings(folder),
+        findings=findings(folder, collapsed=collapsed_rows(both_pairs(folder))),
         cautions=cautions(folder),
         ap_form=ap_form(folder),
         conventions=conventions(folder),

@@ -1,6 +1,7 @@
 """What a run left in its store: models, embeddings and adversarial queries, for figures."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 
 from torch import Tensor
 
+from benchbox.data.finding import data_folder, find_dataset
 from benchbox.data.holding_out import hold_out
 from benchbox.data.images import load_images, to_unit
 from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.sources import SOURCES, Source
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
+from benchbox.files.progress import Progress, silent
 from benchbox.models.given import Given
 from benchbox.models.given_building import restore_given
 from benchbox.results.conditions import Condition
@@ -21,6 +24,7 @@ from benchbox.results.networks import Network
 from benchbox.results.stages import WEIGHTS, RunStages, folder_at
 from benchbox.results.stored_weights import classifier_shape, load_model, load_tensors
 from benchbox.runs.opening import sources_as_set
+from benchbox.runs.record import DatasetRecord
 from benchbox.runs.stages.attack import images_file, sample_rows
 from benchbox.untrusted.json import read_json
 
@@ -65,7 +69,7 @@ class Artefacts(RunStages):
             recorded = self.run.record.datasets.get(name)
             if recorded is None or recorded.root is None:
                 raise BenchboxError(f"run.json does not say where {name} is.")
-            root = folder_at(Path(), recorded.root, what=f"dataset {name} in")
+            root = self._root(name, recorded)
             found = self._source(name).read(root)
             if self.run.record.grid.get("validation") is True:
                 found = hold_out(found)
@@ -76,6 +80,36 @@ class Artefacts(RunStages):
                 )
             self._datasets[name] = found
         return self._datasets[name]
+
+    def _root(self, name: str, recorded: DatasetRecord) -> Path:
+        """Return where a dataset of the run is: where it was, or where this machine has it."""
+        try:
+            return folder_at(Path(), str(recorded.root), what=f"dataset {name} in")
+        except BenchboxError as missing:
+            if name not in self.sources:
+                raise
+            try:
+                return find_dataset(
+                    name, sidewalk_size=recorded.size or "tiny", sources=self.sources
+                )
+            except BenchboxError:
+                raise missing from None
+
+    def render_missing(self, *, workers: int, progress: Progress = silent) -> None:
+        """Render the datasets of the run that can be rendered and are not on this machine.
+
+        What cannot be rendered is missed by the figure that asks for it.
+        """
+        for name, recorded in self.run.record.datasets.items():
+            if name not in self.sources or recorded.root is None:
+                continue
+            try:
+                self._root(name, recorded)
+            except BenchboxError:
+                size = recorded.size or "tiny"
+                with suppress(BenchboxError):
+                    place = self.sources[name].places(data_folder(), size=size)[0]
+                    self.sources[name].prepare(place, size=size, workers=workers, progress=progress)
 
     def _source(self, name: str) -> Source:
         """Return how a dataset of the run is read, with the run's own settings of it."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from benchbox.runs.reach import is_beyond_reach
+
 CLEAN_ATTACK = "none"
 """The name that stands in results.csv for an unattacked query."""
 
@@ -33,6 +35,11 @@ class Condition:
         """The budget and steps, if it has any, as the paper heads its columns: ``8/255-16``."""
         budget = fraction_of_255(self.eps_255)
         return f"{budget}-{self.steps}" if self.steps else budget
+
+    @property
+    def is_beyond_reach(self) -> bool:
+        """Whether the budget is larger than what the attack's steps come to."""
+        return is_beyond_reach(self.eps_255, self.steps, self.step_size_255)
 
 
 CLEAN = Condition(CLEAN_ATTACK)

@@ -28,6 +28,7 @@ class Names:
         seeds: planned seeds.
         rows: what was planned, row by row; none where the run does not say: every combination of
             the above is taken for planned then.
+        chance: dataset → mAP of a random ranking in percent; nothing of runs that do not say.
         threats: attack → its threat model; nothing of runs that do not say.
         given: defense → the dataset its given model was trained on, as its owner states it; None
             where that is not stated.
@@ -42,6 +43,7 @@ class Names:
     conditions: tuple[Condition, ...] = ()
     seeds: tuple[int, ...] = ()
     rows: tuple[RowRecord, ...] = ()
+    chance: dict[str, float] = field(default_factory=dict)
     threats: dict[str, str] = field(default_factory=dict)
     given: dict[str, str | None] = field(default_factory=dict)
 
@@ -78,6 +80,7 @@ class ReadRecord(RunRecord):
             threats={name: attack.threat for name, attack in self.attacks.items()},
             seeds=_planned_seeds(self.grid),
             rows=tuple(self.rows),
+            chance={n: d.chance for n, d in self.datasets.items() if d.chance is not None},
             given=_given(self.defenses),
         )
 

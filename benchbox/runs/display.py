@@ -1,7 +1,7 @@
 """What a person sees of an executor's events."""
 
 from benchbox.files.watch import Watch
-from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Started
+from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Noticed, Started
 
 
 def show(event: Event, watch: Watch) -> None:
@@ -17,6 +17,8 @@ def show(event: Event, watch: Watch) -> None:
             watch.begin(stage.key, stage.title)
         case Moved(share=share, text=text):
             watch.move(stage.key, share, text)
+        case Noticed(text=text):
+            watch.line(f"{stage.title}: {text}", style="yellow")
         case Done(seconds=seconds):
             watch.end(stage.key)
             # Rankings take milliseconds; a line for each would bury the rest.

@@ -36,6 +36,18 @@ def parse_fraction(value: object) -> Fraction:
     return fraction
 
 
+def parse_budget(value: object) -> Fraction:
+    """Return a budget or step size that is more than nothing; see `parse_fraction`.
+
+    Raises:
+        ValueError: it is no fraction, or 0.
+    """
+    fraction = parse_fraction(value)
+    if fraction == 0:
+        raise ValueError("expected a fraction above 0; clean queries are measured in every run")
+    return fraction
+
+
 def parse_budgets(values: object, *, where: str) -> list[Fraction]:
     """Return a list of budgets of one attack.
 
@@ -45,7 +57,7 @@ def parse_budgets(values: object, *, where: str) -> list[Fraction]:
     if not isinstance(values, list) or not values or len(values) > _AT_MOST:
         raise ValueError(f'{where}: expected a list such as ["8/255"]')
     try:
-        budgets = [parse_fraction(value) for value in values]
+        budgets = [parse_budget(value) for value in values]
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     if len(set(budgets)) != len(budgets):
@@ -59,7 +71,7 @@ def parse_source(text: str) -> tuple[str | None, str]:
     return (backbone if colon else None), defense
 
 
-Budget = Annotated[Fraction, BeforeValidator(parse_fraction)]
+Budget = Annotated[Fraction, BeforeValidator(parse_budget)]
 
 
 class Grid(BaseModel):

@@ -8,8 +8,11 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from benchbox.models.given import Given
+from benchbox.runs.attack_settings import pace_of
 from benchbox.runs.plan import Plan
+from benchbox.runs.reach import is_beyond_reach
 from benchbox.runs.stages import of_255
+from benchbox.runs.unused import unused
 from benchbox.training.recipe import Training
 
 
@@ -21,6 +24,8 @@ def plan_tables(plan: Plan, missing: Mapping[str, str]) -> list[RenderableType]:
         missing: dataset name → why it cannot be used yet.
     """
     parts: list[RenderableType] = [_settings(plan), _rows(plan), _counts(plan)]
+    parts += _beyond_reach(plan)
+    parts += unused(plan)
     parts += [f"not ready: {reason}" for reason in missing.values()]
     return parts
 
@@ -61,6 +66,22 @@ def _settings(plan: Plan) -> Table:
         if value:
             table.add_row(key, value)
     return table
+
+
+def _beyond_reach(plan: Plan) -> list[str]:
+    """Return a line for each attack with budgets that its steps do not come to."""
+    lines = []
+    for name, attack in plan.attacks.items():
+        pace = pace_of(attack)
+        beyond = [b for b in plan.grid.budgets_of(name) if is_beyond_reach(float(b * 255), *pace)]
+        if beyond:
+            step = pace.step_size_255
+            lines.append(
+                f"not reached: {name} at {', '.join(map(of_255, beyond))}: {pace.steps} steps of "
+                f"{step:g}/255 come to {step * pace.steps:g}/255, and from the clean image "
+                "larger budgets give what that gives; raise steps or step_size"
+            )
+    return lines
 
 
 def _own_settings(plan: Plan) -> str:

@@ -37,6 +37,7 @@ class DatasetRecord(_Known):
         validation: whether queries and gallery are held-out training identities.
         junk: how many gallery images have the identity -1, which no evaluation counts.
         unofficial: how it differs from the published dataset of its name, a line each.
+        chance: mAP of a random ranking in percent, in the run's convention; None in older runs.
     """
 
     digest: str | None = None
@@ -45,6 +46,7 @@ class DatasetRecord(_Known):
     validation: bool = False
     junk: int | None = None
     unofficial: list[str] = []
+    chance: Annotated[float, Field(ge=0, le=100)] | None = None
     train: Split = Split()
     query: Split = Split()
     gallery: Split = Split()
@@ -138,6 +140,7 @@ class RunRecord(_Known):
         attacks: name → its threat model, budgets and parameters; none in older runs.
         rows: what was planned; none in runs older than given models.
         cells: cell → what results.csv does not say of it.
+        near_chance: the clean cells whose mAP is near that of a random ranking.
         failures: one line for each stage that could not be done.
     """
 
@@ -162,6 +165,7 @@ class RunRecord(_Known):
     attacks: dict[str, AttackRecord] = {}
     rows: list[RowRecord] = []
     cells: dict[str, CellRecord] = {}
+    near_chance: list[str] = []
     failures: list[Any] = []
 
 

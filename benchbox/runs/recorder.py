@@ -10,6 +10,7 @@ from typing import Any
 
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
+from benchbox.evaluation.chance import chance_map
 from benchbox.runs.attack_settings import pace_of
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.plan import Plan
@@ -25,7 +26,7 @@ from benchbox.runs.record import (
     write_record,
 )
 from benchbox.runs.registry import Registry
-from benchbox.runs.results import write_results
+from benchbox.runs.results import cells_near_chance, write_results
 from benchbox.runs.stages import parameters
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
@@ -95,6 +96,9 @@ class Recorder:
                 attacks=self._attacks(),
                 rows=[RowRecord(**row._asdict()) for row in self.plan.rows],
                 cells=cells,
+                near_chance=cells_near_chance(
+                    self.plan, store, {name: self._chance(name) for name in self.site.datasets}
+                ),
                 failures=list(failures),
             ),
         )
@@ -104,6 +108,7 @@ class Recorder:
         grid, dataset = self.plan.grid, self.site.datasets[name]
         return DatasetRecord(
             **describe(dataset),
+            chance=self._chance(name),
             size=grid.sidewalk_size if name in sidewalk.DOMAINS else None,
             validation=grid.validation,
             # Nobody published numbers of a held-out view to differ from.
@@ -111,6 +116,11 @@ class Recorder:
             if grid.validation
             else compare_with_official(dataset, self.registry.datasets),
         )
+
+    def _chance(self, name: str) -> float | None:
+        """Return the mAP of a random ranking, in percent."""
+        chance = chance_map(self.site.datasets[name], ap=self.plan.grid.ap)
+        return None if chance is None else 100 * chance
 
     def _attacks(self) -> dict[str, AttackRecord]:
         """Return the attacks as they run; their budgets are the grid's."""

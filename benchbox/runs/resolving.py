@@ -144,10 +144,13 @@ def resolve_attack(grid: Grid, kind: type[AnyAttack[Any]], *, where: str) -> Any
 
 
 def _require_defended(grid: Grid, registry: Registry, where: str) -> None:
-    """Check that each key of [defended] is a parameter of one of the grid's recipes."""
+    """Check that each key of [defended] is a parameter of one of the grid's recipes.
+
+    Without such a recipe it has nothing to apply to, which the plan says (`benchbox.runs.unused`).
+    """
     rows = (registry.defenses[name].recipe for name in grid.defenses)
     recipes = [recipe for recipe in rows if recipe is not None and recipe.name != VANILLA]
     known = {field.name for recipe in recipes for field in fields(recipe)}
-    for key in grid.defended:
+    for key in grid.defended if recipes else ():
         if key not in known:
             raise unknown_name("parameter", key, known, where=f"{where}: [defended]")

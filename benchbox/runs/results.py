@@ -3,11 +3,12 @@
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from benchbox.evaluation.chance import is_near_chance
 from benchbox.files.atomic import write_text
 from benchbox.runs.attack_settings import Pace, pace_of
 from benchbox.runs.columns import PER_ID_COLUMNS, RESULT_COLUMNS, SOURCE_COLUMNS
@@ -53,6 +54,25 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
         shown = [_row(cell, result, store) for cell, result in results if result is not None]
         _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *RESULT_COLUMNS), shown)
     return extra
+
+
+def cells_near_chance(plan: Plan, store: Store, chance: Mapping[str, float | None]) -> list[str]:
+    """Return the clean cells whose mAP is near that of a random ranking.
+
+    Args:
+        plan: cells in their order.
+        store: of the finished stages.
+        chance: dataset → mAP of a random ranking in percent, None where there is none.
+    """
+    found = []
+    for cell in plan.cells:
+        expected = chance.get(cell.test_dataset)
+        if cell.rank.attacked is not None or expected is None:
+            continue
+        result = _result(cell, store)
+        if result is not None and is_near_chance(result["mAP"], expected):
+            found.append(cell.id)
+    return found
 
 
 def _result(cell: Cell, store: Store) -> dict[str, Any] | None:

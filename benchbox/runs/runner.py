@@ -12,6 +12,7 @@ from rich.console import Console
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import cannot_write
 from benchbox.files.watch import Watch
+from benchbox.models.registry import try_backbone
 from benchbox.runs.display import show
 from benchbox.runs.executors.events import Done, Event, Executor, Failed, LeftOut
 from benchbox.runs.executors.inline import Inline
@@ -24,7 +25,7 @@ from benchbox.runs.preview import plan_tables
 from benchbox.runs.provenance import now
 from benchbox.runs.recorder import Recorder
 from benchbox.runs.registry import Registry, load_registry
-from benchbox.runs.stages import Stage
+from benchbox.runs.stages import Stage, TrainStage
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
 
@@ -101,7 +102,9 @@ def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
     registry = load_registry(options.plugins, builders=options.builders)
     grid = read_grid(grid_file, registry)
     digests, missing = planned_digests(grid, registry, data_root=options.data_root)
-    return make_plan(grid, registry, digests, where=str(grid_file)), missing
+    plan = make_plan(grid, registry, digests, where=str(grid_file))
+    _require_backbones(plan)
+    return plan, missing
 
 
 def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> Outcome:
@@ -146,8 +149,9 @@ def run_resolved(
         digests = {name: dataset.digest for name, dataset in datasets.items()}
         plan = make_plan(grid, registry, digests, where=where)
         _require_preparations(plan)
+        _require_backbones(plan)
         for part in plan_tables(plan, {}):
-            console.print(part, highlight=False)
+            console.print(part, soft_wrap=isinstance(part, str), highlight=False, markup=False)
         site = Site(
             store=options.store or out / "store",
             datasets=datasets,
@@ -167,6 +171,13 @@ def _require_preparations(plan: Plan) -> None:
     for defense in plan.defenses.values():
         if defense.recipe is not None and defense.recipe.preparation is not None:
             defense.recipe.preparation.require()
+
+
+def _require_backbones(plan: Plan) -> None:
+    """Check likewise that all backbones embed an image of the grid's size."""
+    trained = [stage for stage in plan.stages if isinstance(stage, TrainStage)]
+    for backbone in dict.fromkeys(stage.backbone for stage in trained):
+        try_backbone(backbone, plan.grid.image_size)
 
 
 def _do(

@@ -33,6 +33,13 @@ class Advanced:
 
 
 @dataclass(frozen=True)
+class Noted:
+    """A worker says what a person should read while its stage goes on."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """A worker is done with its stage; ``error`` is the one line a user should read, or None."""
 
@@ -100,7 +107,7 @@ def serve(site: Site, channel: Connection) -> None:
             last = time.monotonic()
             channel.send(Advanced(share, text))
 
-    place = Workplace(site, report)
+    place = Workplace(site, report, lambda text: channel.send(Noted(text)))
     while True:
         try:
             stage: Stage = channel.recv()

@@ -1,7 +1,7 @@
 """Where a stage works: the store, the datasets, the device, and somebody to report to."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from benchbox.data.images import Interpolation, load_images
 from benchbox.data.protocol import ReidDataset
+from benchbox.files.progress import Notice, Progress, silent, unheard
 from benchbox.runs.store import Store
 
 _SPLITS_IN_MEMORY = 4
@@ -44,13 +45,12 @@ class Site:
 class Workplace:
     """A site in one process, with its cache of decoded images."""
 
-    def __init__(
-        self, site: Site, report: Callable[[float, str], None] = lambda _share, _text: None
-    ) -> None:
+    def __init__(self, site: Site, report: Progress = silent, notice: Notice = unheard) -> None:
         self.store = Store(site.store)
         self.device = torch.device(site.device)
         self.batch_size = site.batch_size
         self.report = report
+        self.notice = notice
         self._datasets = site.datasets
         self._images: OrderedDict[_Decoded, Tensor] = OrderedDict()
 

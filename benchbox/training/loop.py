@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
-from benchbox.files.progress import Progress, silent
+from benchbox.files.progress import Notice, Progress, silent, unheard
 from benchbox.models.reid import ReidModel
 from benchbox.training.augmentation import augment
 from benchbox.training.checkpoint import Checkpoint
-from benchbox.training.probing import probe
+from benchbox.training.probing import probe, rank1_by_chance
 from benchbox.training.recipe import Batch, Companion, Recipe, Training
 from benchbox.training.sampling import identity_batches
 from benchbox.training.schedule import rate_factor
@@ -32,6 +32,7 @@ def train(
     folder: Path,
     device: torch.device,
     progress: Progress = silent,
+    notice: Notice = unheard,
 ) -> list[dict[str, Any]]:
     """Train ``model`` in place by ``recipe`` and return the log, one entry an epoch.
 
@@ -48,6 +49,8 @@ def train(
         folder: of checkpoint and log.
         device: where to train.
         progress: told after each step.
+        notice: told when the model tells a batch's identities apart no better than chance, which
+            a healthy one does from its first epoch on; said once each time it falls there.
 
     Raises:
         BenchboxError: a loss is not finite, or a checkpoint cannot be written.
@@ -70,6 +73,8 @@ def train(
     for epoch in range(len(history), training.epochs):
         history.append(work.epoch(epoch, progress, _progress_text(history)))
         checkpoint.save(history)
+        if _by_chance(history[-1]) and not (epoch and _by_chance(history[-2])):
+            notice(_collapse(history[-1]))
     return history
 
 
@@ -119,7 +124,9 @@ class _Work:
         with _autocast(training, self.device):
             metrics = probe(self.recipe, self.model, batch)
         seconds = round(time.monotonic() - started, 3)
-        return {"epoch": epoch + 1, **means, **metrics, "seconds": seconds}
+        mean, deviation = rank1_by_chance(batch.labels)
+        chance = {"chance_rank1": mean, "chance_rank1_std": deviation}
+        return {"epoch": epoch + 1, **means, **metrics, **chance, "seconds": seconds}
 
     def batch(self, rows: Tensor, epoch: int, step: int, *, done: float) -> Batch:
         """Return the augmented batch at ``rows``, its randomness that of the step."""
@@ -169,6 +176,24 @@ def _progress_text(history: list[dict[str, Any]]) -> str:
         robust = history[-1].get("robust_rank1")
         text += "" if robust is None else f", robust {robust:.0%}"
     return text
+
+
+def _by_chance(entry: dict[str, Any]) -> bool:
+    """Return whether Rank-1 in an epoch's last batch is within a deviation of chance.
+
+    Logs of earlier versions do not say what chance is.
+    """
+    if "chance_rank1" not in entry:
+        return False
+    return bool(entry["clean_rank1"] <= entry["chance_rank1"] + entry["chance_rank1_std"])
+
+
+def _collapse(entry: dict[str, Any]) -> str:
+    return (
+        f"epoch {entry['epoch']}: clean Rank-1 in a batch is {entry['clean_rank1']:.0%}, chance is "
+        f"{entry['chance_rank1']:.0%}: the model tells nobody apart. If that stays so, it has "
+        "collapsed: lower lr, or set clip_norm."
+    )
 
 
 def _autocast(training: Training, device: torch.device) -> torch.autocast:

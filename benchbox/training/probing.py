@@ -26,6 +26,20 @@ def probe(recipe: Recipe, model: ReidModel, batch: Batch) -> dict[str, float]:
     return metrics | recipe.metrics(batch)
 
 
+def rank1_by_chance(labels: Tensor) -> tuple[float, float]:
+    """Return a batch's Rank-1 if neighbours were drawn, and its standard deviation, in [0, 1].
+
+    Each of B images draws its nearest among the B − 1 others, of which some are of its identity.
+
+    Args:
+        labels: (B,) of at least two images.
+    """
+    same = (labels[:, None] == labels).sum(1) - 1
+    share = same.double() / (len(labels) - 1)
+    deviation = (share * (1 - share)).sum().sqrt() / len(labels)
+    return share.mean().item(), deviation.item()
+
+
 def nearest_is_same(queries: Tensor, gallery: Tensor, labels: Tensor) -> Tensor:
     """Return (B,) bool: is a query's nearest gallery image, its own aside, of its identity?
 

@@ -129,9 +129,7 @@ def require_diffusers() -> None:
         BenchboxError: it is not; says how to get it.
     """
     if importlib.util.find_spec("diffusers") is None:
-        raise BenchboxError(
-            "data balancing needs the library diffusers: pip install 'benchbox-reid[diffusion]'."
-        )
+        raise BenchboxError("data balancing needs the library diffusers: pip install diffusers.")
 
 
 def diffusers_library() -> Any:

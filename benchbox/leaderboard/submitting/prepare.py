@@ -23,7 +23,9 @@ from benchbox.leaderboard.submitting.collect import collect
 from benchbox.leaderboard.submitting.collected import Collected
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.cells import run_grid_of
-from benchbox.results.measurements import Group
+from benchbox.results.conditions import CLEAN
+from benchbox.results.measurements import Group, measurements
+from benchbox.results.near_chance import collapsed_seeds
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.results.stages import MOST_BYTES
 from benchbox.runs.registry import Registry, given_models, load_registry
@@ -131,11 +133,24 @@ def _submittable_groups(
     problems = grid_deviations(grid, protocol, is_given=is_given(run, defense))
     problems += size_deviations(run.record.defenses.get(defense), protocol)
     problems += run_deviations(run, protocol, groups)
+    problems += _collapsed(run, defense, groups)
     if not groups and not problems:
         problems.append("the run has no dataset and backbone of this board")
     if not any(text.startswith(("attack ", "budget ", "seed ")) for text in problems):
         problems += missing_cells(run, defense, protocol, groups)
     return groups, problems
+
+
+def _collapsed(run: RunFolder, defense: str, groups: Sequence[Group]) -> list[str]:
+    """Return the models that tell nobody apart where they were trained: nothing to defend."""
+    cells = measurements(run.results, run.record.names)
+    return [
+        f"{group_title(group)}, seed {seed}: clean mAP "
+        f"{cells.at(group, defense, CLEAN)[seed].mAP:.2f} is near that of a random ranking "
+        f"({run.record.names.chance[group.test]:.2f}): train it so that it tells people apart"
+        for group in groups
+        for seed in collapsed_seeds(cells, group, defense)
+    ]
 
 
 def _there_already(

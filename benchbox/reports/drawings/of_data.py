@@ -1,7 +1,8 @@
 """The figures of a run's datasets: how many images identities have, and how alike they are."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from benchbox.data.contact_sheet import contact_sheet, pick_identities
-from benchbox.data.protocol import ImageRecord
+from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.errors import BenchboxError
 from benchbox.reports.drawings.picture import Drawing, file_name
 from benchbox.reports.figures.identity_rows import identity_rows
@@ -31,8 +32,12 @@ def drawings_of_data(store: Artefacts) -> Iterator[Drawing]:
     """Yield the figures of the datasets that are on this machine."""
 
     @cache
+    def trained() -> Present:
+        return _trained_on(store)
+
+    @cache
     def hashes() -> pd.DataFrame:
-        return hash_images(_training_images(store))
+        return hash_images(trained().images)
 
     yield Drawing(
         "identity_spread",
@@ -43,21 +48,22 @@ def drawings_of_data(store: Artefacts) -> Iterator[Drawing]:
         "images_per_identity",
         "Training images per identity",
         lambda: (
-            images_per_identity(count_images(_training_images(store))),
-            "Junk and distractors are not counted.",
+            images_per_identity(count_images(trained().images)),
+            f"Junk and distractors are not counted.{trained().without}",
         ),
     )
     yield Drawing(
         "redundancy",
         "How redundant an identity's images are",
-        lambda: (redundancy(near_duplicates(hashes())), _NEAR),
+        lambda: (redundancy(near_duplicates(hashes())), _NEAR + trained().without),
     )
     yield Drawing(
         "redundancy_montage",
         "The most redundant images",
         lambda: (
             redundancy_montage(hashes()),
-            f"An image and its near-duplicates with the number of bits that differ. {_NEAR}",
+            f"An image and its near-duplicates with the number of bits that differ. {_NEAR}"
+            f"{trained().without}",
         ),
     )
     for name in store.run.record.datasets:
@@ -68,11 +74,45 @@ def drawings_of_data(store: Artefacts) -> Iterator[Drawing]:
         )
 
 
-def _training_images(store: Artefacts) -> dict[str, tuple[ImageRecord, ...]]:
-    """Return dataset title → training images, for the datasets the run trained on."""
+@dataclass(frozen=True)
+class Present:
+    """Some images of the run's datasets, of those that are on this machine.
+
+    Attributes:
+        images: dataset title → images.
+        without: what a caption adds about the others; nothing where all are there.
+    """
+
+    images: dict[str, tuple[ImageRecord, ...]]
+    without: str
+
+
+def _trained_on(store: Artefacts) -> Present:
+    """Return the training images, for the datasets the run trained on.
+
+    Raises:
+        BenchboxError: none of them is here.
+    """
     names = store.run.record.names
-    trained = names.sorted("datasets", store.run.results["train_dataset"])
-    return {names.title("datasets", name): store.dataset(name).train for name in trained}
+    there, without = _there(store, names.sorted("datasets", store.run.results["train_dataset"]))
+    return Present({names.title("datasets", n): d.train for n, d in there.items()}, without)
+
+
+def _there(store: Artefacts, names: Sequence[str]) -> tuple[dict[str, ReidDataset], str]:
+    """Return the datasets that are on this machine, and what a caption adds about the others.
+
+    Raises:
+        BenchboxError: none is here, for the reason of the first.
+    """
+    found, missing = {}, {}
+    for name in names:
+        try:
+            found[name] = store.dataset(name)
+        except BenchboxError as error:
+            missing[store.run.record.names.title("datasets", name)] = error
+    if not found and missing:
+        raise next(iter(missing.values()))
+    return found, "".join(f" Without {title}: {error}" for title, error in missing.items())
 
 
 def _identity_spread(store: Artefacts) -> tuple[Figure, str]:
@@ -80,18 +120,16 @@ def _identity_spread(store: Artefacts) -> tuple[Figure, str]:
     cells = measurements(run.results, run.record.names)
     if not cells.scores:
         raise BenchboxError("no model was tested on the dataset it was trained on.")
-    images = {
-        group.test: Counter(record.pid for record in store.dataset(group.test).gallery)
-        for group in cells.groups
-    }
+    tested = dict.fromkeys(group.test for group in cells.groups)
+    there, without = _there(store, list(tested))
     frame = identity_rows(
         run.results,
         run.per_id,
         run.record.names,
-        images,
+        {name: Counter(record.pid for record in d.gallery) for name, d in there.items()},
         defenses=main_defenses(cells.defenses),
     )
-    return identity_spread(frame), identity_spread_caption(frame)
+    return identity_spread(frame), identity_spread_caption(frame) + without
 
 
 def _sheet(store: Artefacts, name: str) -> tuple[Path, str]:

@@ -154,8 +154,7 @@ def _grad_cam_library() -> Any:
         return importlib.import_module("pytorch_grad_cam")
     except ImportError as error:
         raise BenchboxError(
-            f"the figure of heatmaps needs the library grad-cam ({error}): "
-            "pip install 'benchbox-reid[plots]'."
+            f"the figure of heatmaps needs the library grad-cam ({error}): pip install grad-cam."
         ) from error
 
 

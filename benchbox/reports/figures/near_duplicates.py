@@ -39,7 +39,7 @@ def hash_images(records: Mapping[str, Iterable[ImageRecord]], *, threads: int = 
     except ImportError as error:
         raise BenchboxError(
             "the figures of redundancy need the library imagehash; install it: "
-            "pip install 'benchbox-reid[plots]'"
+            "pip install imagehash"
         ) from error
 
     def phash(record: ImageRecord) -> str:

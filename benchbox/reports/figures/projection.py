@@ -106,6 +106,5 @@ def _umap_library() -> Any:
             return importlib.import_module("umap")
     except ImportError as error:
         raise BenchboxError(
-            f"the map of embeddings needs the library umap-learn ({error}): "
-            "pip install 'benchbox-reid[plots]'."
+            f"the map of embeddings needs the library umap-learn ({error}): pip install umap-learn."
         ) from error

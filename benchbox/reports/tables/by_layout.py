@@ -7,9 +7,15 @@ from itertools import groupby
 import pandas as pd
 
 from benchbox.reports.layouts import WHITE_BOX, Layout
-from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
-from benchbox.results.conditions import Condition, fraction_of_255
+from benchbox.reports.tables.caption import caption_of, own_caption
+from benchbox.reports.tables.wording import (
+    MISSING,
+    NEAR_CHANCE,
+    mean_and_std,
+)
+from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group, Measurements, Place, Score, measurements
+from benchbox.results.near_chance import collapsed_seeds
 from benchbox.results.record import Names
 from benchbox.tables.table import Header, Table, TableCell
 
@@ -41,8 +47,19 @@ def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) 
     def show(place: Place) -> _Shown:
         return _over_seeds(list(cells.at(*place).values()), expected=cells.expected[place[:2]])
 
-    caption = _caption(results, cells, how)
-    return _lay_out(cells, layout, show, title=layout.title, caption=caption, on_page=_own(cells))
+    def collapsed(group: Group, defense: str) -> bool:
+        return bool(collapsed_seeds(cells, group, defense))
+
+    caption = caption_of(results, cells, how)
+    return _lay_out(
+        cells,
+        layout,
+        show,
+        collapsed,
+        title=layout.title,
+        caption=caption,
+        on_page=own_caption(cells),
+    )
 
 
 def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) -> Table:
@@ -76,15 +93,19 @@ def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) ->
         seed = chosen[group, defense]
         return MISSING if seed is None else str(seed)
 
+    def collapsed(group: Group, defense: str) -> bool:
+        return chosen[group, defense] in collapsed_seeds(cells, group, defense)
+
     title = f"{layout.title}, best of {len(cells.seeds)} runs"
-    caption = _caption(results, cells, how)
+    caption = caption_of(results, cells, how)
     return _lay_out(
         cells,
         layout,
         show,
+        collapsed,
         title=title,
         caption=caption,
-        on_page=f"{how}{_own(cells)}",
+        on_page=f"{how}{own_caption(cells)}",
         extra=("Seed", seed_of),
     )
 
@@ -97,7 +118,8 @@ def best_seed(cells: Measurements, group: Group, defense: str) -> int | None:
         complete = [score.mAP for score in scores if score is not None]
         if len(complete) == len(scores):
             means[seed] = statistics.fmean(complete)
-    return max(means, key=lambda seed: means[seed], default=None)
+    collapsed = collapsed_seeds(cells, group, defense)
+    return max(means, key=lambda seed: (seed not in collapsed, means[seed]), default=None)
 
 
 def _over_seeds(scores: list[Score], *, expected: int) -> _Shown:
@@ -113,6 +135,7 @@ def _lay_out(
     cells: Measurements,
     layout: Layout,
     show: Callable[[Place], _Shown],
+    collapsed: Callable[[Group, str], bool],
     *,
     title: str,
     caption: str,
@@ -126,10 +149,14 @@ def _lay_out(
     for group in cells.groups:
         defenses = cells.rows_of(group)
         shown = [[show((group, d, c)) for c in conditions] for d in defenses]
-        best = [_best(value for _, value in column) for column in zip(*shown, strict=True)]
-        for defense, values in zip(defenses, shown, strict=True):
+        marked = [collapsed(group, defense) for defense in defenses]
+        # A collapsed model has nothing to lose: it is not compared.
+        compared = [row for row, mark in zip(shown, marked, strict=True) if not mark]
+        best = [_best(value for _, value in column) for column in zip(*compared, strict=True)]
+        best = best or [None] * len(conditions)
+        for defense, values, mark in zip(defenses, shown, marked, strict=True):
             name = layout.row_titles.get(defense) or cells.names.title("defenses", defense)
-            texts = [*cells.group_titles(group), name]
+            texts = [*cells.group_titles(group), name + (NEAR_CHANCE if mark else "")]
             if extra:
                 texts.append(extra[1](group, defense))
             printed = [_printed(value) for _, value in values]
@@ -137,8 +164,8 @@ def _lay_out(
                 (
                     *(TableCell(text) for text in texts),
                     *(
-                        TableCell(text, bold=value is not None and value == column_best)
-                        for (text, _), value, column_best in zip(values, printed, best, strict=True)
+                        TableCell(text, bold=not mark and value is not None and value == top_one)
+                        for (text, _), value, top_one in zip(values, printed, best, strict=True)
                     ),
                 )
             )
@@ -190,63 +217,3 @@ def _best(values: Iterable[float | None]) -> str | None:
     """
     measured = [value for value in values if value is not None]
     return _printed(max(measured)) if len(measured) > 1 else None
-
-
-def _caption(results: pd.DataFrame, cells: Measurements, how: str) -> str:
-    conventions = sorted({CONVENTION_TITLES.get(c, c) for c in results["ap_convention"]})
-    step_sizes = sorted({c.step_size_255 for c in cells.conditions if c.step_size_255})
-    steps = ", ".join(fraction_of_255(size) for size in step_sizes)
-    attacked = (
-        f" Queries are attacked, the gallery stays clean; columns read L∞ budget-steps"
-        f"{f', step size {steps}' if steps else ''}.{_threats(cells)}"
-        if any(not condition.is_clean for condition in cells.conditions)
-        else ""
-    )
-    return (
-        f"mAP/Rank-1 in %, measured on this machine. Average precision in "
-        f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
-        f"Bold: highest mAP of a column within its block.{_own(cells)}"
-    )
-
-
-def _own(cells: Measurements) -> str:
-    """Return what a caption says of this table alone: what is missing, which models are given."""
-    missing = (
-        f" Missing: {cells.missing} of {cells.planned} results; {MISSING} is a cell without any."
-        if cells.missing
-        else ""
-    )
-    return f"{missing}{_given(cells)}"
-
-
-def _threats(cells: Measurements) -> str:
-    """Return what the attackers know, where one of them knows more than the query set."""
-    names = cells.names
-    by_threat: dict[str, list[str]] = {}
-    for attack in dict.fromkeys(c.attack for c in cells.conditions if not c.is_clean):
-        if attack in names.threats:
-            by_threat.setdefault(names.threats[attack], []).append(names.title("attacks", attack))
-    if set(by_threat) <= {"query"}:
-        return ""
-    shown = "; ".join(f"{', '.join(titles)}: {threat}" for threat, titles in by_threat.items())
-    return f" Threat models: {shown.replace('+', ' + ')}."
-
-
-def _given(cells: Measurements) -> str:
-    """Return which rows are models that were trained elsewhere, and on what, as stated."""
-    names = cells.names
-    shown = {defense for _, defense in cells.expected}
-    rows = [
-        f"{names.title('defenses', name)} ({_stated(names, trained_on)})"
-        for name, trained_on in names.given.items()
-        if name in shown
-    ]
-    if not rows:
-        return ""
-    return f" Given, not trained by benchbox, one network each: {', '.join(rows)}."
-
-
-def _stated(names: Names, trained_on: str | None) -> str:
-    if trained_on is None:
-        return "its training data are not stated"
-    return f"trained on {names.title('datasets', trained_on)}, stated"

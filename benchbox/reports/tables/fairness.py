@@ -11,11 +11,13 @@ from benchbox.reports.tables.wording import (
     CONVENTION_TITLES,
     COUNTED_ONCE,
     MISSING,
+    NEAR_CHANCE,
     mean_and_std,
     split_sizes,
 )
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Measurements, Pairs, Place, measurements
+from benchbox.results.near_chance import collapsed_seeds
 from benchbox.results.record import Names
 from benchbox.statistics.fairness import STATISTICS, spread
 from benchbox.tables.table import Header, Table, TableCell
@@ -60,7 +62,8 @@ def fairness(
     rows = []
     for group in cells.groups:
         for defense in cells.rows_of(group):
-            texts = [*cells.group_titles(group), names.title("defenses", defense)]
+            mark = NEAR_CHANCE if collapsed_seeds(cells, group, defense) else ""
+            texts = [*cells.group_titles(group), names.title("defenses", defense) + mark]
             for condition in conditions:
                 texts += _texts(cells, (group, defense, condition), values)
             rows.append(tuple(TableCell(text) for text in texts))

@@ -7,6 +7,8 @@ import pandas as pd
 from benchbox.results.measurements import Measurements
 
 MISSING = "–"
+NEAR_CHANCE = " (near chance)"
+"""What stands behind the name of a row whose clean mAP is near chance."""
 COUNTED_ONCE = (
     "An identity counts once, whatever its number of queries, so the mean differs from mAP. A "
     "small spread near zero AP is not fairness: there all identities are lost alike."

@@ -24,6 +24,14 @@ class Moved:
 
 
 @dataclass(frozen=True)
+class Noticed:
+    """A stage goes on, but a person should read this."""
+
+    stage: Stage
+    text: str
+
+
+@dataclass(frozen=True)
 class Done:
     """A stage is finished and in the store."""
 
@@ -46,7 +54,7 @@ class LeftOut:
     stage: Stage
 
 
-Event = Started | Moved | Done | Failed | LeftOut
+Event = Started | Moved | Noticed | Done | Failed | LeftOut
 
 
 class Executor(Protocol):

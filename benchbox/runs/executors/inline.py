@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from benchbox.errors import BenchboxError
-from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Started
+from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Noticed, Started
 from benchbox.runs.executors.waiting import Waiting
 from benchbox.runs.stages import Stage
 from benchbox.runs.worker import do_stage
@@ -32,7 +32,10 @@ class Inline:
         def report(share: float, text: str) -> None:
             notify(Moved(current[-1], share, text))
 
-        place = Workplace(self.site, report)
+        def notice(text: str) -> None:
+            notify(Noticed(current[-1], text))
+
+        place = Workplace(self.site, report, notice)
         with _one_thread():
             while waiting and (stage := waiting.next_ready()) is not None:
                 current.append(stage)

@@ -9,10 +9,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from benchbox.errors import BenchboxError
-from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Started
+from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Noticed, Started
 from benchbox.runs.executors.waiting import Waiting
 from benchbox.runs.stages import Stage
-from benchbox.runs.worker import Advanced, Ended, serve
+from benchbox.runs.worker import Advanced, Ended, Noted, serve
 from benchbox.runs.workplace import Site
 
 
@@ -84,7 +84,7 @@ class LocalProcesses:
         if stage is None:
             return
         try:
-            message: Advanced | Ended = worker.channel.recv()
+            message: Advanced | Noted | Ended = worker.channel.recv()
         except (EOFError, ConnectionResetError):
             worker.process.join()
             code = worker.process.exitcode
@@ -100,6 +100,9 @@ class LocalProcesses:
             return
         if isinstance(message, Advanced):
             notify(Moved(stage, message.share, message.text))
+            return
+        if isinstance(message, Noted):
+            notify(Noticed(stage, message.text))
             return
         worker.stage = None
         if message.error is None:

@@ -43,6 +43,10 @@ def sample_rows(queries: int) -> list[int]:
 
 def images_file(budget: Fraction) -> str:
     """Return the name of the file that holds the adversarial queries of a budget."""
+    of_255 = budget * 255
+    # 10/255 is 2/51 in lowest terms, which nobody looks for; half a 255th is 0.5-255.
+    if Fraction(text := f"{float(of_255):g}") == of_255:
+        return f"adversarial-{text}-255.safetensors"
     return f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
 
 

@@ -130,6 +130,7 @@ class TrainStage(ReidModelStage):
             folder=scratch,
             device=place.device,
             progress=place.report,
+            notice=place.notice,
         )
         write_text(folder / "log.jsonl", log_text(history))
         save_weights(

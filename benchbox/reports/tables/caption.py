@@ -1,0 +1,106 @@
+"""What stands under the tables by layout: how to read them, and what is particular to one."""
+
+import pandas as pd
+
+from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, NEAR_CHANCE, split_sizes
+from benchbox.results.conditions import fraction_of_255
+from benchbox.results.measurements import Measurements
+from benchbox.results.near_chance import collapsed_seeds
+from benchbox.results.record import Names
+
+
+def caption_of(results: pd.DataFrame, cells: Measurements, how: str) -> str:
+    """Return the whole caption.
+
+    Args:
+        results: results.csv.
+        cells: what the table shows.
+        how: what a cell is: one run, or a mean.
+    """
+    conventions = sorted({CONVENTION_TITLES.get(c, c) for c in results["ap_convention"]})
+    step_sizes = sorted({c.step_size_255 for c in cells.conditions if c.step_size_255})
+    steps = ", ".join(fraction_of_255(size) for size in step_sizes)
+    attacked = (
+        f" Queries are attacked, the gallery stays clean; columns read L∞ budget-steps"
+        f"{f', step size {steps}' if steps else ''}.{_threats(cells)}"
+        if any(not condition.is_clean for condition in cells.conditions)
+        else ""
+    )
+    return (
+        f"mAP/Rank-1 in %, measured on this machine. Average precision in "
+        f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
+        f"Bold: highest mAP of a column within its block.{own_caption(cells)}"
+    )
+
+
+def own_caption(cells: Measurements) -> str:
+    """Return what a caption says of this table alone: what is missing, which models are given."""
+    missing = (
+        f" Missing: {cells.missing} of {cells.planned} results; {MISSING} is a cell without any."
+        if cells.missing
+        else ""
+    )
+    return f"{missing}{_given(cells)}{_near_chance(cells)}{_beyond_reach(cells)}"
+
+
+def _beyond_reach(cells: Measurements) -> str:
+    """Return which budgets the steps do not come to, where there are such."""
+    beyond = [cells.condition_title(c) for c in cells.conditions if c.is_beyond_reach]
+    if not beyond:
+        return ""
+    return (
+        f" Not reached: {', '.join(beyond)}; all steps together come to less than the budget, so "
+        "that from the clean image a larger one would give the same."
+    )
+
+
+def _near_chance(cells: Measurements) -> str:
+    """Return what the mark of a collapsed row means, where a row has it."""
+    tested = [
+        group.test
+        for group in cells.groups
+        if any(collapsed_seeds(cells, group, defense) for defense in cells.rows_of(group))
+    ]
+    if not tested:
+        return ""
+    chances = ", ".join(
+        f"{cells.names.chance[name]:.2f} on {cells.names.title('datasets', name)}"
+        for name in dict.fromkeys(tested)
+    )
+    return (
+        f"{NEAR_CHANCE}: clean mAP is near that of a random ranking ({chances}). Such a model "
+        "tells nobody apart and has nothing to lose under attack; it is not compared."
+    )
+
+
+def _threats(cells: Measurements) -> str:
+    """Return what the attackers know, where one of them knows more than the query set."""
+    names = cells.names
+    by_threat: dict[str, list[str]] = {}
+    for attack in dict.fromkeys(c.attack for c in cells.conditions if not c.is_clean):
+        if attack in names.threats:
+            by_threat.setdefault(names.threats[attack], []).append(names.title("attacks", attack))
+    if set(by_threat) <= {"query"}:
+        return ""
+    shown = "; ".join(f"{', '.join(titles)}: {threat}" for threat, titles in by_threat.items())
+    return f" Threat models: {shown.replace('+', ' + ')}."
+
+
+def _given(cells: Measurements) -> str:
+    """Return which rows are models that were trained elsewhere, and on what, as stated."""
+    names = cells.names
+    shown = {defense for _, defense in cells.expected}
+    rows = [
+        f"{names.title('defenses', name)} ({_stated(names, trained_on)})"
+        for name, trained_on in names.given.items()
+        if name in shown
+    ]
+    if not rows:
+        return ""
+    return f" Given, not trained by benchbox, one network each: {', '.join(rows)}."
+
+
+def _stated(names: Names, trained_on: str | None) -> str:
+    if trained_on is None:
+        return "its training data are not stated"
+    return f"trained on {names.title('datasets', trained_on)}, stated"
