@@ -32,7 +32,7 @@ def small() -> Board:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: Any) -> Path:
-    """A site of two boards with entries and two without."""
+    """A site of a board with entries, all by its protocol's version 1, and two without."""
     boards = tmp_path_factory.mktemp("boards")
     for name in ("market-duke", "sidewalk-any", "sidewalk-tiny"):
         shutil.copytree(BOARDS / name, boards / name)
@@ -154,7 +154,26 @@ def test_the_first_page_shows_three_and_the_first_outside_the_group(small: Board
         assert bar.low == pytest.approx(100 * worst.low / front.end, abs=0.06)
 
 
+def test_of_each_group_the_newest_version_with_entries_is_shown(small: Board) -> None:
+    """Blocks stand in falling order of their version; here of three groups on two versions."""
+    current = small.protocol
+    a, b = small.blocks[:2]
+    assert current.version == 2
+    assert a.protocol.version == b.protocol.version == 1
+    new_a, new_c = (replace(a, protocol=current, rows=a.rows[:1]) for _ in range(2))
+    new_c = replace(new_c, group=a.group._replace(backbone="reid_strided"), rows=())
+    made = replace(small, blocks=(new_a, new_c, a, b))
+    shown = [(front.block.group, front.block.protocol.version) for front in fronts(made)]
+    assert shown == [(a.group, 2), (b.group, 1)]
+
+
 # ---- the page
+
+
+def test_entries_of_an_earlier_protocol_are_shown_and_marked(site: Path) -> None:
+    text = (site / "index.html").read_text()
+    card = text[text.index('id="sidewalk-tiny"') : text.index('id="empty"')]
+    assert card.count('<table class="front"') == card.count("(earlier protocol, version 1)") == 2
 
 
 def test_boards_with_entries_come_first_and_the_protocol_once_and_folded(site: Path) -> None:

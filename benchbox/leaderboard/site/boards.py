@@ -83,7 +83,7 @@ class Board:
 
     Attributes:
         protocol: its current version.
-        blocks: those of the current version first.
+        blocks: those of the current version first, then of earlier ones in falling order.
     """
 
     protocol: Protocol

@@ -6,6 +6,7 @@ from benchbox.leaderboard.entry.numbers import Interval
 from benchbox.leaderboard.site.axes import Axis, percent_axis
 from benchbox.leaderboard.site.boards import Block, Board, Row
 from benchbox.results.conditions import fraction_of_255
+from benchbox.results.measurements import Group
 
 _TOP = 3
 
@@ -43,9 +44,16 @@ class Front:
 
 
 def fronts(board: Board) -> list[Front]:
-    """Return what the first page shows of a board: the blocks that have entries, current ones."""
-    version = board.protocol.version
-    return [front(b) for b in board.blocks if b.rows and b.protocol.version == version]
+    """Return what the first page shows of a board: of each group its newest block with entries.
+
+    A new version of a protocol has no entries at first; until it has, those of the version before
+    are shown, which the page marks.
+    """
+    newest: dict[Group, Block] = {}
+    for block in board.blocks:  # in falling order of the protocol's version
+        if block.rows:
+            newest.setdefault(block.group, block)
+    return [front(block) for block in newest.values()]
 
 
 def front(block: Block) -> Front:
