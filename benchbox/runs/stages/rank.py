@@ -98,6 +98,7 @@ class RankStage(Stage):
                 "lone_queries": lone,
                 "draws": draws,
                 "won": won,
+                "channels": self._channels(place),
             },
         )
         per_query = [
@@ -110,6 +111,13 @@ class RankStage(Stage):
             for record, ap, hit in zip(query, found.ap, found.first_hit, strict=True)
         ]
         write_json(folder / "per_query.json", per_query)
+
+    def _channels(self, place: Workplace) -> dict[str, float]:
+        """Return name → mAP in percent of this attack's own images after 8 bits and after JPEG."""
+        if not isinstance(self.attacked, AttackStage) or self.budget is None:
+            return {}
+        passed = self.attacked.channels(place, self.budget)
+        return {name: 100 * self.scored(place, of).mAP for name, of in passed.items()}
 
     def _under(
         self, place: Workplace, attacked: AttackStage | ReplayStage, budget: Fraction
