@@ -139,6 +139,10 @@ def test_a_planted_challenge_lowers_the_number_and_is_shown(
     assert WHO["address"] in page
     board = (tmp_path / "site" / "micro" / "index.html").read_text()
     assert f">{again.after:.2f}<small>challenged</small>" in board
+    listed = json.loads((tmp_path / "site" / "micro" / "micro.json").read_text())["entries"]
+    (mine,) = (one for one in listed if one["file"] == NAME)
+    assert mine["best_known"] == pytest.approx(again.after, abs=1e-9)
+    assert [one["by"] for one in mine["challenges"]] == [WHO["by"]] * 2
 
 
 def test_eight_bit_pngs_count_as_what_they_are(
