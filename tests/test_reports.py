@@ -435,6 +435,18 @@ def test_cautions_name_what_limits_the_numbers(tmp_path: Path) -> None:
     assert "Sidewalk-B: 2 queries are without a valid match" in text
 
 
+def test_a_model_that_answers_differently_is_named_once(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    assert not any("answers differently" in line for line in cautions(read_run(run)))
+    record = json.loads((run / "run.json").read_text())
+    for row in rows_of(run):
+        record["cells"][row["cell"]]["draws"] = 8 if row["defense"] == "bs_ms" else 1
+    (run / "run.json").write_text(json.dumps(record))
+    (line,) = [line for line in cautions(read_run(run)) if "answers differently" in line]
+    assert line.startswith("BS+MS: ")
+    assert "the mean of 8 draws" in line
+
+
 def test_a_table_that_disagrees_with_its_identities_is_named(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     assert not any("per_id.csv" in line for line in cautions(read_run(run)))

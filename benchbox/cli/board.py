@@ -1,4 +1,4 @@
-"""`benchbox leaderboard`: verify entries, and build the boards' site."""
+"""`benchbox leaderboard`: verify entries, challenge one, and build the boards' site."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,9 @@ from benchbox.files.printable import printable
 
 _SEED_DIGITS = 16
 
-board_app = typer.Typer(help="Verify a leaderboard, build its site.", no_args_is_help=True)
+board_app = typer.Typer(
+    help="Verify a leaderboard, challenge an entry, build the site.", no_args_is_help=True
+)
 
 
 @board_app.command("verify")
@@ -54,7 +56,7 @@ def verify(
     if not files or len(files) != 1:
         raise BenchboxError("--rerun recomputes one entry: name its file.")
     options = RerunOptions(
-        weights=_by_seed(weights or []),
+        weights=_by_seed(weights or [], "--weights"),
         plugins=tuple(plugin or ()),
         device=device,
         data_root=data_root,
@@ -74,7 +76,7 @@ def _counted(number: int, one: str, many: str) -> str:
     return f"{number} {one if number == 1 else many}"
 
 
-def _by_seed(given: list[str]) -> dict[int, Path]:
+def _by_seed(given: list[str], option: str) -> dict[int, Path]:
     """Return seed → file of ``SEED=FILE`` texts."""
     found: dict[int, Path] = {}
     for text in given:
@@ -82,11 +84,55 @@ def _by_seed(given: list[str]) -> dict[int, Path]:
         plain = seed.isascii() and seed.isdecimal() and len(seed) <= _SEED_DIGITS
         if not equals or not plain or not file or int(seed) in found:
             raise BenchboxError(
-                f"--weights {printable(text[:200])}: expected SEED=FILE, such as "
-                "0=weights.safetensors, each seed once."
+                f"{option} {printable(text[:200])}: expected SEED=FILE, such as "
+                "0=file.safetensors, each seed once."
             )
         found[int(seed)] = Path(file)
     return found
+
+
+@board_app.command("challenge")
+def challenge(
+    entry: Annotated[Path, typer.Argument(help="The entry's file on its board.")],
+    images: Annotated[
+        list[str],
+        typer.Option(
+            help="SEED=FILE: adversarial queries against that seed's model, as .npy, .safetensors "
+            "or a folder of PNGs."
+        ),
+    ],
+    by: Annotated[str, typer.Option(help="Who found them, as you want to be named.")],
+    address: Annotated[str, typer.Option(help="Web address of the queries or of their making.")],
+    weights: Annotated[
+        list[str] | None, typer.Option(help="SEED=FILE; every seed of the entry.")
+    ] = None,
+    plugin: Plugins = None,
+    device: Device = "auto",
+    data_root: DataRoot = None,
+) -> None:
+    """Rank your adversarial queries; where they win, the entry's best known number falls."""
+    require_there(entry)
+    by_seed = _by_seed(images, "--images")
+
+    from benchbox.leaderboard.challenging.challenge import challenge as rank
+    from benchbox.leaderboard.verifying.rerun import RerunOptions
+
+    console = make_console()
+    options = RerunOptions(
+        weights=_by_seed(weights or [], "--weights"),
+        plugins=tuple(plugin or ()),
+        device=device,
+        data_root=data_root,
+    )
+    with progress_bar(console, "ranking") as progress:
+        outcome = rank(entry, by_seed, options, by=by, address=address, progress=progress)
+    for seed, left in outcome.found.items():
+        console.print(f"seed {seed}: the queries leave {left:.2f} mAP", highlight=False)
+    if outcome.path is None:
+        raise CheckFailed(f"not below the best known number, {outcome.before:.2f} mAP.")
+    said = f"best known: {outcome.before:.2f} -> {outcome.after:.2f} mAP"
+    line = printable(f"{said}, written: {outcome.path}")
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @board_app.command("build")

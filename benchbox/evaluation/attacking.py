@@ -1,15 +1,16 @@
 """Attacking the queries: the evaluator re-checks every adversarial image and never trusts."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from attacks import AnyAttack
-from attacks.base import Aim
+from attacks.base import Aim, Found
 from benchbox.data.images import to_unit
+from benchbox.evaluation.real_images import in_eight_bits
 from benchbox.evaluation.validity import require_valid
 from benchbox.files.progress import Progress, silent
 from benchbox.models.embed import Embed, of_rows
@@ -50,6 +51,7 @@ def attack_queries(
     device: torch.device,
     ascend_on: Embed | None = None,
     keep: Collection[int] = (),
+    eight_bit: bool = False,
     progress: Progress = silent,
 ) -> list[AttackedQueries]:
     """Attack all queries at several budgets in one ascent each batch, and embed the results.
@@ -66,6 +68,7 @@ def attack_queries(
         ascend_on: the same model in another precision, for the attack's gradients alone; the
             results are embedded by ``embed`` all the same. None ascends on ``embed`` itself.
         keep: rows of the queries whose adversarial images are returned too.
+        eight_bit: round what was found to 8 bits inside its ball before it is embedded.
         progress: told after each batch.
 
     Raises:
@@ -88,6 +91,8 @@ def attack_queries(
             exact=model if ascend_on else None,
         )
         for eps, found, parts in zip(budgets, swept, results, strict=True):
+            if eight_bit:
+                found = _in_eight_bits(found, clean, eps)
             features = _embedded(model, attack.name, eps, clean, found.images, start)
             deepest = features
             if found.deepest is not found.images:
@@ -96,6 +101,13 @@ def attack_queries(
             parts.append(AttackedQueries(eps, features, deepest, found.part.cpu(), kept))
         progress(min(1.0, (start + batch_size) / len(images)), attack.title)
     return [_joined(parts) for parts in results]
+
+
+def _in_eight_bits(found: Found, clean: Tensor, eps: float) -> Found:
+    images = in_eight_bits(found.images, clean, eps=eps)
+    if found.deepest is found.images:
+        return replace(found, images=images, deepest=images)
+    return replace(found, images=images, deepest=in_eight_bits(found.deepest, clean, eps=eps))
 
 
 def _embedded(

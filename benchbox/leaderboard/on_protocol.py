@@ -39,6 +39,7 @@ def grid_deviations(grid: Grid, protocol: Protocol, *, is_given: bool = False) -
         "distance": protocol.distance,
         "ap": protocol.ap,
         "precision": protocol.precision,
+        "eight_bit": False,
     }
     if protocol.image_size is not None and not is_given:
         wanted["image_size"] = protocol.image_size

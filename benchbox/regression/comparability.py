@@ -4,13 +4,16 @@ from benchbox.regression.baseline_record import Baseline
 from benchbox.regression.seed_noise import UNMEASURED, SeedNoise
 
 PROTOCOL_KEYS = ("ap", "guides", "distance", "precision", "validation", "image_size")
+ADDED_KEYS = {"eight_bit": False}
+"""Likewise, with what they are in baselines of before there were such keys."""
+
 """Settings of a grid that say how robustness is measured; the others are what is judged."""
 
 _NOT_TRAINING = frozenset(
     (
         *("name", "title", "seeds", "sources", "keep_adversarial", "sidewalk_size"),
         *("datasets", "transfers", "backbones", "defenses", "attacks", "budgets", "steps"),
-        *("step_size", "attack", *PROTOCOL_KEYS),
+        *("step_size", "attack", *PROTOCOL_KEYS, *ADDED_KEYS),
     )
 )
 """Settings that stand in the cells and digests themselves, or determine no number."""
@@ -27,6 +30,10 @@ def obstacles(baseline: Baseline, run: Baseline) -> list[str]:
     for key in PROTOCOL_KEYS:
         old, new = baseline.grid.get(key), run.grid.get(key)
         if old != new and key != "ap":
+            lines.append(f"the grid's {key} is {new!r}, not {old!r}")
+    for key, default in ADDED_KEYS.items():
+        old, new = (of.grid.get(key, default) for of in (baseline, run))
+        if old != new:
             lines.append(f"the grid's {key} is {new!r}, not {old!r}")
     # Baselines of before there were such tables have no key for them.
     if baseline.grid.get("attack", {}) != run.grid.get("attack", {}):

@@ -28,6 +28,24 @@ def cautions(run: RunFolder) -> list[str]:
         *_disagreements(run),
         *_stronger_attacks_that_hurt_less(run),
         *_black_box(run),
+        *_answers_differently(run),
+    ]
+
+
+def _answers_differently(run: RunFolder) -> list[str]:
+    """Name the defenses that gave one image two embeddings: random, or dynamic."""
+    names = run.record.names
+    defense_of = dict(zip(run.results["cell"], run.results["defense"], strict=True))
+    draws: dict[str, int] = {}
+    for cell, record in run.record.cells.items():
+        if record.draws > 1 and cell in defense_of:
+            name = defense_of[cell]
+            draws[name] = max(draws.get(name, 1), record.draws)
+    return [
+        f"{names.title('defenses', name)}: the model answers differently when asked twice (a "
+        "random guard, or one that changes under evaluation). Attacks on the ranking met the mean "
+        f"of {draws[name]} draws, the others one draw a step, and what is ranked is one more draw."
+        for name in names.sorted("defenses", draws)
     ]
 
 

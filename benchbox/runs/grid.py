@@ -102,7 +102,10 @@ class Grid(BaseModel):
             as fast where the processor has bf16 units); embeddings are always taken in fp32.
         sources: models whose adversarial queries are shown to every row, as black-box attacks: a
             defense (on the row's own backbone) or ``backbone:defense``.
-        keep_adversarial: store all adversarial queries; those of sources are stored anyway.
+        keep_adversarial: store all adversarial queries (those of sources are stored anyway), and
+            measure what 8 bits and JPEG leave of each attack.
+        eight_bit: round what every attack found to 8 bits a channel, inside its ball, before it
+            is ranked: a perturbation that lives in floating point only is no image.
         training: changes every recipe's training.
         defended: changes every recipe but ``vanilla``: its training, its start, and what those
             that attack have in common (eps, steps, step_size). A parameter that a recipe does not
@@ -142,6 +145,7 @@ class Grid(BaseModel):
     precision: Literal["fp32", "bf16"] = "fp32"
     sources: list[str] = Field(default=[], max_length=_AT_MOST)
     keep_adversarial: bool = False
+    eight_bit: bool = False
     training: dict[str, Any] = {}
     defended: dict[str, Any] = {}
     recipe: dict[str, dict[str, Any]] = {}

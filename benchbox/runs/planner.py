@@ -151,6 +151,7 @@ class Planner:
             precision=grid.precision,
             keep=grid.keep_adversarial or is_source,
             ap=grid.ap,
+            eight_bit=grid.eight_bit,
         )
 
     def _sources(self, backbone: str) -> list[tuple[str, str]]:

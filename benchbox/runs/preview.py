@@ -59,6 +59,7 @@ def _settings(plan: Plan) -> Table:
         "guides": f"{grid.guides}, {grid.distance} distance",
         "of one attack": _own_settings(plan),
         "black box": f"queries attacked on {', '.join(grid.sources)}" if grid.sources else "",
+        "adversarial images": "rounded to 8 bits" if grid.eight_bit else "",
         "average precision": grid.ap,
         "precision": grid.precision,
         "seeds": ", ".join(map(str, grid.seeds)),

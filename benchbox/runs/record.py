@@ -63,6 +63,8 @@ class CellRecord(_Known):
         draws: how many draws an attack averages over: 1, or more where the model answers
             differently when asked twice.
         won: of an ensemble of attacks, which one left how many queries their lowest AP.
+        channels: mAP in percent of the attack's own images as they are (``none``), in 8 bits and
+            as JPEG; see `benchbox.evaluation.real_images`. None where they were not all kept.
     """
 
     skipped_queries: int = 0
@@ -71,6 +73,7 @@ class CellRecord(_Known):
     overrides: dict[str, Any] = {}
     draws: int = 1
     won: dict[str, int] = {}
+    channels: dict[str, Annotated[float, Field(ge=0, le=100)]] = {}
 
 
 class AttackRecord(_Known):

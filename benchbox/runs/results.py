@@ -46,6 +46,7 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
             overrides=dict(cell.overrides),
             draws=result["draws"],
             won=result["won"],
+            channels=result["channels"],
         )
     _write_csv(folder / "results.csv", RESULT_COLUMNS, rows)
     _write_csv(folder / "per_id.csv", PER_ID_COLUMNS, per_id)

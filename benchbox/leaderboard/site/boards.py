@@ -1,14 +1,16 @@
 """What a site shows of its boards: verified entries in blocks, ranked, published rows apart."""
 
 import string
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchbox.errors import BenchboxError, CheckFailed
 from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import PROTOCOL_FILE, Protocol, read_protocol
+from benchbox.leaderboard.entry.challenges import Challenge, best_known
 from benchbox.leaderboard.entry.files import file_name
+from benchbox.leaderboard.entry.numbers import Interval
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.site.published import PublishedRow, published_groups, published_rows
 from benchbox.leaderboard.site.rank_groups import RankGroup, rank_groups
@@ -26,12 +28,14 @@ class Row:
         rank: within its block, from 1; None for a suspect entry, which is shown but not ranked.
         group: the ranks that its interval does not tell apart; None for a suspect entry.
         sign: what marks it in its block's plot: the rank, or the letter of a suspect entry.
+        challenges: what others took off its worst case.
     """
 
     entry: Entry
     rank: int | None
     group: RankGroup | None
     sign: str
+    challenges: tuple[Challenge, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -40,8 +44,13 @@ class Row:
 
     @property
     def worst(self) -> float:
-        """The mAP that ranks it: the worst case at the smallest budget, in percent."""
-        return self.entry.worst_case[0].mAP.mean
+        """The mAP that ranks it: the lowest known at the smallest budget, in percent."""
+        return self.best_known.mean
+
+    @property
+    def best_known(self) -> Interval:
+        """The same with its interval: the worst case, or what a challenge left of it."""
+        return best_known(self.entry, self.challenges)
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -126,21 +135,33 @@ def read_boards(boards: Path, published: Sequence[PublishedSource]) -> tuple[Boa
     )
 
 
-def ranked(entries: Iterable[Entry]) -> tuple[Row, ...]:
-    """Return entries by their worst-case mAP at the smallest budget, the most robust first.
+def ranked(
+    entries: Iterable[Entry], challenges: Mapping[str, tuple[Challenge, ...]] | None = None
+) -> tuple[Row, ...]:
+    """Return entries by the lowest mAP known at the smallest budget, the most robust first.
 
     A suspect entry takes no place: its number may be the attack's failure. Equal numbers share
     a place, and the next place is as many further down; `rank_groups` says which are one group.
+
+    Args:
+        entries: of one block.
+        challenges: digest of an entry → what others took off its worst case.
     """
-    ordered = sorted(entries, key=lambda e: (-e.worst_case[0].mAP.mean, file_name(e)))
-    trusted = [entry for entry in ordered if entry.status != "suspect"]
-    values = [entry.worst_case[0].mAP.mean for entry in trusted]
+    met = challenges or {}
+    rows = [Row(entry, None, None, "", met.get(entry.digest, ())) for entry in entries]
+    ordered = sorted(rows, key=lambda row: (-row.worst, file_name(row.entry)))
+    trusted = [row for row in ordered if row.entry.status != "suspect"]
+    values = [row.worst for row in trusted]
     ranks = [1 + values.index(value) for value in values]
-    worst = [entry.worst_case[0].mAP for entry in trusted]
-    groups = rank_groups([(interval.low, interval.high) for interval in worst])
-    rows = [Row(e, r, g, str(r)) for e, r, g in zip(trusted, ranks, groups, strict=True)]
-    suspect = (entry for entry in ordered if entry.status == "suspect")
-    return (*rows, *(Row(entry, None, None, _letter(at)) for at, entry in enumerate(suspect)))
+    groups = rank_groups([(row.best_known.low, row.best_known.high) for row in trusted])
+    suspect = (row for row in ordered if row.entry.status == "suspect")
+    return (
+        *(
+            replace(row, rank=rank, group=group, sign=str(rank))
+            for row, rank, group in zip(trusted, ranks, groups, strict=True)
+        ),
+        *(replace(row, sign=_letter(at)) for at, row in enumerate(suspect)),
+    )
 
 
 def _letter(place: int) -> str:
@@ -168,9 +189,10 @@ def _board(
         known = [names.index(n) if n in names else len(names) for n in (group.train, group.test)]
         return (-version, group.train != group.test, *known, not by_place[place], group)
 
+    challenges = {one.entry.digest: one.challenges for one in verified}
     blocks = []
     for version, group in sorted(by_place, key=order):
         protocol = protocols[version]
-        rows = ranked(by_place[version, group])
+        rows = ranked(by_place[version, group], challenges)
         blocks.append(Block(group, protocol, rows, published_rows(published, protocol, group)))
     return Board(current, tuple(blocks))

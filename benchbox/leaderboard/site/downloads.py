@@ -45,7 +45,13 @@ def board_json(board: Board) -> str:
         "board": board.name,
         "protocol": as_json(board.protocol),
         "entries": [
-            {"file": f"{row.stem}.json", "rank": row.rank, "entry": as_json(row.entry)}
+            {
+                "file": f"{row.stem}.json",
+                "rank": row.rank,
+                "best_known": row.worst,
+                "challenges": [as_json(challenge) for challenge in row.challenges],
+                "entry": as_json(row.entry),
+            }
             for row in board.rows
         ],
         "published": [

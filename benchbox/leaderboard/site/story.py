@@ -103,7 +103,7 @@ def _ranked(block: Block) -> list[Row]:
 
 
 def _interval(row: Row) -> Interval:
-    return row.entry.worst_case[0].mAP
+    return row.best_known
 
 
 def _ends(row: Row) -> str:

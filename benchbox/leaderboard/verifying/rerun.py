@@ -96,7 +96,7 @@ def rerun(
     where = printable(path)
     require_weights(entry, options.weights, where=where)
     registry = load_registry(options.plugins)
-    datasets = _open(entry, options, where=where)
+    datasets = open_datasets(entry, options.data_root, where=where)
     plan = plan_of(entry, protocol, registry, datasets, options.weights, where=where)
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
         site = Site(
@@ -151,11 +151,16 @@ def require_weights(entry: Entry, weights: Mapping[int, Path], *, where: str) ->
             require_loadable(file, backbone=entry.backbone, image_size=image_size_of(entry))
 
 
-def _open(entry: Entry, options: RerunOptions, *, where: str) -> dict[str, ReidDataset]:
+def open_datasets(entry: Entry, data_root: Path | None, *, where: str) -> dict[str, ReidDataset]:
+    """Return the entry's datasets by name, those here.
+
+    Raises:
+        BenchboxError: one is not here, or is not the one that the entry was measured on.
+    """
     opened = {}
     for dataset in (entry.train, entry.test):
         found = open_dataset(
-            dataset.name, data_root=options.data_root, sidewalk_size=dataset.size or "tiny"
+            dataset.name, data_root=data_root, sidewalk_size=dataset.size or "tiny"
         )
         if found.digest != dataset.digest:
             raise BenchboxError(

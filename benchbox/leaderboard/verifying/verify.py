@@ -8,6 +8,7 @@ from pathlib import Path
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import Protocol, read_protocol
+from benchbox.leaderboard.entry.challenges import Challenge, read_challenges
 from benchbox.leaderboard.entry.files import entry_paths, read_entry
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.on_protocol import grid_deviations, size_deviations
@@ -42,11 +43,13 @@ class VerifiedEntry:
         path: its file.
         entry: what stands there.
         protocol: the version of its board's protocol that it was measured by.
+        challenges: what others took off its worst case, in the order they came.
     """
 
     path: Path
     entry: Entry
     protocol: Protocol
+    challenges: tuple[Challenge, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,11 @@ def _examined(
     try:
         entry = read_entry(path)
         protocol = protocol_of(path.absolute().parent, entry.version)
+        challenges = read_challenges(path, entry)
         said = [*implausibilities(entry, protocol), *_configuration(entry, protocol)]
     except BenchboxError as error:
         return [str(error).removeprefix(f"{printable(path)}: ").removesuffix(".")]
-    return said or VerifiedEntry(path, entry, protocol)
+    return said or VerifiedEntry(path, entry, protocol, challenges)
 
 
 def _configuration(entry: Entry, protocol: Protocol) -> list[str]:

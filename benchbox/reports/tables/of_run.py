@@ -8,15 +8,18 @@ from benchbox.reports.layouts import layouts_for
 from benchbox.reports.tables.black_box import black_box_table
 from benchbox.reports.tables.by_layout import best_run, over_seeds
 from benchbox.reports.tables.fairness import fairness
-from benchbox.results.measurements import measurements
+from benchbox.reports.tables.real_images import real_images
+from benchbox.results.measurements import Pairs, measurements
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_rich import FittedTable
 from benchbox.tables.table import Table
 from benchbox.tables.table_files import write_table
 
+_REAL_IMAGES: dict[Pairs, str] = {"same": "real_images", "transfer": "real_images_transfer"}
+
 
 def run_tables(run: RunFolder) -> dict[str, Table]:
-    """Return the tables of a run by file name: the paper's, black-box robustness, fairness.
+    """Return the tables of a run by file name: the paper's, then what else it measured.
 
     With several seeds the paper's stand there twice: over all seeds, and best of them.
     """
@@ -31,6 +34,10 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
             tables[f"{layout.file}_best"] = best_run(run.results, names, layout)
     if run.black_box is not None and not run.black_box.empty:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
+    for pairs, file in _REAL_IMAGES.items():
+        table = real_images(run.results, run.record.cells, names, pairs=pairs)
+        if table is not None:
+            tables[file] = table
     if measurements(run.results, names).scores:
         tables["fairness"] = fairness(run.results, run.per_id, names)
     return tables

@@ -16,7 +16,10 @@ from typing_extensions import override
 from attacks import AnyAttack
 from benchbox.evaluation.attacking import AttackedQueries, attack_queries
 from benchbox.evaluation.average_precision import ApConvention
+from benchbox.evaluation.embedding import embed_images
+from benchbox.evaluation.real_images import CHANNELS
 from benchbox.files.atomic import write_bytes, write_json
+from benchbox.models.embed import Embed
 from benchbox.models.folding import Precision
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage
@@ -27,8 +30,10 @@ from benchbox.training.seeding import seeded
 _LOWEST = "features.safetensors"
 _DEEPEST = "deepest.safetensors"
 _PARTS = "parts.safetensors"
+_CHANNELS = "channels.safetensors"
 """Embeddings of the points with the lowest AP, of those with the deepest first match where they
-are others, and which part of the attack found each query, by budget."""
+are others, which part of the attack found each query, by budget; and of all images after what
+they may pass on their way, by its name and budget."""
 
 SAMPLES = 12
 """How many adversarial queries every attack stage keeps: figures show a few of them."""
@@ -61,6 +66,7 @@ class AttackStage(Stage):
         seed: seed of random starts.
         precision: in which the attack's gradients are computed; embeddings are always fp32.
         keep: store all adversarial images; without it only those of a few queries, for figures.
+        eight_bit: round what was found to 8 bits inside its ball before it is embedded.
         ap: the convention of average precision, for attacks that are told how queries retrieve.
     """
 
@@ -80,6 +86,7 @@ class AttackStage(Stage):
     seed: int
     precision: Precision = "fp32"
     keep: bool = False
+    eight_bit: bool = False
     ap: ApConvention = "trapezoid"
 
     @property
@@ -108,6 +115,7 @@ class AttackStage(Stage):
             "seed": self.seed,
             "precision": self.precision,
             "keep": self.keep,
+            **({"eight_bit": True} if self.eight_bit else {}),
             **({} if self.attack.threat == "query" else {"ap": self.ap}),
         }
 
@@ -136,8 +144,11 @@ class AttackStage(Stage):
             device=place.device,
             ascend_on=coarser,
             keep=range(len(records)) if self.keep else sample_rows(len(records)),
+            eight_bit=self.eight_bit,
             progress=place.report,
         )
+        if self.keep:
+            self._write_channels(place, folder, embed, results)
         self._write(folder, results)
         write_json(
             folder / "counts.json",
@@ -159,6 +170,19 @@ class AttackStage(Stage):
         for budget, result in zip(self.budgets, results, strict=True):
             write_bytes(folder / images_file(budget), save({"images": result.images}))
 
+    def _write_channels(
+        self, place: Workplace, folder: Path, embed: Embed, results: Sequence[AttackedQueries]
+    ) -> None:
+        """Embed all adversarial queries after 8 bits and after JPEG, the model as it is ranked."""
+        found = {
+            f"{name} {budget}": embed_images(
+                embed, channel(result.images), batch_size=place.batch_size, device=place.device
+            )
+            for budget, result in zip(self.budgets, results, strict=True)
+            for name, channel in CHANNELS.items()
+        }
+        write_bytes(folder / _CHANNELS, save(found))
+
     def _found_by(self, result: AttackedQueries) -> dict[str, int]:
         """Return how many queries each part of the attack found."""
         parts = self.attack.parts
@@ -174,6 +198,17 @@ class AttackStage(Stage):
         folder = self._folder(place)
         file = folder / _DEEPEST if (folder / _DEEPEST).is_file() else folder / _LOWEST
         return load_file(file)[str(budget)]
+
+    def channels(self, place: Workplace, budget: Fraction) -> dict[str, Tensor]:
+        """Return name → embeddings of the queries that passed 8 bits or JPEG; see `CHANNELS`.
+
+        None where not all adversarial images were kept.
+        """
+        file = self._folder(place) / _CHANNELS
+        if not file.is_file():
+            return {}
+        stored = load_file(file)
+        return {name: stored[f"{name} {budget}"] for name in CHANNELS}
 
     def parts(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return (Q,) which of ``attack.parts`` found each query at ``budget``."""

@@ -80,7 +80,7 @@ class RankStage(Stage):
         query = self.clean.data.records(place, "query")
         lone, draws, won = 0, 1, dict[str, int]()
         if self.attacked is None or self.budget is None:
-            found = self._scored(place, self.clean.features(place)["query"])
+            found = self.scored(place, self.clean.features(place)["query"])
         else:
             stages = (self.attacked, *self.pooled)
             found, winners = lowest_of([self._under(place, stage, self.budget) for stage in stages])
@@ -98,6 +98,7 @@ class RankStage(Stage):
                 "lone_queries": lone,
                 "draws": draws,
                 "won": won,
+                "channels": self._channels(place),
             },
         )
         per_query = [
@@ -111,6 +112,13 @@ class RankStage(Stage):
         ]
         write_json(folder / "per_query.json", per_query)
 
+    def _channels(self, place: Workplace) -> dict[str, float]:
+        """Return name → mAP in percent of this attack's own images after 8 bits and after JPEG."""
+        if not isinstance(self.attacked, AttackStage) or self.budget is None:
+            return {}
+        passed = self.attacked.channels(place, self.budget)
+        return {name: 100 * self.scored(place, of).mAP for name, of in passed.items()}
+
     def _under(
         self, place: Workplace, attacked: AttackStage | ReplayStage, budget: Fraction
     ) -> Scored:
@@ -119,12 +127,13 @@ class RankStage(Stage):
         For most attacks the two are the same.
         """
         lowest, deepest = attacked.features(place, budget), attacked.deepest(place, budget)
-        found = self._scored(place, lowest)
+        found = self.scored(place, lowest)
         if torch.equal(lowest, deepest):
             return found
-        return Scored(found.ap, self._scored(place, deepest).first_hit)
+        return Scored(found.ap, self.scored(place, deepest).first_hit)
 
-    def _scored(self, place: Workplace, features: Tensor) -> Scored:
+    def scored(self, place: Workplace, features: Tensor) -> Scored:
+        """Return how queries of these embeddings (Q, D) retrieve in the clean gallery."""
         data = self.clean.data
         query, gallery = data.records(place, "query"), data.records(place, "gallery")
         found = evaluate_retrieval(

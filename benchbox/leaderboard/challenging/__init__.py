@@ -1,0 +1,1 @@
+"""Challenges: anyone's adversarial queries, checked, ranked, and counted where they win."""
