@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchbox.leaderboard.site.trade_off import Mark, TradeOff, trade_off
 from benchbox.leaderboard.site.words import (
     CHECK_TITLES,
     STATUS,
+    Attacks,
     attack_title,
     condition_title,
     dataset_title,
@@ -49,9 +51,14 @@ class FailedCheck:
 
 
 class Pages:
-    """Renders pages; style and script stand in each, named in its policy by their digests."""
+    """Renders pages; style and script stand in each, named in its policy by their digests.
 
-    def __init__(self) -> None:
+    Args:
+        attacks: the registry's, for their titles.
+    """
+
+    def __init__(self, attacks: Attacks) -> None:
+        self._attack_title = partial(attack_title, attacks)
         folder = files("benchbox.leaderboard.site") / "templates"
         style = (folder / "site.css").read_text(encoding="utf-8")
         script = (folder / "site.js").read_text(encoding="utf-8")
@@ -69,12 +76,12 @@ class Pages:
             "policy": "default-src 'none'; img-src data:; "
             f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
             "base-uri 'none'; form-action 'none'",
-            "attack_title": attack_title,
+            "attack_title": self._attack_title,
             "budget_title": fraction_of_255,
-            "condition_title": condition_title,
+            "condition_title": partial(condition_title, attacks),
             "dataset_title": dataset_title,
             "pair_title": pair_title,
-            "protocol_words": protocol_words,
+            "protocol_words": partial(protocol_words, attacks),
             "status_words": STATUS,
             "duration": duration,
             "moment": moment,
@@ -111,8 +118,22 @@ class Pages:
                 for check in entry.checks
                 if check.outcome == "fail"
             ],
-            identities=_identities(entry),
+            identities=self._identities(entry),
         )
+
+    def _identities(self, entry: Entry) -> IdentityPlot | None:
+        kept = [spread for spread in entry.identities.spreads if spread.ap is not None]
+        clean = next((s.ap for s in kept if s.attack == CLEAN_ATTACK), None)
+        attacked = next((s for s in kept if s.attack != CLEAN_ATTACK), None)
+        if (
+            clean is None
+            or attacked is None
+            or attacked.ap is None
+            or len(clean) != len(attacked.ap)
+        ):
+            return None
+        title = f"{self._attack_title(attacked.attack)} {fraction_of_255(attacked.eps_255)}"
+        return identity_plot(clean, attacked.ap, title)
 
     def _render(self, page: str, **values: Any) -> str:
         return self._environment.get_template(f"{page}.html.j2").render(**values)
@@ -131,16 +152,6 @@ def _trade_off(block: Block) -> TradeOff:
             for row in block.rows
         ]
     )
-
-
-def _identities(entry: Entry) -> IdentityPlot | None:
-    kept = [spread for spread in entry.identities.spreads if spread.ap is not None]
-    clean = next((s.ap for s in kept if s.attack == CLEAN_ATTACK), None)
-    attacked = next((s for s in kept if s.attack != CLEAN_ATTACK), None)
-    if clean is None or attacked is None or attacked.ap is None or len(clean) != len(attacked.ap):
-        return None
-    title = f"{attack_title(attacked.attack)} {fraction_of_255(attacked.eps_255)}"
-    return identity_plot(clean, attacked.ap, title)
 
 
 def _pretty(value: Any) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from attacks import ATTACKS
+from attacks import Attack
 from benchbox.leaderboard.board_dataset import ProtocolDataset
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Dataset, Status
@@ -45,16 +45,20 @@ _NUMBERS: Mapping[str, str] = {
 }
 
 
-def attack_title(name: str) -> str:
-    """Return what an attack is called; a board may have one that is not part of benchbox."""
-    return ATTACKS[name].title if name in ATTACKS else name
+Attacks = Mapping[str, type[Attack]]
+"""The registry's, by name."""
 
 
-def condition_title(condition: Condition) -> str:
+def attack_title(attacks: Attacks, name: str) -> str:
+    """Return what an attack is called; one that no registry has is called by its name."""
+    return attacks[name].title if name in attacks else name
+
+
+def condition_title(attacks: Attacks, condition: Condition) -> str:
     """Return ``Clean`` or ``FNA 8/255-16``."""
     if condition.is_clean:
         return "Clean"
-    return f"{attack_title(condition.attack)} {condition.budget}"
+    return f"{attack_title(attacks, condition.attack)} {condition.budget}"
 
 
 def pair_title(group: Group) -> str:
@@ -90,9 +94,9 @@ def _pixels(protocol: Protocol) -> str:
     return f"{height} × {width} pixels"
 
 
-def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
+def protocol_words(attacks: Attacks, protocol: Protocol) -> list[tuple[str, str]]:
     """Return a protocol as headings with a sentence each."""
-    attacks = _listed([attack_title(name) for name in protocol.attacks])
+    titles = _listed([attack_title(attacks, name) for name in protocol.attacks])
     budgets = _listed([fraction_of_255(budget) for budget in protocol.budgets_255])
     required = _listed([dataset_title(d) for d in protocol.datasets if d.required])
     optional = _listed([dataset_title(d) for d in protocol.datasets if not d.required])
@@ -110,7 +114,7 @@ def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
         ),
         (
             "Attacks",
-            f"{attacks} on the queries, inside an L∞ ball of {budgets}, {protocol.steps} steps "
+            f"{titles} on the queries, inside an L∞ ball of {budgets}, {protocol.steps} steps "
             f"of {protocol.step_size}, {protocol.distance} distance, guides {guides}, "
             f"{protocol.precision}",
         ),

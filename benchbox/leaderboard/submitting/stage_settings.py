@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attacks import ATTACKS
+from attacks import Attack
+from benchbox.errors import BenchboxError
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.conditions import Condition
@@ -14,6 +15,7 @@ from benchbox.runs.grid import parse_fraction
 def setting_deviations(
     stages: Artefacts,
     protocol: Protocol,
+    attacks: Mapping[str, type[Attack]],
     group: Group,
     defense: str,
     condition: Condition,
@@ -24,10 +26,22 @@ def setting_deviations(
 
     The tables of a run are text that anybody can edit; the stages record what they really did.
 
+    Args:
+        stages: the run's.
+        protocol: the board's.
+        attacks: the registry's, by name.
+        group: of the cell, likewise the next three.
+        defense: its name.
+        condition: clean, or an attack at a budget.
+        seed: of the training.
+        cell: whose stages are asked.
+
     Raises:
-        BenchboxError: a stage is not there.
+        BenchboxError: a stage is not there, or the attack is in no registry.
     """
     wanted = _wanted(stages, protocol, group, defense, condition, seed)
+    if not condition.is_clean:
+        wanted["attack"]["attack"]["class"] = _class_of(condition.attack, attacks)
     found = []
     for kind, settings in wanted.items():
         given = stages.manifest(cell, kind).settings
@@ -82,10 +96,16 @@ def _wanted(
             "seed": seed,
             "precision": protocol.precision,
         }
-        if condition.attack in ATTACKS:
-            wanted["attack"]["attack"]["class"] = ATTACKS[condition.attack].__qualname__
     wanted["rank"] = {"dataset": test, "ap": protocol.ap, "budget": budget}
     return wanted
+
+
+def _class_of(attack: str, attacks: Mapping[str, type[Attack]]) -> str:
+    if attack not in attacks:
+        raise BenchboxError(
+            f"attack {attack}: is none of benchbox's; name the file that defines it with --plugin."
+        )
+    return attacks[attack].__qualname__
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
