@@ -10,7 +10,10 @@ from typing import Any
 
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
+from benchbox.models.given import Given
+from benchbox.runs.grid import Grid
 from benchbox.runs.plan import Plan
+from benchbox.runs.planner import Row
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home
 from benchbox.runs.record import (
     RUN_SCHEMA,
@@ -89,12 +92,20 @@ class Recorder:
                 },
                 grid=grid.model_dump(mode="json"),
                 defenses={name: described(each) for name, each in self.plan.defenses.items()},
-                rows=[RowRecord(**row._asdict()) for row in self.plan.rows],
+                rows=[self._row(row) for row in self.plan.rows],
                 cells=cells,
                 failures=list(failures),
             ),
         )
         return len(cells)
+
+    def _row(self, row: Row) -> RowRecord:
+        given = self.plan.defenses[row.defense].model
+        return RowRecord(
+            **row._asdict(),
+            ranked_by=given.distance if given else "euclidean",
+            ascended=ascended(self.plan.grid, given),
+        )
 
     def _dataset(self, name: str) -> DatasetRecord:
         grid, dataset = self.plan.grid, self.site.datasets[name]
@@ -127,6 +138,20 @@ class Recorder:
             "datasets": {name: _TITLES.get(name, name) + view for name in self.site.datasets},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }
+
+
+def ascended(grid: Grid, given: Given | None) -> str:
+    """Return the distance that attacks with guides ascend on a row's model, in words.
+
+    Args:
+        grid: says whether it is squared.
+        given: the row's model; None for one of our own, whose embeddings have unit length.
+    """
+    squared = grid.distance == "squared"
+    words = "squared Euclidean" if squared else "Euclidean"
+    if given is not None and not given.scales:
+        return words
+    return f"{words} at unit length, {'2 − 2 cos' if squared else '√(2 − 2 cos)'}"
 
 
 def described(defense: Defense) -> dict[str, Any]:

@@ -70,9 +70,17 @@ def drawings_of_data(store: Artefacts) -> Iterator[Drawing]:
 
 
 def _training_images(store: Artefacts) -> dict[str, tuple[ImageRecord, ...]]:
-    """Return dataset title → training images, for the datasets the run trained on."""
+    """Return dataset title → training images, for the datasets the run trained on.
+
+    Raises:
+        BenchboxError: there is none, since its models were trained elsewhere on others.
+    """
     names = store.run.record.names
-    trained = names.sorted("datasets", store.run.results["train_dataset"])
+    stated = names.sorted("datasets", store.run.results["train_dataset"])
+    # A given model may be stated to be trained on any dataset.
+    trained = [name for name in stated if name in store.run.record.datasets]
+    if not trained:
+        raise BenchboxError("no dataset of the run was trained on.")
     return {names.title("datasets", name): store.dataset(name).train for name in trained}
 
 

@@ -148,6 +148,13 @@ def _cell(scores: list[Score], *, stronger: bool) -> TableCell:
     return TableCell("/".join(map(mean_and_std, values)) + ("*" if stronger else ""), bold=stronger)
 
 
+def _resized(parts: list[Measurements]) -> str:
+    """Return that queries change their size between models; nothing where all take one."""
+    if not any(stated.image_size for part in parts for stated in part.names.given.values()):
+        return ""
+    return "Shown to a model of another size, queries are resized (bilinear, antialiased). "
+
+
 def _caption(cells: Replayed, results: pd.DataFrame) -> str:
     seeds = sorted({seed for scores in cells.scores.values() for seed in scores})
     several = (
@@ -163,6 +170,7 @@ def _caption(cells: Replayed, results: pd.DataFrame) -> str:
         "model under its own attack; where row and column are the same model, the value is that "
         "one. Average precision in "
         f"{CONVENTION_TITLES[str(results['ap_convention'].iloc[0])]}. {several} "
+        f"{_resized(own)}"
         f"{' '.join(split_sizes(results, part) for part in own[:1])} "
         f"Bold and *: leaves more than {STRONGER:g} point of mAP less than the white-box attack, "
         "which has the model's own gradient: a sign that this gradient is masked."

@@ -10,7 +10,7 @@ from benchbox.reports.layouts import WHITE_BOX, Layout
 from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
 from benchbox.results.conditions import Condition, fraction_of_255
 from benchbox.results.measurements import Group, Measurements, Place, Score, measurements
-from benchbox.results.record import Names
+from benchbox.results.record import Names, Stated
 from benchbox.tables.table import Header, Table, TableCell
 
 # A cell's text and the mAP that bold type is decided by; None where nothing was measured.
@@ -197,12 +197,12 @@ def _caption(results: pd.DataFrame, cells: Measurements, how: str) -> str:
 
 
 def _given(cells: Measurements) -> str:
-    """Return which rows are models that were trained elsewhere, and on what, as stated."""
+    """Return which rows are models that were trained elsewhere, on what, and how they are used."""
     names = cells.names
     shown = {defense for _, defense in cells.expected}
     rows = [
-        f"{names.title('defenses', name)} ({_stated(names, trained_on)})"
-        for name, trained_on in names.given.items()
+        f"{names.title('defenses', name)} ({_stated(names, stated)})"
+        for name, stated in names.given.items()
         if name in shown
     ]
     if not rows:
@@ -210,7 +210,14 @@ def _given(cells: Measurements) -> str:
     return f" Given, not trained by benchbox, one network each: {', '.join(rows)}."
 
 
-def _stated(names: Names, trained_on: str | None) -> str:
-    if trained_on is None:
-        return "its training data are not stated"
-    return f"trained on {names.title('datasets', trained_on)}, stated"
+def _stated(names: Names, stated: Stated) -> str:
+    words = ["its training data are not stated"]
+    if stated.trained_on is not None:
+        words = [f"trained on {names.title('datasets', stated.trained_on)}, stated"]
+    if stated.image_size is not None:
+        words.append("{}×{} pixels".format(*stated.image_size))
+    if stated.cosine:
+        words.append("ranked by the cosine, which its attacks ascend")
+    if stated.flip_test:
+        words.append("mean of image and mirror")
+    return "; ".join(words)
