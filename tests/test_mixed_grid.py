@@ -15,7 +15,9 @@ from benchbox.data.images import at_size
 from benchbox.data.reading import read_dataset
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.models.given_building import build_given
+from benchbox.reports.figures.robustness import robustness_bars
 from benchbox.reports.report import write_report
+from benchbox.results.run_folder import read_run
 from benchbox.runs.registry import load_registry
 from benchbox.runs.runner import Options, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
@@ -157,14 +159,31 @@ def test_the_record_says_what_ranks_and_what_is_ascended(place: Path) -> None:
     }
 
 
+def test_bars_of_every_block_are_inside_their_panel(place: Path) -> None:
+    """A block's panel has its own rows; the highest bar, wherever it stands, is not cut off."""
+    run = read_run(place / "run")
+    results = run.results.assign(train_dataset=run.results["test_dataset"])
+    last = results["defense"] == "flipped"
+    results.loc[last & (results["attack"] == "none"), "mAP"] = 97.0
+    figure = robustness_bars(results, run.record.names)
+    shown = []
+    for axes in figure.axes:
+        shown.append({label.get_text() for label in axes.get_xticklabels()})
+        top = axes.get_ylim()[1]
+        assert top >= 97
+        assert all(bar.get_height() <= top for bar in axes.patches)
+    assert {"Origin"} in shown
+    assert not any({"Origin", "Flip-test"} <= titles for titles in shown)
+
+
 def test_the_report_shows_given_rows_their_use_and_where_they_look(place: Path) -> None:
     run = place / "run"
     report = write_report(run, plugins=[place / "plugin.py"])
     text = report.path.read_text()
     assert {each.title: each.reason for each in report.left_out} == {}
     for words in (
-        "Large, cosine (trained on market1501, stated; 64×32 pixels; ranked by the cosine",
-        "Flip-test (its training data are not stated; 32×16 pixels; mean of image and mirror)",
+        "Large, cosine (trained on market1501 as stated, 64×32 pixels, ranked and attacked by the",
+        "Flip-test (its training data are not stated, 32×16 pixels, mean of image and mirror)",
         "Shown to a model of another size, queries are resized",
     ):
         assert words in text

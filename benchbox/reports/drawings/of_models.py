@@ -1,6 +1,7 @@
 """The figures of a run's models: heatmaps, maps of embeddings, what a query retrieves."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,9 +41,7 @@ def drawings_of_models(store: Artefacts) -> Iterator[Drawing]:
             yield Drawing(
                 f"strips_{name}", f"What a query retrieves: {title}", partial(strips_of, scene)
             )
-            yield Drawing(
-                f"heatmaps_{name}", f"Where the models look: {title}", partial(heatmaps_of, scene)
-            )
+            yield from _heatmaps(scene, name)
             yield Drawing(f"embeddings_{name}", f"Embeddings: {title}", partial(_embeddings, scene))
         for defense in shown:
             if _balanced_set(store, cells, group, defense) is not None:
@@ -52,6 +51,23 @@ def drawings_of_models(store: Artefacts) -> Iterator[Drawing]:
                     f"Images generated for {called}: {title}",
                     partial(_generated, store, cells, group, defense, name),
                 )
+
+
+def _heatmaps(scene: Scene, name: str) -> Iterator[Drawing]:
+    """Yield the heatmaps of a scene: a figure for each size of images that its models take."""
+    given = scene.cells.names.given
+    sizes = {d: given[d].image_size if d in given else None for d in scene.defenses}
+    several = len(set(sizes.values())) > 1
+    for size in dict.fromkeys(sizes.values()):
+        same = tuple(defense for defense in scene.defenses if sizes[defense] == size)
+        titles = ", ".join(map(scene.title, same))
+        yield Drawing(
+            f"heatmaps_{name}_{same[0]}" if several else f"heatmaps_{name}",
+            "Where the models look: "
+            + scene.cells.group_title(scene.group)
+            + (f", {titles}" if several else ""),
+            partial(heatmaps_of, replace(scene, defenses=same)),
+        )
 
 
 def _blocks(run: RunFolder) -> Iterator[tuple[Measurements, Group, list[str]]]:

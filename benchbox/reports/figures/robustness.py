@@ -36,12 +36,16 @@ def robustness_bars(results: pd.DataFrame, names: Names) -> Figure:
     """
     cells = measurements_at_home(results, names)
     slots = len(cells.conditions) + 1.4
-    width = float(np.clip(1.0 + 0.13 * slots * len(cells.defenses), 6.5, 14))
+    most = max(len(cells.rows_of(group)) for group in cells.groups)
+    width = float(np.clip(1.0 + 0.13 * slots * most, 6.5, 14))
     figure = new_figure(width, 0.7 + 2.3 * len(cells.groups))
     panels = figure.subplots(len(cells.groups), 1, squeeze=False, sharey=True)[:, 0]
     looks = _looks(cells)
     for axes, group in zip(panels, cells.groups, strict=True):
         _bars(axes, cells, group, looks)
+        axes.set_xlim(-0.55, most - 0.45)
+    # After all bars: a limit that is set keeps those of later panels from raising the common one.
+    panels[0].set_ylim(bottom=0)
     figure.legend(
         handles=_legend(cells, looks),
         loc="outside upper left",
@@ -92,9 +96,10 @@ def _bars(
     axes: Axes, cells: Measurements, group: Group, looks: dict[Condition, tuple[str, str]]
 ) -> None:
     step = 1 / (len(cells.conditions) + 1.4)
+    defenses = cells.rows_of(group)
     for place, (condition, (colour, hatch)) in enumerate(looks.items()):
         offset = (place - (len(looks) - 1) / 2) * step
-        for row, defense in enumerate(cells.defenses):
+        for row, defense in enumerate(defenses):
             values = [score.mAP for score in cells.at(group, defense, condition).values()]
             if not values:
                 axes.text(row + offset, 1, "–", ha="center", fontsize=TEXT_POINTS, color="0.4")
@@ -111,11 +116,9 @@ def _bars(
                 linewidth=0,
                 error_kw={"elinewidth": 0.7, "capsize": 1.2, "capthick": 0.7},
             )
-    titles = [literal(cells.names.title("defenses", d)) for d in cells.defenses]
+    titles = [literal(cells.names.title("defenses", d)) for d in defenses]
     plain_axes(axes, title=cells.group_title(group), xlabel="", ylabel="mAP (%)")
     axes.set_xticks(range(len(titles)), titles)
     if sum(map(len, titles)) > 11 * axes.get_figure(root=True).get_figwidth():  # type: ignore[union-attr]
         axes.tick_params(axis="x", rotation=20)
     axes.tick_params(axis="x", length=0)
-    axes.set_xlim(-0.55, len(titles) - 0.45)
-    axes.set_ylim(bottom=0)

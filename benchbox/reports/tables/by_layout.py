@@ -207,17 +207,17 @@ def _given(cells: Measurements) -> str:
     ]
     if not rows:
         return ""
-    return f" Given, not trained by benchbox, one network each: {', '.join(rows)}."
+    return f" Given, not trained by benchbox, one network each: {'; '.join(rows)}."
 
 
 def _stated(names: Names, stated: Stated) -> str:
     words = ["its training data are not stated"]
     if stated.trained_on is not None:
-        words = [f"trained on {names.title('datasets', stated.trained_on)}, stated"]
+        words = [f"trained on {names.title('datasets', stated.trained_on)} as stated"]
     if stated.image_size is not None:
         words.append("{}×{} pixels".format(*stated.image_size))
     if stated.cosine:
-        words.append("ranked by the cosine, which its attacks ascend")
+        words.append("ranked and attacked by the cosine")
     if stated.flip_test:
         words.append("mean of image and mirror")
-    return "; ".join(words)
+    return ", ".join(words)
