@@ -13,9 +13,11 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file
 
+from attacks import FNA
 from benchbox.data.reading import read_dataset
 from benchbox.evaluating import Evaluation, evaluate
 from benchbox.models.given import Given
+from benchbox.models.given_building import build_given
 from benchbox.torchvision_import import ensure_torchvision
 from tests.micro import make_micro_dataset
 
@@ -46,6 +48,7 @@ def sie_vit():
 """
 
 OSNET = """
+from benchbox.models.given_building import build_given
 from benchbox.torchvision_import import ensure_torchvision
 
 ensure_torchvision()
@@ -145,3 +148,35 @@ def test_an_osnet_of_torchreid_at_256x128_with_imagenets_normalisation(dataset, 
         expected = model(images)
     assert embeddings.shape == (len(images), 512)
     assert (embeddings - expected).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("how", [{}, {"unit_length": True}, {"distance": "cosine"}])
+def test_a_step_ascends_the_distance_that_ranks(how) -> None:
+    """Oracle: the objective of the equation, on the model's own output, by autograd."""
+    layers = torch.nn.Sequential(torch.nn.Conv2d(3, 6, 3), torch.nn.Flatten())
+    given = Given(builder=lambda: layers, image_size=(8, 4), mean=None, std=None, **how)
+    embed = build_given(given)
+    images = torch.rand(6, 3, 8, 4, generator=torch.Generator().manual_seed(0))
+    pids = torch.tensor([1, 1, 2, 2, 3, 3])
+
+    def ranked(images: torch.Tensor) -> torch.Tensor:
+        output = layers(images)
+        return output / output.norm(dim=1, keepdim=True) if how else output
+
+    with torch.no_grad():
+        clean = ranked(images)
+    centroids = torch.stack([clean[pids == pid].mean(0) for pid in (1, 2, 3)])
+    point = images.clone().requires_grad_()
+    moved = ranked(point)
+    total = torch.zeros(())
+    for row, pid in enumerate(pids):
+        same = clean[pids == pid]
+        far = (centroids - clean[row]).square().sum(1)
+        far[pid - 1] = -1
+        total = total + (moved[row] - same).square().sum()
+        total = total - (moved[row] - centroids[far.argmax()]).square().sum()
+    (gradient,) = torch.autograd.grad(total, point)
+    expected = (images + gradient.sign() / 255).clamp(0, 1)
+    attack = FNA(steps=1)
+    found = attack(embed, images, attack.guides(clean, pids))
+    assert torch.allclose(found, expected, atol=1e-7)
