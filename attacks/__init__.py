@@ -9,7 +9,7 @@ from attacks.base import AnyAttack, Found, Knowledge, Labelled
 from attacks.fna import FNA
 from attacks.guides import Guides
 from attacks.metric_ifgsm import MetricIFGSM
-from attacks.registry import ATTACKS, FURTHER_ATTACKS, make_attack, register
+from attacks.registry import ALL_ATTACKS, ATTACKS, FURTHER_ATTACKS, make_attack, register
 from attacks.sma import SMA
 from attacks.smooth_ap import SmoothAP
 from attacks.worst_case import WorstCase
@@ -18,6 +18,7 @@ Attack = AscentAttack
 """The base class of attacks by guides, under the name that plugins subclass."""
 
 __all__ = [
+    "ALL_ATTACKS",
     "ATTACKS",
     "FNA",
     "FURTHER_ATTACKS",

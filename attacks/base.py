@@ -129,6 +129,11 @@ class AnyAttack(ABC, Generic[A]):
         """The attacks it is made of, in order; one, its own, where it is not an ensemble."""
         return (self.name,)
 
+    @property
+    def passes(self) -> float:
+        """About how many gradients it takes of an image at each budget: what it costs."""
+        return float(getattr(self, "steps", 16))
+
     @abstractmethod
     def prepare(self, known: Knowledge) -> A:
         """Return the aim of all images that are attacked, in their order.

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from inspect import signature
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 from attacks.ascent_attack import AscentAttack
-from attacks.base import AnyAttack
+from attacks.base import AnyAttack, ThreatModel
 from attacks.fna import FNA
 from attacks.gallery import Hiding, Promoting
 from attacks.metric_ifgsm import MetricIFGSM
@@ -40,6 +40,9 @@ FURTHER_ATTACKS: Mapping[str, type[AnyAttack[Any]]] = MappingProxyType(
 )
 """The others, likewise: stronger ones, those made to transfer, and those of other threat models."""
 
+ALL_ATTACKS: Mapping[str, type[AnyAttack[Any]]] = MappingProxyType({**ATTACKS, **FURTHER_ATTACKS})
+"""Every attack of benchbox."""
+
 
 def make_attack(kind: type[AnyAttack[Any]], settings: Mapping[str, Any]) -> AnyAttack[Any]:
     """Return an attack with those of a grid's settings that it has.
@@ -57,12 +60,12 @@ def make_attack(kind: type[AnyAttack[Any]], settings: Mapping[str, Any]) -> AnyA
 
 
 def register(
-    registry: dict[str, type[AscentAttack]], attack: type[AscentAttack]
-) -> type[AscentAttack]:
+    registry: dict[str, type[AnyAttack[Any]]], attack: type[AnyAttack[Any]]
+) -> type[AnyAttack[Any]]:
     """Add an attack class to a registry under its ``name``.
 
     Raises:
-        BenchboxError: it has no usable name or title, or the name is taken.
+        BenchboxError: it has no usable name, title or threat model, or the name is taken.
     """
     name, title = getattr(attack, "name", None), getattr(attack, "title", None)
     if not isinstance(name, str) or not name.isidentifier() or name != name.lower():
@@ -71,6 +74,10 @@ def register(
         )
     if not isinstance(title, str) or not title:
         raise BenchboxError(f"attack {name!r}: it needs a title for tables")
+    if getattr(attack, "threat", None) not in get_args(ThreatModel):
+        raise BenchboxError(
+            f"attack {name!r}: threat: expected one of {', '.join(get_args(ThreatModel))}"
+        )
     if name == "none" or name in registry:
         raise BenchboxError(f"an attack named {name!r} exists already; choose another name")
     registry[name] = attack

@@ -57,6 +57,12 @@ class Square(AnyAttack[Briefing]):
         require_budget(self.eps)
         require_steps(self.tries, name="tries")
 
+    @property
+    @override
+    def passes(self) -> float:
+        """A third of its tries: it asks for embeddings alone."""
+        return self.tries / 3
+
     @override
     def prepare(self, known: Knowledge) -> Briefing:
         if known.gallery is None:

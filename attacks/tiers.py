@@ -9,13 +9,13 @@ end, so the later parts meet only those above chance. Being at chance is not bei
 the gallery is small, chance is an AP of 2 or 3 %, and an ascent that goes on leaves a third of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
 from attacks.rank_objectives import TEMPERATURE
 
-Tier = Literal["fast", "full"]
+Tier = Literal["fast", "full", "longer"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,5 +58,6 @@ _FULL = (
     Part(name="from_soft", steps=60, start="last", on="above_chance"),
     Part(name="corner", steps=40, start="corner", on="above_chance"),
 )
-PARTS = MappingProxyType({"fast": _FAST, "full": _FULL})
-"""The parts of each tier, in order."""
+_LONGER = tuple(replace(part, steps=2 * part.steps) for part in _FULL)
+PARTS = MappingProxyType({"fast": _FAST, "full": _FULL, "longer": _LONGER})
+"""The parts of each tier, in order; `longer` is there to see what `full` left to be taken."""

@@ -237,7 +237,7 @@ def plan_row(row: Defense, keys: dict[str, Any], options: Options) -> list[Rende
         BenchboxError: a key is faulty, or the model cannot be built.
     """
     grid, registry = _resolved(row, keys, options)
-    digests, missing = planned_digests(grid, data_root=options.data_root)
+    digests, missing = planned_digests(grid, registry, data_root=options.data_root)
     return plan_tables(make_plan(grid, registry, digests, where="evaluate"), missing)
 
 

@@ -123,7 +123,7 @@ def test_a_parameter_of_a_plugin_attack_is_checked_and_in_its_key(write, with_mo
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("stepz = 3", r"my\.toml: \[attack\.fna\]: unknown parameter 'stepz'\. Did you mean 'steps'\? Known: distance, own, step_size, steps\."),  # noqa: E501
+        ("stepz = 3", r"my\.toml: \[attack\.fna\]: unknown parameter 'stepz'\. Did you mean 'steps'\? Known: budgets, distance, own, step_size, steps\."),  # noqa: E501
         ('eps = "8/255"', r"\[attack\.fna\]: eps: give it by the grid's key 'budgets'"),
         ("generator = 3", r"\[attack\.fna\]: generator: give it by the grid's key 'seeds'"),
         ('steps = "3"', r"\[attack\.fna\]: steps: .*integer, not '3'"),

@@ -70,15 +70,20 @@ def test_budget_curves_hold_the_means_of_the_file(
     run = make_run(tmp_path, budgets=budgets, seeds=seeds)
     folder = read_run(run)
     figure = budget_curves(folder.results, folder.record.names)
-    panels = dict(zip(titles_of(figure), figure.axes, strict=True))
-    for dataset, attack in product(("sidewalk-a", "sidewalk-b"), ("fna", "sma", "ifgsm")):
-        title = f"ResNet50 · {TITLES['datasets'][dataset]}\n{TITLES['attacks'][attack]}, 16 steps"
-        curves: dict[str, dict[float, list[float]]] = {}
+    defenses = list(dict.fromkeys(row["defense"] for row in rows_of(run)))
+    places = list(product(("sidewalk-a", "sidewalk-b"), defenses))
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    for (dataset, defense), axes in zip(places, panels, strict=True):
+        title = axes.get_title(loc="left")
+        assert title.endswith(TITLES["defenses"][defense])
+        assert (TITLES["datasets"][dataset] in title) == (defense == defenses[0])
+        curves: dict[str, dict[float, list[float]]] = {a: {} for a in ("fna", "sma", "ifgsm")}
         for row in rows_of(run):
-            if row["test_dataset"] == dataset and row["attack"] in ("none", attack):
-                points = curves.setdefault(row["defense"], {})
-                points.setdefault(float(row["eps_255"]), []).append(float(row["mAP"]))
-        containers = [c for c in panels[title].containers if len(c.lines[0].get_xdata())]
+            if (row["test_dataset"], row["defense"]) == (dataset, defense):
+                for attack in curves if row["attack"] == "none" else (row["attack"],):
+                    of_budget = curves[attack].setdefault(float(row["eps_255"]), [])
+                    of_budget.append(float(row["mAP"]))
+        containers = [c for c in axes.containers if len(c.lines[0].get_xdata())]
         assert len(containers) == len(curves)
         for container, points in zip(containers, curves.values(), strict=True):
             line, _, bars = container.lines
@@ -90,6 +95,7 @@ def test_budget_curves_hold_the_means_of_the_file(
                 lengths = [(high[1] - low[1]) / 2 for low, high in bars[0].get_segments()]
                 deviations = [statistics.stdev(points[eps]) for eps in sorted(points)]
                 assert lengths == pytest.approx(deviations)
+    assert legend_texts(figure) == ["FNA, 16 steps", "SMA, 16 steps", "IFGSM, 16 steps"]
     # From 0 to the largest, and no two labels too near to read.
     axes = figure.axes[0]
     labels = [label.get_text() for label in axes.get_xticklabels()]
@@ -107,12 +113,27 @@ def test_a_missing_budget_interrupts_its_curve(tmp_path: Path) -> None:
     assert [math.isnan(y) for y in line.get_ydata()] == [False, True, False]
 
 
-def test_step_sizes_have_panels_of_their_own(tmp_path: Path) -> None:
+def test_equal_curves_stand_side_by_side(tmp_path: Path) -> None:
+    folder = read_run(make_run(tmp_path, defenses=("origin",), datasets=("sidewalk-a",)))
+    results = folder.results
+    results["mAP"] = 5.0
+    figure = budget_curves(results, folder.record.names)
+    figure.draw_without_rendering()
+    lines = [container.lines[0] for container in figure.axes[0].containers[:3]]
+    at = [line.get_transform().transform((8.0, 5.0)) for line in lines]
+    assert at[0][0] < at[1][0] < at[2][0]
+    assert {round(y, 6) for _, y in at} == {round(at[0][1], 6)}
+    low, high = figure.axes[0].get_ylim()
+    assert low < 0
+    assert high > 5
+
+
+def test_step_sizes_have_curves_of_their_own(tmp_path: Path) -> None:
     folder = read_run(make_run(tmp_path, attacks=("fna",), datasets=("sidewalk-a",), grid={}))
     results = folder.results
     results.loc[results["eps_255"] == 10, "step_size_255"] = 2.0
     figure = budget_curves(results, folder.record.names)
-    assert [title.split("\n")[1] for title in titles_of(figure)] == [
+    assert legend_texts(figure) == [
         "FNA, 16 steps of 1/255",
         "FNA, 16 steps of 2/255",
     ]
@@ -122,10 +143,8 @@ def test_budget_curves_can_be_restricted(tmp_path: Path) -> None:
     folder = read_run(make_run(tmp_path))
     names = folder.record.names
     figure = budget_curves(folder.results, names, defenses=["adv_train", "origin"])
-    assert legend_texts(figure) == ["Origin", "Adv_train"]
-    # Curves keep the looks they have among all.
-    colours = {c.lines[0].get_color() for c in figure.axes[0].containers}
-    assert colours == {curve_style(0)["color"], curve_style(4)["color"]}
+    titles = [axes.get_title(loc="left").split("\n")[-1] for axes in figure.axes]
+    assert titles == ["Origin", "Adv_train"] * 2
     with pytest.raises(BenchboxError, match=r"no cell of 'pgd'\. It holds: origin"):
         budget_curves(folder.results, names, defenses=["pgd"])
 

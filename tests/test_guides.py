@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from benchbox.data import sidewalk
+from tests.made_datasets import noise_image
 from tests.micro import make_micro_dataset
 from tests.pages import DOCS, Typist, commands, of_benchbox, shown
 
@@ -153,9 +154,17 @@ def test_the_commands_about_datasets_run(tmp_path, monkeypatch, capsys) -> None:
 
     monkeypatch.setattr(sidewalk, "make", make)
     make_micro_dataset(tmp_path / "my-set", train=2, test=2)
+    for number, person in enumerate(("anna", "bo", "cem", "dana", "eli", "fay")):
+        for place, camera in enumerate(("door", "yard")):
+            for frame in (1, 2):
+                file = tmp_path / "photos" / person / f"{camera}_{frame:03d}.jpg"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                noise_image(4 * number + 2 * place + frame).save(file)
     places = {"/tmp/sidewalk-a": str(tmp_path / "a"), "path:/data/my-set": "path:my-set"}
     type_in = Typist(monkeypatch, capsys, tmp_path)
     for page in (DOCS / "datasets.md", HOWTO / "dataset.md"):
-        for words in typed(page):
-            type_in(*(places.get(word, word) for word in words))
+        said = [type_in(*(places.get(word, word) for word in words)) for words in typed(page)]
     assert rendered == [("sidewalk-a", "tiny")]
+    assert "photos.csv: " in said[1]
+    assert "no problems" in said[2]
+    assert "anna" in (tmp_path / "photos.csv").read_text()

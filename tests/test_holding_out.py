@@ -154,6 +154,16 @@ def test_another_identity_moves_nobody(shots, share, seed, cameras: int) -> None
         assert tuple(record for record in after if record.pid != 999) == before
 
 
+def test_where_the_own_camera_is_kept_an_identity_gives_one_query_of_two_images() -> None:
+    dataset = made({(pid, 1): 1 + pid % 3 for pid in range(1, 61)})
+    kept = hold_out(dataclasses.replace(dataset, same_camera="keep"), share=0.5)
+    held = pids(kept.query)
+    assert len(kept.query) == len(held) > 10
+    assert held == pids(kept.gallery)
+    assert all(1 + pid % 3 > 1 for pid in held)
+    assert len(kept.train) + len(kept.query) + len(kept.gallery) == len(dataset.train)
+
+
 def test_the_share_is_held_and_the_seed_chooses_others() -> None:
     whole = made({(pid, camid): 2 for pid in range(1, 2001) for camid in (1, 2)})
     sides = []

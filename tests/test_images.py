@@ -8,6 +8,7 @@ import torch
 from PIL import Image, ImageFile
 
 from benchbox.data.decoding import decode_image, strict_decoding
+from benchbox.data.digest import image_digest
 from benchbox.data.images import load_images, to_unit
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
@@ -66,6 +67,55 @@ def test_grey_palette_and_alpha_become_rgb(tmp_path):
     images = load_images(records, size=(32, 16))
     assert torch.equal(images[0, 0], images[0, 2])
     assert torch.equal(images[2], torch.from_numpy(np.array(noise_image(2))).permute(2, 0, 1))
+
+
+def test_sixteen_bits_of_grey_are_scaled_and_not_clipped(tmp_path):
+    values = np.linspace(0, 65535, 32 * 16).astype(np.uint16).reshape(32, 16)
+    path = tmp_path / "grey.png"
+    Image.fromarray(values).save(path)
+    assert Image.open(path).mode.startswith("I")
+    images = load_images([ImageRecord(path, 1, 1)], size=(32, 16))
+    expected = np.round(values / 257).astype(np.uint8)
+    assert all(np.array_equal(channel.numpy(), expected) for channel in images[0])
+    # Two that Pillow's own conversion makes equally white have two digests.
+    other = tmp_path / "other.png"
+    Image.fromarray(values // 2 + 300).save(other)
+    assert image_digest(path) != image_digest(other)
+
+
+@pytest.mark.parametrize("extension", ["jpg", "png"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_picture_is_turned_as_its_camera_was_held(tmp_path, extension, orientation):
+    path = tmp_path / f"turned.{extension}"
+    original = noise_image(3)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    original.save(
+        path, exif=exif, **({"quality": 100, "subsampling": 0} if extension == "jpg" else {})
+    )
+    with strict_decoding():
+        image, _ = decode_image(path)
+    # EXIF 2.32, tag 274: what has to be done to show the stored pixels upright.
+    turned = {
+        1: lambda a: a,
+        2: lambda a: a[:, ::-1],
+        3: lambda a: a[::-1, ::-1],
+        4: lambda a: a[::-1],
+        5: lambda a: a.transpose(1, 0, 2),
+        6: lambda a: np.rot90(a, -1),
+        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda a: np.rot90(a),
+    }[orientation](np.asarray(original))
+    assert np.asarray(image).shape == turned.shape
+    assert np.abs(np.asarray(image).astype(int) - turned).max() <= (0 if extension == "png" else 3)
+
+
+def test_cmyk_is_read_as_the_colours_it_shows(tmp_path):
+    path = tmp_path / "print.jpg"
+    noise_image(5).convert("CMYK").save(path, quality=100)
+    images = load_images([ImageRecord(path, 1, 1)], size=(32, 16))
+    shown = images[0].permute(1, 2, 0).numpy().astype(int)
+    assert np.abs(shown - np.asarray(noise_image(5))).max() <= 12
 
 
 def test_no_images_is_an_empty_tensor():

@@ -33,7 +33,7 @@ from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.leaderboard.verifying.rerun_numbers import rank_tolerance
 from benchbox.leaderboard.verifying.verify import verify
 from benchbox.results.artefacts import Artefacts
-from benchbox.results.conditions import CLEAN
+from benchbox.results.conditions import CLEAN, Condition
 from benchbox.results.run_folder import read_run
 from benchbox.runs.grid_file import read_grid
 from benchbox.runs.registry import load_registry
@@ -572,7 +572,9 @@ def test_the_grid_of_a_board_is_on_its_protocol(name: str) -> None:
     grid = read_grid(REPOSITORY / protocol.grid, load_registry())
     assert grid_deviations(grid, protocol) == []
     assert [c.budget for c in protocol.conditions[1:3]] == ["8/255-16", "10/255-16"]
-    assert len(protocol.conditions) == 1 + 3 * 2
+    assert len(protocol.conditions) == 1 + 3 * 2 + 1
+    assert protocol.conditions[-1] == Condition("worst_case", 8.0)
+    assert protocol.attack_tables == {"worst_case": {"tier": "full", "budgets": ["8/255"]}}
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -612,7 +614,7 @@ def test_a_board_has_the_numbers_of_the_runs_before_it() -> None:
         (r["train_dataset"], r["defense"], r["attack"], float(r["eps_255"]), int(r["seed"])): r
         for r in rows
     }
-    compared = 0
+    compared = set()
     for path in (REPOSITORY / "leaderboards" / "sidewalk-small").glob("*.json"):
         entry = json.loads(path.read_text())
         for result in entry["results"]:
@@ -622,8 +624,8 @@ def test_a_board_has_the_numbers_of_the_runs_before_it() -> None:
                 if row is not None:
                     assert seed["mAP"] == pytest.approx(float(row["mAP"]), abs=1e-9)
                     assert seed["rank1"] == pytest.approx(float(row["rank1"]), abs=1e-9)
-                    compared += 1
-    assert compared == len(cells)
+                    compared.add((*place, result["eps_255"], seed["seed"]))
+    assert compared == set(cells)
 
 
 def test_an_earlier_version_keeps_its_protocol(tmp_path: Path) -> None:

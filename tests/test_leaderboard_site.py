@@ -180,20 +180,22 @@ def test_the_board_shows_the_numbers_of_the_entries(boards: Path, site: Path) ->
         entry = content[cells[1][0]["link"].removesuffix(".html")]
         assert cells[1][1].startswith(entry["defense"]["title"])
         clean, *attacked = entry["results"]
-        expected = [clean["mAP"]["mean"], clean["rank1"]["mean"]]
+        worst = [result["mAP"]["mean"] for result in entry["worst_case"]]
+        expected = [*worst, clean["mAP"]["mean"], clean["rank1"]["mean"]]
         expected += [result["mAP"]["mean"] for result in attacked]
-        expected += [worst["mAP"]["mean"] for worst in entry["worst_case"]]
         expected.append(len(entry["weights"]))
-        assert [float(a["data-value"]) for a, _ in cells[3:-1]] == expected
-        for (_, text), value in zip(cells[3:-2], expected[:-1], strict=True):
+        assert [float(a["data-value"]) for a, _ in cells[2:-2]] == expected
+        for (_, text), value in zip(cells[2:-3], expected[:-1], strict=True):
             assert text.startswith(f"{value:.2f}")
-        intervals = [clean, None, *attacked, *entry["worst_case"]]
-        for (attributes, text), result in zip(cells[3:-2], intervals, strict=True):
+        intervals = [*entry["worst_case"], clean, None, *attacked]
+        for (attributes, text), result in zip(cells[2:-3], intervals, strict=True):
             if result is not None:
                 low, high = result["mAP"]["low"], result["mAP"]["high"]
                 assert f"{low:.2f}–{high:.2f}" in attributes["title"]
                 assert text.endswith(f"{low:.1f}–{high:.1f}")
-        assert entry["status"] in cells[-1][1]
+        assert entry["status"] in cells[-2][1]
+        # Status and what is wrong stand once in a row.
+        assert sum(text.count(entry["status"]) for _, text in cells) == 1
 
 
 def test_suspect_entries_are_shown_and_not_ranked(boards: Path, site: Path) -> None:
@@ -203,8 +205,8 @@ def test_suspect_entries_are_shown_and_not_ranked(boards: Path, site: Path) -> N
         assert [cells[0][0].get("data-value") for _, cells in block] == ["1", "2", None]
         assert [a["data-status"] for a, _ in block].count("suspect") == 1
         assert block[-1][0]["data-status"] == "suspect"
-        assert "failed: bpda" in block[-1][1][-1][1]
-        worst = [float(cells[9][0]["data-value"]) for _, cells in block]
+        assert "failed: bpda" in block[-1][1][-2][1]
+        worst = [float(cells[2][0]["data-value"]) for _, cells in block]
         assert worst[0] > worst[1]
         # The trial's guard has the highest number, so that ranking it would put it first.
         assert worst[2] > worst[0]
@@ -239,13 +241,13 @@ def test_published_rows_stand_apart(site: Path) -> None:
     cells = rows[0][1]
     assert "Ours" in cells[1][1]
     assert "data-value" not in cells[0][0]
-    assert [c[0].get("data-value") for c in cells[3:9]] == [
+    assert [c[0].get("data-value") for c in cells[2:]] == [
+        *(None, None),
         *("99.00", "99.50", "98.20"),
-        None,
-        None,
-        None,
+        *[None] * (len(cells) - 7),
     ]
-    assert "Doe et al. 2024, Table 1" in cells[-1][1]
+    assert "Doe et al. 2024, Table 1" in cells[-2][1]
+    assert cells[-1][0]["link"] == "https://arxiv.org/abs/2401.00001"
     assert not any("Ours" in cells[1][1] for _, cells in page.part("measured"))
     assert "<b>paper</b>" in page.text
     assert "the best of three runs" in page.text
@@ -745,7 +747,10 @@ def test_the_plot_has_the_signs_of_the_table(site: Path) -> None:
     assert len(plots) == 2
     for block, plot in zip(blocks, plots, strict=True):
         said = re.findall(r"<g><title>(\w+): (.*?): clean", plot)
-        table = [(cells[0][1].removeprefix("– "), cells[1][0]["data-text"]) for _, cells in block]
+        table = [
+            (cells[0][1].removeprefix("– ").partition("in ")[0], cells[1][0]["data-text"])
+            for _, cells in block
+        ]
         assert sorted(said) == sorted(table)
         assert [sign for sign, _ in table] == ["1", "2", "a"]
         labels = re.findall(r'<text x="[^"]*" y="[^"]*" text-anchor="\w+">([^<]*)</text>', plot)
@@ -791,11 +796,11 @@ def test_tables_sort_both_ways_by_mouse_and_keyboard(site: Path, open_page: Any)
     head = page.locator(".block >> nth=0 >> th[data-says='worst case at 8/255']")
 
     def values() -> list[float]:
-        cells = page.locator(f"{ROWS} >> td >> nth=8")
+        cells = page.locator(f"{ROWS} >> td >> nth=1")
         rows = page.locator(ROWS)
         assert cells.count() == 1
         return [
-            float(rows.nth(i).locator("td").nth(8).get_attribute("data-value"))
+            float(rows.nth(i).locator("td").nth(1).get_attribute("data-value"))
             for i in range(rows.count())
         ]
 

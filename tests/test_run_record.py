@@ -32,6 +32,7 @@ WHOLE: dict[str, Any] = {
     "order": {},
     "grid": {"steps": 16},
     "defenses": {},
+    "attacks": {},
     "rows": [],
     "cells": {},
     "failures": [],

@@ -27,7 +27,7 @@ from tests.pages import DOCS, ROOT, Typist, commands, of_benchbox, shown
 TUTORIAL, CI = DOCS / "tutorial.md", DOCS / "ci.md"
 TEXT = TUTORIAL.read_text()
 BOARD = Path("leaderboards/sidewalk-tiny")
-ENTRY = BOARD / "market1501--market1501--small--steady--v1.json"
+ENTRY = BOARD / "market1501--market1501--small--steady--v2.json"
 STAND_IN = {
     "sidewalk-a": "market1501",
     "[64, 32]": "[32, 16]",
@@ -127,7 +127,7 @@ def test_every_command_of_the_tutorial_runs(place: Path, call) -> None:
     assert entry["defense"]["code"] == "https://example.org/code"
     assert {check["name"] for check in entry["checks"]} == set(CHECKS)
     assert "1 entry, 0 problems" in output("verify leaderboards/")
-    repeated = "127 numbers recomputed, tolerance 1 mAP, 8 sanity checks repeated: all agree"
+    repeated = "142 numbers recomputed, tolerance 1 mAP, 10 sanity checks repeated: all agree"
     assert repeated in output("--rerun")
     assert "Steady" in "".join(page.read_text() for page in (place / "site").rglob("*.html"))
 

@@ -119,7 +119,9 @@ def test_it_must_know_the_gallery(scene: Scene) -> None:
     ):
         with pytest.raises(BenchboxError, match="worst_case: it must know the gallery"):
             WorstCase().prepare(known)
-    with pytest.raises(BenchboxError, match=r"^tier: expected one of fast, full, got 'slow'"):
+    with pytest.raises(
+        BenchboxError, match=r"^tier: expected one of fast, full, longer, got 'slow'"
+    ):
         WorstCase(tier="slow")  # type: ignore[arg-type]
 
 

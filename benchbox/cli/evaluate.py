@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from benchbox.cli.options import Pattern
 from benchbox.cli.reporting import write_report_of
 from benchbox.errors import BenchboxError
 from benchbox.files.console import make_console
@@ -59,6 +60,7 @@ def evaluate(
     backbone: Annotated[str | None, typer.Option(help="Its architecture, for tables.")] = None,
     name: Annotated[str | None, typer.Option(help="The row's name [default: builder's].")] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder [default: runs/NAME].")] = None,
+    pattern: Pattern = None,
     sidewalk_size: Annotated[str, typer.Option(help="tiny, small or full.")] = "tiny",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     workers: Annotated[int, typer.Option(min=0, help="Processes; 0: one per core.")] = 0,
@@ -103,6 +105,7 @@ def evaluate(
         "attacks": attacks.replace(",", " ").split(),
         "budgets": budgets.replace(",", " ").split(),
         "sidewalk_size": sidewalk_size,
+        "dataset": {n: {"pattern": pattern} for n in on if pattern and n.startswith("path:")},
     }
     defense = Defense(
         name=row,

@@ -77,13 +77,12 @@ def compare_run(
 @app.command("list")
 def list_names(plugin: Plugins = None) -> None:
     """List the datasets, attacks and defenses a grid may name."""
-    from benchbox.data.finding import DATASETS, how_to_get
     from benchbox.runs.registry import load_registry
 
     registry = load_registry(tuple(plugin or ()))
     table = Table("kind", "name", "in tables", "from")
-    for name in DATASETS:
-        table.add_row("dataset", name, "", how_to_get(name))
+    for name, source in registry.datasets.items():
+        table.add_row("dataset", name, source.title, source.how_to_get)
     for name, attack in registry.attacks.items():
         summary = (attack.__doc__ or "").strip().splitlines()[0]
         table.add_row("attack", name, attack.title, summary)

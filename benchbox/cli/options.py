@@ -11,7 +11,7 @@ DataRoot = Annotated[
 ]
 Plugins = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", help="A Python file with your own defense or attack; repeatable."),
+    typer.Option("--plugin", help="A Python file with your own defenses, attacks, datasets."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one per core, or one on a GPU.")]
@@ -26,5 +26,17 @@ BOARDS = Path("leaderboards")
 """Where boards are looked for, from the folder a command is given in."""
 
 Boards = Annotated[Path, typer.Option(help="The folder that holds the boards.")]
+Pattern = Annotated[
+    str | None,
+    typer.Option(help="Of a folder's image names, such as '{pid}_c{camid}s{*}_{*}.jpg'."),
+]
+Zero = Annotated[
+    str | None,
+    typer.Option(help="What identity 0 is: distractor, or identity [default: distractor]."),
+]
+SameCamera = Annotated[
+    str | None,
+    typer.Option(help="Gallery images of a query's own camera: ignore or keep [default: ignore]."),
+]
 SidewalkSize = Annotated[str, typer.Option(help="tiny, small or full.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run's folder.")]

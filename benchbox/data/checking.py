@@ -13,11 +13,14 @@ from benchbox.data.decoding import (
     in_threads,
     strict_decoding,
 )
-from benchbox.data.digest import dataset_digest, image_digest, pixels_digest
-from benchbox.data.naming import NAMING_TITLES, Naming
-from benchbox.data.observing import dataset_notes, dataset_warnings, queries_in_gallery
+from benchbox.data.digest import image_digest, pixels_digest
+from benchbox.data.finding import published_at
+from benchbox.data.observing import dataset_notes, dataset_warnings, problems_of_test
 from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
+from benchbox.data.reading import scanned_digest
 from benchbox.data.scanning import SPLIT_FOLDERS, FileProblem, scan_dataset
+from benchbox.data.sources import Source
+from benchbox.data.suggesting import suggestion
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.files.progress import Progress, silent
@@ -28,7 +31,7 @@ class SplitCounts:
     """What one split folder holds, by the file names.
 
     Attributes:
-        folder: the split's folder.
+        folder: the split's folder, or its name where a layout has no such folders.
         images: well-named files, junk and distractors included.
         identities: how many different pids above 0 there are.
         cameras: how many different cameras there are.
@@ -50,7 +53,7 @@ class CheckReport:
 
     Attributes:
         root: the dataset's folder.
-        naming: the convention of its file names, None where no file follows any.
+        layout: how its images are named or listed, in words.
         splits: counts of the three folders.
         problems: what makes the dataset unusable or its numbers wrong.
         warnings: what a user should know and may accept.
@@ -59,7 +62,7 @@ class CheckReport:
     """
 
     root: Path
-    naming: Naming | None
+    layout: str
     splits: tuple[SplitCounts, ...]
     problems: tuple[FileProblem, ...]
     warnings: tuple[str, ...]
@@ -73,8 +76,7 @@ class CheckReport:
 
     def lines(self) -> list[str]:
         """Return the report as lines of text: counts, notes, warnings, every problem, verdict."""
-        named = f"{NAMING_TITLES[self.naming]} naming" if self.naming else "no known naming"
-        lines = [f"{printable(self.root)}: {named}"]
+        lines = [f"{printable(self.root)}: {printable(self.layout)}"]
         for split in self.splits:
             extras = f", {split.junk} junk" if split.junk else ""
             extras += f", {split.distractors} distractors" if split.distractors else ""
@@ -95,57 +97,90 @@ class CheckReport:
         return lines
 
 
-def check_dataset(root: Path, *, threads: int = 4, progress: Progress = silent) -> CheckReport:
+def check_dataset(
+    root: Path,
+    *,
+    source: Source | None = None,
+    threads: int = 4,
+    progress: Progress = silent,
+) -> CheckReport:
     """Return everything that is wrong with the dataset under ``root``; no problem stops the check.
 
     Every image, junk included, is decoded in full. Equality of content is equality of decoded
     pixels, so a query copied into the gallery is found under another name or compression too.
 
     Args:
-        root: the folder that holds ``bounding_box_train``, ``query`` and ``bounding_box_test``.
+        root: the dataset's folder, or its manifest.
+        source: what it is asked as: its layout is read, its numbers compared. None for the
+            published dataset whose folder bears this name, else for Market-1501's layout.
         threads: how many files are decoded at once.
         progress: told after each file.
 
     Raises:
         BenchboxError: ``root`` is no folder, or cannot be listed.
     """
-    scan = scan_dataset(root)
+    source = source or published_at(root)
+    scan = source.scan(root) if source else scan_dataset(root)
     records = [record for folder in SPLIT_FOLDERS for record in scan.records[folder]]
-    problems = [FileProblem(f"{folder}/", state) for folder, state in scan.missing.items()]
+    problems = [FileProblem(part, state) for part, state in scan.missing.items()]
     problems += scan.problems
-    contents: dict[str, str] = {}
-    digests: dict[str, str] = {}
+    if source and scan.foreign:
+        problems.append(FileProblem("./", f"asked as {source.name}, named like another dataset"))
+    examined, faults = _examined(records, threads=threads, progress=progress)
+    problems += faults
+    contents = {key: image.pixels for key, image in examined.items()}
+    problems += problems_of_test(scan, contents)
+    digest = None
+    if not problems:
+        digest = scanned_digest(scan, {key: image.file for key, image in examined.items()})
+        problems += _sidewalk_differences(root, digest)
+    sizes = {key: image.size for key, image in examined.items()}
+    hint = suggestion(root) if scan.naming is None and problems else ""
+    return CheckReport(
+        root=root,
+        layout=scan.layout,
+        splits=tuple(
+            _split_counts(scan.shown(folder), scan.records[folder]) for folder in SPLIT_FOLDERS
+        ),
+        problems=tuple(problems),
+        warnings=tuple(dataset_warnings(scan, contents, sizes, source)),
+        notes=(*dataset_notes(scan, contents), *([hint] if hint else [])),
+        digest=None if problems else digest,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """An image that could be decoded: digests of its pixels and its file, (width, height)."""
+
+    pixels: str
+    file: str
+    size: tuple[int, int]
+
+
+def _examined(
+    records: Sequence[ImageRecord], *, threads: int, progress: Progress
+) -> tuple[dict[str, _Examined], list[FileProblem]]:
+    """Return what was found of each image by its key, and what is wrong with the others."""
+    found: dict[str, _Examined] = {}
+    faults = []
     with strict_decoding():
         results = in_threads(
             _examine, records, threads=threads, doing="checking", progress=progress
         )
         for record, result in zip(records, results, strict=True):
             if isinstance(result, FileProblem):
-                problems.append(result)
+                faults.append(result)
             else:
-                contents[record.key], digests[record.key] = result
-    problems += queries_in_gallery(scan, contents)
-    digest = None
-    if not problems:
-        listed = (record.key for record in records if record.pid != JUNK_PID)
-        digest = dataset_digest((key, digests[key]) for key in listed)
-        problems += _sidewalk_differences(root, digest)
-    return CheckReport(
-        root=root,
-        naming=scan.naming,
-        splits=tuple(_split_counts(folder, scan.records[folder]) for folder in SPLIT_FOLDERS),
-        problems=tuple(problems),
-        warnings=tuple(dataset_warnings(scan, contents)),
-        notes=tuple(dataset_notes(scan)),
-        digest=None if problems else digest,
-    )
+                found[record.key] = result
+    return found, faults
 
 
-def _examine(record: ImageRecord) -> tuple[str, str] | FileProblem:
-    """Return (digest of the pixels, digest of the file), or what is wrong with the file."""
+def _examine(record: ImageRecord) -> _Examined | FileProblem:
+    """Return what is to know of an image, or what is wrong with the file."""
     try:
         image, _ = decode_image(record.path)
-        return pixels_digest(np.asarray(image)), image_digest(record.path)
+        return _Examined(pixels_digest(np.asarray(image)), image_digest(record.path), image.size)
     except ImageError as error:
         return FileProblem(record.key, error.what)
     except OSError as error:

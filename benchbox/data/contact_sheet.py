@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from benchbox.data.decoding import as_rgb
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import atomic_path
@@ -141,8 +142,8 @@ def _head(title: str, frames: Sequence[Frame | None]) -> Image.Image:
 def _tile(path: Path) -> Image.Image:
     try:
         with Image.open(path) as image:
-            return image.convert("RGB").resize(_TILE, Image.Resampling.BICUBIC)
-    except (OSError, SyntaxError) as error:
+            return as_rgb(image).resize(_TILE, Image.Resampling.BICUBIC)
+    except (OSError, SyntaxError, ValueError) as error:
         raise BenchboxError(
             f"{path}: not an image that can be read ({error}). Replace the file or make the "
             "dataset again."

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from PIL import Image, ImageFile, UnidentifiedImageError
+import numpy as np
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
@@ -16,6 +17,9 @@ from benchbox.files.progress import Progress, silent
 
 MAX_PIXELS = 50_000_000
 """A pedestrian crop has thousands of pixels; a file that claims more than this is hostile."""
+
+_ORIENTATION = 0x0112
+"""EXIF's tag of how a camera was held."""
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -49,14 +53,15 @@ def strict_decoding() -> Iterator[None]:
 
 
 def decode_image(path: Path) -> tuple[Image.Image, bytes]:
-    """Return the file's image, fully decoded to RGB, and the file's bytes.
+    """Return the file's image, fully decoded by `as_rgb`, and the file's bytes.
 
     Call it inside :func:`strict_decoding`. A PNG's checksums are verified as well, because
     damage in the middle of its data can decode to wrong pixels without an error. (JPEG has no
     checksums: a flipped bit in its data may go unseen.)
 
     Raises:
-        ImageError: the file is empty, truncated, no JPEG or PNG, or implausibly large.
+        ImageError: the file is empty, truncated, no JPEG or PNG, implausibly large, or has
+            transparent pixels.
     """
     try:
         content = path.read_bytes()
@@ -79,12 +84,41 @@ def decode_image(path: Path) -> tuple[Image.Image, bytes]:
             # Digests hash a .png by its pixels, which JPEG decoders do not agree on.
             raise ImageError(path, f"holds {image.format} data under a .png name")
         image.load()
-        return image.convert("RGB"), content
+        return as_rgb(image), content
     except ImageError:
         raise
+    except TransparencyError as error:
+        raise ImageError(path, str(error)) from error
     # Pillow's decoders raise anything on damaged data: OSError, SyntaxError, struct.error, ...
     except Exception as error:
         raise ImageError(path, _reason(error)) from error
+
+
+class TransparencyError(ValueError):
+    """An image has transparent pixels, whose colour is whatever a program left there."""
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return an image as a viewer shows it, in RGB of 8 bits a channel.
+
+    Turned as its EXIF orientation says; grey, palette and CMYK converted by Pillow; 16-bit grey
+    scaled by 1/257 (Pillow's own conversion would clip it to white).
+
+    Raises:
+        TransparencyError: some pixels are not opaque.
+    """
+    if image.getexif().get(_ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image).astype(np.int64) + 128) // 257
+        return Image.fromarray(grey.clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data and not _opaque(image):
+        raise TransparencyError("has transparent pixels: put it on a background first")
+    return image.convert("RGB")
+
+
+def _opaque(image: Image.Image) -> bool:
+    return bool((np.asarray(image.convert("RGBA").getchannel("A")) == 255).all())
 
 
 def _open(content: bytes) -> Image.Image:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from benchbox.data.decoding import as_rgb
 from benchbox.files.digests import digest_of_file
 
 
@@ -25,7 +26,7 @@ def image_digest(path: Path) -> str:
     """
     if path.suffix.lower() == ".png":
         with Image.open(path) as image:
-            return pixels_digest(np.asarray(image.convert("RGB")))
+            return pixels_digest(np.asarray(as_rgb(image)))
     return digest_of_file(path)
 
 

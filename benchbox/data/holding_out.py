@@ -20,6 +20,7 @@ def hold_out(dataset: ReidDataset, *, share: float = SHARE, seed: int = 0) -> Re
 
     As in the Market-1501 protocol, a held-out identity gives one query image per camera, and its
     other images are the gallery; a query without a match on another camera goes to the gallery.
+    Where a query's own camera is kept, an identity gives one query, and two images will do.
     Each identity is held out or not by a digest of (seed, pid) alone, so other images and
     identities do not change its side; ``share`` is met on average. An identity that one camera
     saw stays in training. The dataset's own query and gallery are not looked at.
@@ -38,13 +39,14 @@ def hold_out(dataset: ReidDataset, *, share: float = SHARE, seed: int = 0) -> Re
             "0 and below 1."
         )
     cameras = defaultdict(set)
+    keep = dataset.same_camera == "keep"
     for record in dataset.train:
-        cameras[record.pid].add(record.camid)
+        cameras[record.pid].add(record.key if keep else record.camid)
     seen_twice = {pid for pid, seen in cameras.items() if len(seen) > 1}
     held = {pid for pid in seen_twice if _draw("identity", seed, pid) < share * 2**256}
     _require_enough(dataset, held=len(held), kept=len(cameras) - len(held))
     images = [record for record in dataset.train if record.pid in held]
-    queries = _queries(images, seed)
+    queries = _one_of_each(images, seed) if keep else _queries(images, seed)
     return replace(
         dataset,
         train=tuple(record for record in dataset.train if record.pid not in held),
@@ -78,6 +80,14 @@ def _queries(images: Sequence[ImageRecord], seed: int) -> set[ImageRecord]:
                 gallery[pid].add(camid)
                 queries.remove(query)
     return queries
+
+
+def _one_of_each(images: Sequence[ImageRecord], seed: int) -> set[ImageRecord]:
+    """Return the images that become queries where cameras do not matter: one per identity."""
+    drawn: dict[int, ImageRecord] = {}
+    for record in sorted(images, key=lambda record: _draw("query", seed, record.key)):
+        drawn.setdefault(record.pid, record)
+    return set(drawn.values())
 
 
 def _draw(what: str, *parts: object) -> int:

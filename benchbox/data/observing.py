@@ -1,61 +1,95 @@
 """What a dataset's lists and contents show beyond single files: leaks, twins, odd counts."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from benchbox.data import sidewalk
-from benchbox.data.naming import Naming
-from benchbox.data.official import OFFICIAL_COUNTS, count, differences
+from benchbox.data.counting import count, differences
 from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
-from benchbox.data.scanning import GALLERY, QUERY, SPLIT_FOLDERS, TRAIN, FileProblem, Scan
+from benchbox.data.scanning import (
+    GALLERY,
+    QUERY,
+    SPLIT_FOLDERS,
+    TRAIN,
+    FileProblem,
+    Scan,
+    excluded,
+)
+from benchbox.data.sources import Source
+from benchbox.data.testable import unmatched_queries, untestable
 
 Contents = Mapping[str, str]
 """Image key → digest of its pixels, for every image that could be decoded."""
 
-_OFFICIAL_NAMES: dict[Naming, str] = {"market": "market1501", "duke": "dukemtmcreid"}
-_LARGE = 1000
-"""From this many images on, a folder named like Market-1501 is taken for a copy of it."""
+Sizes = Mapping[str, tuple[int, int]]
+"""Image key → (width, height) in pixels, likewise."""
+
+_SHORTEST, _LONGEST = 8, 10
+"""A person's crop has sides of at least so many pixels, and one at most so many times the other."""
 
 
-def queries_in_gallery(scan: Scan, contents: Contents) -> Iterator[FileProblem]:
-    """Yield each query whose pixels are also a gallery image's, under another name."""
-    by_content = {contents.get(record.key): record for record in reversed(_gallery(scan))}
-    by_content.pop(None, None)
-    for query in scan.records[QUERY]:
-        twin = by_content.get(contents.get(query.key))
+def problems_of_test(scan: Scan, contents: Contents) -> Iterator[FileProblem]:
+    """Yield what makes the numbers of a test wrong, or keeps it from having any."""
+    twins = _queries_in_gallery(scan, contents)
+    for query, items in twins:
+        ranked = [item for item in items if not excluded(query, item, scan.same_camera)]
         # The scan already reports a twin of the same name.
-        if twin and twin.path.name != query.path.name:
-            yield FileProblem(query.key, f"this query image is also in the gallery, as {twin.key}")
+        if ranked and query.path.name not in {item.path.name for item in ranked}:
+            what = f"this query image is also in the gallery, as {ranked[0].key}"
+            yield FileProblem(query.key, what)
+    if scan.records[QUERY] and scan.records[GALLERY]:
+        reason = untestable(scan.records[QUERY], scan.gallery, scan.same_camera)
+        if reason:
+            yield FileProblem("./", reason)
 
 
-def dataset_warnings(scan: Scan, contents: Contents) -> Iterator[str]:
-    """Yield what a user should know and may accept, one line each."""
-    yield from _unmatched_queries(scan)
+def _queries_in_gallery(
+    scan: Scan, contents: Contents
+) -> list[tuple[ImageRecord, list[ImageRecord]]]:
+    """Return each query whose pixels are also gallery images', with those images."""
+    by_content = defaultdict(list)
+    for record in scan.gallery:
+        if record.key in contents:
+            by_content[contents[record.key]].append(record)
+    found = [(query, by_content.get(contents.get(query.key, ""))) for query in scan.records[QUERY]]
+    return [(query, items) for query, items in found if items]
+
+
+def dataset_warnings(
+    scan: Scan, contents: Contents, sizes: Sizes, source: Source | None
+) -> Iterator[str]:
+    """Yield what a user should know and may accept, one line each.
+
+    Args:
+        scan: the dataset's lists.
+        contents: of its images.
+        sizes: of its images.
+        source: the published dataset it was asked as.
+    """
+    unmatched = unmatched_queries(scan.records[QUERY], scan.gallery, scan.same_camera)
+    if unmatched and scan.records[GALLERY]:
+        where = "on another camera" if scan.same_camera == "ignore" else "in the gallery"
+        yield (
+            f"{len(unmatched)} queries have no valid match (their identity {where}) and are left "
+            f"out of every average: {_some([query.key for query in unmatched])}"
+        )
     for folder in SPLIT_FOLDERS:
         pairs = _twins(scan.records[folder], contents)
         if pairs:
-            yield f"{folder}: {len(pairs)} images repeat another one's content: {_some(pairs)}"
+            where = scan.shown(folder)
+            yield f"{where}: {len(pairs)} images repeat another one's content: {_some(pairs)}"
     yield from _leaked_images(scan, contents)
-    yield from _unofficial_counts(scan)
-
-
-def _unmatched_queries(scan: Scan) -> Iterator[str]:
-    cameras = defaultdict(set)
-    for record in _gallery(scan):
-        cameras[record.pid].add(record.camid)
-    unmatched = [
-        query.key for query in scan.records[QUERY] if not cameras[query.pid] - {query.camid}
+    odd = [
+        f"{key} ({width}×{height})"
+        for key, (width, height) in sizes.items()
+        if min(width, height) < _SHORTEST or max(width, height) > _LONGEST * min(width, height)
     ]
-    if unmatched and scan.records[GALLERY]:
-        yield (
-            f"{len(unmatched)} queries have no valid match (their identity on another camera) and "
-            f"are left out of every average: {_some(unmatched)}"
-        )
+    if odd:
+        yield f"{len(odd)} images are no person's crop by their size: {_some(odd)}"
+    yield from _unofficial_counts(scan, source)
 
 
 def _leaked_images(scan: Scan, contents: Contents) -> Iterator[str]:
-    test = {contents.get(record.key) for record in (*scan.records[QUERY], *_gallery(scan))}
+    test = {contents.get(record.key) for record in (*scan.records[QUERY], *scan.gallery)}
     leaked = [
         record.key
         for record in scan.records[TRAIN]
@@ -65,19 +99,17 @@ def _leaked_images(scan: Scan, contents: Contents) -> Iterator[str]:
         yield f"{len(leaked)} training images are also test images: {_some(leaked)}"
 
 
-def _unofficial_counts(scan: Scan) -> Iterator[str]:
-    official = _official_name(scan)
-    if official is None:
+def _unofficial_counts(scan: Scan, source: Source | None) -> Iterator[str]:
+    if source is None or source.official is None:
         return
-    gallery = _gallery(scan)
     counts = count(
         train=scan.records[TRAIN],
         query=scan.records[QUERY],
-        gallery=gallery,
-        junk=len(scan.records[GALLERY]) - len(gallery),
+        gallery=scan.gallery,
+        junk=len(scan.records[GALLERY]) - len(scan.gallery),
     )
-    for difference in differences(counts, OFFICIAL_COUNTS[official]):
-        yield f"not the official {official}: {difference}"
+    for difference in differences(counts, source.official):
+        yield f"not the official {source.name}: {difference}"
 
 
 def _twins(records: Sequence[ImageRecord], contents: Contents) -> list[str]:
@@ -94,36 +126,34 @@ def _twins(records: Sequence[ImageRecord], contents: Contents) -> list[str]:
     return pairs
 
 
-def _official_name(scan: Scan) -> str | None:
-    """Return the published dataset that the folder seems to be a copy of."""
-    if scan.naming is None or sidewalk.manifest(scan.root) is not None:
-        return None
-    name = _OFFICIAL_NAMES[scan.naming]
-    folder = re.sub(r"[^a-z0-9]", "", scan.root.resolve().name.lower())
-    large = sum(len(records) for records in scan.records.values()) >= _LARGE
-    return name if large or folder.startswith(name) else None
-
-
-def dataset_notes(scan: Scan) -> Iterator[str]:
+def dataset_notes(scan: Scan, contents: Contents) -> Iterator[str]:
     """Yield what looks odd and is normal, one line each."""
     cameras = defaultdict(set)
-    for record in _gallery(scan):
+    for record in scan.gallery:
         if record.pid != DISTRACTOR_PID:
             cameras[record.pid].add(record.camid)
     queried = {record.pid for record in scan.records[QUERY]}
     single = [pid for pid, seen in cameras.items() if len(seen) == 1]
-    if single:
+    if single and scan.same_camera == "ignore":
         unqueried = sum(pid not in queried for pid in single)
         yield (
             f"{len(single)} gallery identities are seen by one camera only, {unqueried} of them "
             "never queried (normal: DukeMTMC-reID has 408 such distractors)"
         )
+    left_out = [
+        query.key
+        for query, items in _queries_in_gallery(scan, contents)
+        if any(excluded(query, item, scan.same_camera) for item in items)
+    ]
+    if left_out:
+        yield (
+            f"{len(left_out)} queries are in the gallery, too, on their own camera, which the "
+            f"protocol leaves out: {_some(left_out)}"
+        )
+    if scan.same_camera == "keep":
+        yield "gallery images of a query's own camera are ranked like any other"
 
 
 def _some(names: Sequence[str]) -> str:
     rest = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + rest
-
-
-def _gallery(scan: Scan) -> list[ImageRecord]:
-    return [record for record in scan.records[GALLERY] if record.pid != JUNK_PID]

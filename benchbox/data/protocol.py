@@ -1,13 +1,19 @@
 """What a dataset is: train, query and gallery lists in the Market-1501 protocol."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 JUNK_PID = -1
 """Market-1501's mark for a bad detection: never counted, neither right nor wrong."""
 
 DISTRACTOR_PID = 0
 """Market-1501's mark for a gallery image of nobody in the query set: counted as wrong."""
+
+
+SameCamera = Literal["ignore", "keep"]
+"""Gallery images of a query's identity on its own camera: ignored (Market-1501), or counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,19 +23,22 @@ class ImageRecord:
     Attributes:
         path: the file.
         pid: the person's identity; 0 is a distractor.
-        camid: the camera, counted from 1 as in the file names.
+        camid: the camera, as the dataset numbers it: most count from 1.
         view: the direction the image was taken from, where the dataset says so.
+        place: ``split/path below the dataset``, in a layout where a folder's and a file's name do
+            not tell images apart; None in Market-1501's.
     """
 
     path: Path
     pid: int
     camid: int
     view: int | None = None
+    place: str | None = None
 
     @property
     def key(self) -> str:
         """``split folder/file name``: names the image on every machine, seeds its randomness."""
-        return f"{self.path.parent.name}/{self.path.name}"
+        return self.place or f"{self.path.parent.name}/{self.path.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +53,7 @@ class ReidDataset:
         gallery: the images searched in, without junk (pid -1), with distractors (pid 0).
         junk: how many files of the gallery folder are junk and were left out.
         digest: SHA-256 over names and contents of all listed images.
+        same_camera: what happens to gallery images of a query's identity on its own camera.
     """
 
     name: str
@@ -53,8 +63,31 @@ class ReidDataset:
     gallery: tuple[ImageRecord, ...]
     junk: int
     digest: str
+    same_camera: SameCamera = "ignore"
 
     @property
     def train_pids(self) -> tuple[int, ...]:
         """The training identities, sorted; a class label is an index into this tuple."""
         return tuple(sorted({record.pid for record in self.train}))
+
+    @property
+    def query_camids(self) -> tuple[int, ...]:
+        """The queries' cameras as rankings are to see them, (Q,)."""
+        return _ranked(self.query, self.same_camera, first=0)
+
+    @property
+    def gallery_camids(self) -> tuple[int, ...]:
+        """The gallery's cameras as rankings are to see them, (G,)."""
+        return _ranked(self.gallery, self.same_camera, first=len(self.query))
+
+
+def _ranked(
+    records: Sequence[ImageRecord], same_camera: SameCamera, *, first: int
+) -> tuple[int, ...]:
+    """Return the records' cameras; where none is to matter, each image is a camera of its own.
+
+    So does LaST's own evaluation: whatever leaves out a query's own camera then leaves out nothing.
+    """
+    if same_camera == "keep":
+        return tuple(range(first, first + len(records)))
+    return tuple(record.camid for record in records)

@@ -1,11 +1,14 @@
-"""Read a dataset in Market-1501's folder layout, strict about every file."""
+"""Read a dataset, strict about every file."""
 
+import hashlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from benchbox.data.decoding import ImageError, in_threads, strict_decoding
 from benchbox.data.digest import dataset_digest, image_digest
-from benchbox.data.protocol import JUNK_PID, ImageRecord, ReidDataset
-from benchbox.data.scanning import EXPECTED_LAYOUT, SPLIT_FOLDERS, scan_dataset
+from benchbox.data.protocol import ImageRecord, ReidDataset
+from benchbox.data.scanning import QUERY, TRAIN, Scan, scan_dataset
+from benchbox.data.suggesting import suggestion
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.files.progress import Progress, silent
@@ -29,39 +32,81 @@ def read_dataset(
         BenchboxError: a folder is missing or empty, a file is misnamed, empty or unreadable,
             a query is also in the gallery, or train and test share an identity.
     """
-    scan = scan_dataset(root)
-    if scan.missing:
-        raise BenchboxError(
-            f"{printable(root)}: not a complete ReID dataset: "
-            + ", ".join(f"{folder}/ {state}" for folder, state in scan.missing.items())
-            + f". Expected {EXPECTED_LAYOUT}. "
-            "Unpack the archive again, or point to the folder inside."
-        )
-    if scan.problems:
-        first = "; ".join(str(problem) for problem in scan.problems[:3])
-        rest = f"; and {len(scan.problems) - 3} more" if len(scan.problems) > 3 else ""
-        raise BenchboxError(
-            f"{printable(root)}: {len(scan.problems)} offending file(s): {first}{rest}. Remove "
-            "or restore them (`benchbox data check` lists every one)."
-        )
-    train, query, everything = (scan.records[folder] for folder in SPLIT_FOLDERS)
-    gallery = tuple(record for record in everything if record.pid != JUNK_PID)
+    return read_scanned(scan_dataset(root), name=name, threads=threads, progress=progress)
+
+
+def read_scanned(
+    scan: Scan, *, name: str = "", threads: int = 4, progress: Progress = silent
+) -> ReidDataset:
+    """Return the dataset that a scan found, whatever its layout; see `read_dataset`.
+
+    Raises:
+        BenchboxError: the scan found a fault, or a file is empty or unreadable.
+    """
+    require_sound(scan)
+    train, query, gallery = scan.records[TRAIN], scan.records[QUERY], scan.gallery
     listed = (*train, *query, *gallery)
     with strict_decoding():
         digests = list(
             in_threads(_digest, listed, threads=threads, doing="hashing", progress=progress)
         )
+    contents = {record.key: digest for record, digest in zip(listed, digests, strict=True)}
     return ReidDataset(
-        name=name or root.resolve().name,
-        root=root,
+        name=name or scan.root.resolve().name,
+        root=scan.root,
         train=train,
         query=query,
         gallery=gallery,
-        junk=len(everything) - len(gallery),
-        digest=dataset_digest(
-            (record.key, digest) for record, digest in zip(listed, digests, strict=True)
-        ),
+        junk=sum(map(len, scan.records.values())) - len(listed),
+        digest=scanned_digest(scan, contents),
+        same_camera=scan.same_camera,
     )
+
+
+def scanned_digest(scan: Scan, contents: Mapping[str, str]) -> str:
+    """Return the digest of a dataset.
+
+    Args:
+        scan: its lists.
+        contents: key of each listed image → digest of its file.
+    """
+    listed = (*scan.records[TRAIN], *scan.records[QUERY], *scan.gallery)
+    digest = dataset_digest((said, contents[key]) for key, said in _said(listed, scan))
+    if scan.same_camera == "keep":
+        return hashlib.sha256(f"same_camera=keep/{digest}".encode()).hexdigest()
+    return digest
+
+
+def _said(records: Iterable[ImageRecord], scan: Scan) -> Iterable[tuple[str, str]]:
+    """Yield (key, key with everything that determines a number) of each image."""
+    for record in records:
+        labels = "" if scan.labels_in_keys else f" {record.pid} {record.camid} {record.view}"
+        yield record.key, record.key + labels
+
+
+def require_sound(scan: Scan) -> None:
+    """Check that a scan found no fault.
+
+    Raises:
+        BenchboxError: it did; the first ones are named, and the pattern that the names fit.
+    """
+    where = printable(scan.root)
+    misnamed = any(problem.what.startswith("misnamed") for problem in scan.problems)
+    hint = suggestion(scan.root) if scan.missing or misnamed else ""
+    if scan.missing:
+        raise BenchboxError(
+            f"{where}: not a complete ReID dataset: "
+            + ", ".join(f"{part} {state}" for part, state in scan.missing.items())
+            + f". Expected {scan.expected}. "
+            + (hint or "Unpack the archive again, or point to the folder inside.")
+        )
+    if scan.problems:
+        first = "; ".join(str(problem) for problem in scan.problems[:3])
+        rest = f"; and {len(scan.problems) - 3} more" if len(scan.problems) > 3 else ""
+        raise BenchboxError(
+            f"{where}: {len(scan.problems)} offending file(s): {first}{rest}. Remove "
+            f"or restore them (`benchbox data check` lists every one). {hint}".rstrip()
+        )
 
 
 def _digest(record: ImageRecord) -> str:

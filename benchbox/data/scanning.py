@@ -12,12 +12,15 @@ from benchbox.data.naming import (
     is_clutter,
     parse_name,
 )
-from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord
+from benchbox.data.protocol import DISTRACTOR_PID, JUNK_PID, ImageRecord, SameCamera
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 SPLIT_FOLDERS = (TRAIN, QUERY, GALLERY)
+
+SPLITS = {"train": TRAIN, "query": QUERY, "gallery": GALLERY}
+"""The splits' own names → Market-1501's folders."""
 
 EXPECTED_LAYOUT = (
     f"{TRAIN}/, {QUERY}/ and {GALLERY}/ with images named like "
@@ -39,21 +42,49 @@ class FileProblem:
 
 @dataclass(slots=True)
 class Scan:
-    """A dataset's three folders by their file names alone; no image has been opened.
+    """A dataset by what its names or lists say; no image has been opened.
 
     Attributes:
-        root: the dataset's folder.
+        root: the dataset's folder, or its manifest.
+        layout: how its images are named or listed, in words.
+        expected: what an error says about the folders and names the dataset needs.
         naming: the convention most files follow, None where no file follows any.
-        records: split folder → well-named images sorted by file name; the gallery's hold junk.
-        missing: split folder → "is missing" or "is empty".
+        records: split → its images sorted by key; the gallery's hold junk. The splits have the
+            names of Market-1501's folders in every layout.
+        missing: folder or file → "is missing" or "is empty".
         problems: every offending file.
+        foreign: whose names its files have, where they are another dataset's.
+        labels_in_keys: whether the images' keys say identity and camera; else the dataset's
+            digest takes them in beside the keys.
+        same_camera: the dataset's rule.
+        identities: pid → the name of the identity, where identities are not numbers.
+        cameras: camid → the name of the camera, likewise.
     """
 
     root: Path
+    layout: str = "no known naming"
+    expected: str = EXPECTED_LAYOUT
     naming: Naming | None = None
-    records: dict[str, tuple[ImageRecord, ...]] = field(default_factory=dict)
+    records: dict[str, tuple[ImageRecord, ...]] = field(
+        default_factory=lambda: dict.fromkeys(SPLIT_FOLDERS, ())
+    )
     missing: dict[str, str] = field(default_factory=dict)
     problems: list[FileProblem] = field(default_factory=list)
+    foreign: Naming | None = None
+    labels_in_keys: bool = True
+    same_camera: SameCamera = "ignore"
+    identities: dict[int, str] = field(default_factory=dict)
+    cameras: dict[int, str] = field(default_factory=dict)
+
+    def shown(self, folder: str) -> str:
+        """Return what a report calls a split: Market-1501's folder where there is one."""
+        names = {market: split for split, market in SPLITS.items()}
+        return folder if self.labels_in_keys else names[folder]
+
+    @property
+    def gallery(self) -> tuple[ImageRecord, ...]:
+        """The gallery without junk."""
+        return tuple(record for record in self.records[GALLERY] if record.pid != JUNK_PID)
 
 
 def scan_dataset(root: Path) -> Scan:
@@ -69,10 +100,11 @@ def scan_dataset(root: Path) -> Scan:
     for folder in SPLIT_FOLDERS:
         parsed[folder] = [(path, parse_name(path.name)) for path in _entries(root / folder)]
         if not parsed[folder]:
-            scan.missing[folder] = "is empty" if (root / folder).is_dir() else "is missing"
+            scan.missing[f"{folder}/"] = "is empty" if (root / folder).is_dir() else "is missing"
     used = Counter(name.naming for names in parsed.values() for _, name in names if name)
     if used:
         scan.naming = used.most_common(1)[0][0]
+        scan.layout = f"{NAMING_TITLES[scan.naming]} naming"
     for folder, names in parsed.items():
         good = []
         for path, name in names:
@@ -82,8 +114,13 @@ def scan_dataset(root: Path) -> Scan:
             elif name:
                 good.append(ImageRecord(path, name.pid, name.camid))
         scan.records[folder] = tuple(good)
-    scan.problems += _only_junk(scan) + _shared_names(scan) + _shared_identities(scan)
+    scan.problems += list_problems(scan)
     return scan
+
+
+def list_problems(scan: Scan) -> list[FileProblem]:
+    """Return what is wrong with the three lists together, whatever layout they come from."""
+    return _only_junk(scan) + _shared_names(scan) + _shared_identities(scan)
 
 
 def _entries(folder: Path) -> list[Path]:
@@ -122,12 +159,24 @@ def _only_junk(scan: Scan) -> list[FileProblem]:
     return []
 
 
+def excluded(query: ImageRecord, item: ImageRecord, rule: SameCamera) -> bool:
+    """Return whether the protocol leaves a gallery image out of a query's ranking."""
+    own = (query.pid, query.camid) == (item.pid, item.camid)
+    return item.pid == JUNK_PID or (own and rule == "ignore")
+
+
 def _shared_names(scan: Scan) -> list[FileProblem]:
-    gallery = {record.path.name for record in scan.records[GALLERY]}
+    """Return the queries whose file is a gallery image's that is ranked for them."""
+
+    def name(record: ImageRecord) -> str:
+        return record.path.name if record.place is None else str(record.path)
+
+    gallery = {name(record): record for record in scan.records[GALLERY]}
+    shared = [(q, gallery[name(q)]) for q in scan.records[QUERY] if name(q) in gallery]
     return [
-        FileProblem(record.key, f"this query file is also in {GALLERY}/, under the same name")
-        for record in scan.records[QUERY]
-        if record.path.name in gallery
+        FileProblem(query.key, f"this query file is also in the gallery, as {item.key}")
+        for query, item in shared
+        if not excluded(query, item, scan.same_camera)
     ]
 
 

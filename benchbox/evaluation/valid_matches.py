@@ -13,8 +13,11 @@ def matches_by_query(dataset: ReidDataset) -> dict[str, int]:
     order, named as in ``per_query.json``.
     """
     query, gallery = (
-        [(record.pid, record.camid) for record in split]
-        for split in (dataset.query, dataset.gallery)
+        [(record.pid, camid) for record, camid in zip(split, camids, strict=True)]
+        for split, camids in (
+            (dataset.query, dataset.query_camids),
+            (dataset.gallery, dataset.gallery_camids),
+        )
     )
     counts = zip(dataset.query, valid_matches(query, gallery), strict=True)
     return {record.key: count for record, count in counts if count}

@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from benchbox.data.official import OFFICIAL_COUNTS, Counts
+from benchbox.data.counting import Counts
+from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.data.sidewalk import DOMAINS, SIZES
 from benchbox.data.sidewalk.sizes import spec_of
 from benchbox.runs.record import Digest

@@ -2,15 +2,17 @@
 
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from attacks import ALL_ATTACKS, WorstCase
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.files.toml import read_toml
 from benchbox.leaderboard.board_dataset import ProtocolDataset
 from benchbox.results.conditions import CLEAN, Condition
+from benchbox.runs.attack_settings import Pace, attack_as_set, pace_of
 from benchbox.runs.grid import parse_fraction
 from benchbox.untrusted.json import as_record
 from benchbox.untrusted.text import Backbone, Line, Name, Title
@@ -33,6 +35,20 @@ Fraction255 = Annotated[str, BeforeValidator(_fraction_text)]
 """A budget or step size as grids write it, such as ``8/255``."""
 
 
+class OwnSettings(BaseModel):
+    """What a board sets for the worst case alone, which costs ten times what another attack does.
+
+    Attributes:
+        budgets: its L∞ radii, among those of the board; absent means all of them.
+        tier: how much of it is run; absent means what the attack does where nobody says.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    budgets: tuple[Fraction255, ...] | None = Field(default=None, min_length=1, max_length=20)
+    tier: Literal["fast", "full"] | None = None
+
+
 class Protocol(BaseModel):
     """protocol.toml of a board.
 
@@ -52,6 +68,7 @@ class Protocol(BaseModel):
         step_size: how far a step of every attack goes, as a fraction of the pixel range.
         guides: whether a query's own embedding is among its push guides, as in a grid.
         distance: what an attack ascends, as in a grid.
+        attack: ``worst_case`` → what is set for it alone, as in a grid.
         ap: the convention of average precision.
         precision: how exactly the attacks' gradients are computed.
         seeds: one model each; all are averaged, none is chosen.
@@ -76,6 +93,7 @@ class Protocol(BaseModel):
     step_size: Fraction255
     guides: Literal["reference", "exclude"] = "reference"
     distance: Literal["squared", "euclidean"] = "squared"
+    attack: dict[Name, OwnSettings] = Field(default={}, max_length=20)
     ap: Literal["trapezoid", "step"]
     precision: Literal["fp32"] = "fp32"
     seeds: tuple[int, ...] = Field(min_length=1, max_length=50)
@@ -91,6 +109,18 @@ class Protocol(BaseModel):
         names = [dataset.name for dataset in self.datasets]
         if len(set(names)) != len(names):
             raise ValueError("datasets: something stands there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _own_settings_fit(self) -> "Protocol":
+        for name, own in self.attack.items():
+            if name != WorstCase.name or name not in self.attacks:
+                raise ValueError(
+                    f"attack.{name}: expected {WorstCase.name} alone, where it is among the attacks"
+                )
+            budgets = list(map(parse_fraction, own.budgets or ()))
+            if len(set(budgets)) != len(budgets) or not set(budgets) <= set(self.fractions):
+                raise ValueError(f"attack.{name}.budgets: expected some of the board's, once each")
         return self
 
     @property
@@ -111,15 +141,42 @@ class Protocol(BaseModel):
     @property
     def conditions(self) -> tuple[Condition, ...]:
         """What is measured: clean, then attack by attack with rising budget."""
-        step_size = _in_255ths(parse_fraction(self.step_size))
         return (
             CLEAN,
             *(
-                Condition(attack, eps, self.steps, step_size)
+                Condition(attack, _in_255ths(budget), *self._pace(attack))
                 for attack in self.attacks
-                for eps in self.budgets_255
+                for budget in self.fractions_of(attack)
             ),
         )
+
+    def fractions_of(self, attack: str) -> tuple[Fraction, ...]:
+        """Return an attack's budgets, ascending: its own, or those of all attacks."""
+        own = self.attack.get(attack)
+        if own is None or own.budgets is None:
+            return self.fractions
+        return tuple(sorted(map(parse_fraction, own.budgets)))
+
+    def parameters_of(self, attack: str) -> dict[str, Any]:
+        """Return what is set for an attack alone, its budgets aside."""
+        own = self.attack.get(attack)
+        return {} if own is None or own.tier is None else {"tier": own.tier}
+
+    @property
+    def attack_tables(self) -> dict[str, dict[str, Any]]:
+        """What is set for single attacks, as a grid has it."""
+        return {
+            name: own.model_dump(mode="json", exclude_none=True)
+            for name, own in self.attack.items()
+        }
+
+    def _pace(self, attack: str) -> Pace:
+        """Return an attack's pace; one that is not part of benchbox takes the board's."""
+        step_size = _in_255ths(parse_fraction(self.step_size))
+        if attack not in ALL_ATTACKS:
+            return Pace(self.steps, step_size)
+        pace = pace_of(attack_as_set(ALL_ATTACKS[attack], self))
+        return Pace(pace.steps, step_size if pace.step_size_255 else 0.0)
 
     @property
     def sidewalk_size(self) -> str | None:

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from inspect import signature
 
-from benchbox.data.official import Counts
+from attacks import ALL_ATTACKS, WorstCase
+from benchbox.data.counting import Counts
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import Protocol
@@ -46,11 +48,7 @@ def grid_deviations(grid: Grid, protocol: Protocol, *, is_given: bool = False) -
         given = getattr(grid, key)
         if given != value:
             found.append(f"{key}: the run has {_shown(given)}, the protocol {_shown(value)}")
-    found += [
-        f"attack {name}: the run changes {', '.join(changed)}, the protocol nothing"
-        for name in protocol.attacks
-        if (changed := grid.attack.get(name))
-    ]
+    found += _attack_deviations(grid, protocol)
     own = {(name, name) for name in grid.datasets}
     for kind, needed, there in (
         ("attack", protocol.attacks, grid.attacks),
@@ -63,6 +61,38 @@ def grid_deviations(grid: Grid, protocol: Protocol, *, is_given: bool = False) -
     if protocol.backbones and not is_given and not set(protocol.backbones) & set(grid.backbones):
         found.append(f"backbone {' or '.join(protocol.backbones)} is missing")
     return found
+
+
+def _attack_deviations(grid: Grid, protocol: Protocol) -> Iterator[str]:
+    """Yield where single attacks differ from what a protocol asks of them.
+
+    The worst case is pooled with a grid's other attacks, so with it the board fixes their list.
+    """
+    for name in protocol.attacks:
+        wanted = protocol.parameters_of(name)
+        own = {key: value for key, value in grid.attack.get(name, {}).items() if key != "budgets"}
+        if changed := [key for key in own if key not in wanted]:
+            yield f"attack {name}: the run changes {', '.join(changed)}, the protocol nothing"
+        for key, value in wanted.items():
+            if own.get(key, _default(name, key)) != value:
+                yield f"attack {name}: {key}: the run has {own.get(key)}, the protocol {value}"
+        missing = [b for b in protocol.fractions_of(name) if b not in grid.budgets_of(name)]
+        if name in grid.attack or name in protocol.attack:
+            yield from (f"attack {name}: budget {of_255(budget)} is missing" for budget in missing)
+    if WorstCase.name in protocol.attacks:
+        ranked = set(protocol.fractions_of(WorstCase.name))
+        for name in grid.attacks:
+            if name not in protocol.attacks and ranked & set(grid.budgets_of(name)):
+                yield (
+                    f"attack {name}: is not the protocol's, and the worst case is pooled with it: "
+                    "leave it out"
+                )
+
+
+def _default(attack: str, key: str) -> object:
+    """Return what an attack's parameter is where nobody sets it."""
+    kind = ALL_ATTACKS.get(attack)
+    return signature(kind).parameters[key].default if kind else None
 
 
 def size_deviations(described: object, protocol: Protocol) -> list[str]:

@@ -95,6 +95,11 @@ class Paper(_Record):
         where = f", arXiv {self.arxiv}" if self.arxiv else ""
         return f"{self.citation}, “{self.title}”{where}"
 
+    @property
+    def web_address(self) -> str | None:
+        """Where the paper is; None where that is not known."""
+        return f"https://arxiv.org/abs/{self.arxiv}" if self.arxiv else None
+
 
 class Printed(_Record, ABC):
     """A cell of a paper's table, found by what the paper prints beside and above it.

@@ -105,10 +105,26 @@ def _disagreements(run: RunFolder) -> list[str]:
     return lines
 
 
-def _stronger_attacks_that_hurt_less(run: RunFolder) -> list[str]:
+def suspicious(run: RunFolder) -> list[str]:
+    """Return each place where an attack that should hurt more hurts less, in words."""
+    return [*_weaker(run), *_stronger_black_box(run)]
+
+
+def _weaker(run: RunFolder) -> list[str]:
     found: list[str] = []
     for pairs in ("same", "transfer"):
         found += _weaker_with_budget(measurements(run.results, run.record.names, pairs=pairs))
+    return found
+
+
+def _stronger_black_box(run: RunFolder) -> list[str]:
+    if run.black_box is None or run.black_box.empty:
+        return []
+    return stronger_than_white_box(replayed(run.black_box, run.results, run.record.names))
+
+
+def _stronger_attacks_that_hurt_less(run: RunFolder) -> list[str]:
+    found = _weaker(run)
     if not found:
         return []
     return [
@@ -118,10 +134,7 @@ def _stronger_attacks_that_hurt_less(run: RunFolder) -> list[str]:
 
 
 def _black_box(run: RunFolder) -> list[str]:
-    if run.black_box is None or run.black_box.empty:
-        return []
-    cells = replayed(run.black_box, run.results, run.record.names)
-    found = stronger_than_white_box(cells)
+    found = _stronger_black_box(run)
     if not found:
         return []
     return [

@@ -10,8 +10,10 @@ import jinja2
 from benchbox.files.atomic import write_text
 from benchbox.files.progress import Progress, silent
 from benchbox.reports.cautions import cautions, describe
+from benchbox.reports.conventions import ap_form, conventions
 from benchbox.reports.drawings.draw_all import Depth, draw_all
 from benchbox.reports.drawings.picture import LeftOut
+from benchbox.reports.findings import findings
 from benchbox.reports.published_section import published_section
 from benchbox.reports.tables.of_run import run_tables
 from benchbox.results.record import ReadRecord
@@ -67,7 +69,10 @@ def write_report(
         record=record,
         results=len(folder.results),
         device=describe(record.device),
+        findings=findings(folder),
         cautions=cautions(folder),
+        ap_form=ap_form(folder),
+        conventions=conventions(folder),
         tables=run_tables(folder).values(),
         published=published_section(folder),
         figures=[picture for picture in pictures if not picture.is_sheet],

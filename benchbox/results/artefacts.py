@@ -11,7 +11,7 @@ from torch import Tensor
 from benchbox.data.holding_out import hold_out
 from benchbox.data.images import load_images, to_unit
 from benchbox.data.protocol import ImageRecord, ReidDataset
-from benchbox.data.reading import read_dataset
+from benchbox.data.sources import SOURCES, Source
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.models.given import Given
@@ -20,6 +20,7 @@ from benchbox.results.conditions import Condition
 from benchbox.results.networks import Network
 from benchbox.results.stages import WEIGHTS, RunStages, folder_at
 from benchbox.results.stored_weights import classifier_shape, load_model, load_tensors
+from benchbox.runs.opening import sources_as_set
 from benchbox.runs.stages.attack import images_file, sample_rows
 from benchbox.untrusted.json import read_json
 
@@ -50,9 +51,11 @@ class Artefacts(RunStages):
     Attributes:
         given: name → given model, of the rows whose plugins were named: without it such a row has
             no model here.
+        sources: name → dataset, those of plugins included.
     """
 
     given: Mapping[str, Given] = field(default_factory=dict)
+    sources: Mapping[str, Source] = field(default_factory=lambda: SOURCES)
     _datasets: dict[str, ReidDataset] = field(default_factory=dict, repr=False)
     _networks: dict[str, Network] = field(default_factory=dict, repr=False)
 
@@ -63,7 +66,7 @@ class Artefacts(RunStages):
             if recorded is None or recorded.root is None:
                 raise BenchboxError(f"run.json does not say where {name} is.")
             root = folder_at(Path(), recorded.root, what=f"dataset {name} in")
-            found = read_dataset(root, name=name)
+            found = self._source(name).read(root)
             if self.run.record.grid.get("validation") is True:
                 found = hold_out(found)
             if found.digest != recorded.digest:
@@ -73,6 +76,14 @@ class Artefacts(RunStages):
                 )
             self._datasets[name] = found
         return self._datasets[name]
+
+    def _source(self, name: str) -> Source:
+        """Return how a dataset of the run is read, with the run's own settings of it."""
+        settings = self.run.record.grid.get("dataset")
+        own = settings.get(name) if isinstance(settings, dict) else None
+        return sources_as_set([name], {name: own} if isinstance(own, dict) else {}, self.sources)[
+            name
+        ]
 
     def features(self, cell: str) -> dict[str, Tensor]:
         """Return the clean embeddings of a cell's model, ``query`` and ``gallery``."""

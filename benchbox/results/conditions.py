@@ -14,8 +14,8 @@ class Condition:
     Attributes:
         attack: the registry's name, ``none`` for clean.
         eps_255: L∞ budget in units of 1/255; 0 for clean.
-        steps: ascent steps; 0 for clean.
-        step_size_255: step size in units of 1/255; 0 for clean.
+        steps: ascent steps; 0 for clean, and for an attack without a fixed number of them.
+        step_size_255: step size in units of 1/255; 0 for clean, and for an attack that chooses.
     """
 
     attack: str
@@ -30,8 +30,9 @@ class Condition:
 
     @property
     def budget(self) -> str:
-        """The budget and steps as the paper heads its columns: ``8/255-16``."""
-        return f"{fraction_of_255(self.eps_255)}-{self.steps}"
+        """The budget and steps, if it has any, as the paper heads its columns: ``8/255-16``."""
+        budget = fraction_of_255(self.eps_255)
+        return f"{budget}-{self.steps}" if self.steps else budget
 
 
 CLEAN = Condition(CLEAN_ATTACK)

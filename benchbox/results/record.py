@@ -10,7 +10,7 @@ from benchbox.files.bounded import Links, read_at_most
 from benchbox.files.printable import printable
 from benchbox.results.conditions import CLEAN, Condition
 from benchbox.runs.grid import parse_fraction
-from benchbox.runs.record import RUN_SCHEMA, RowRecord, RunRecord
+from benchbox.runs.record import RUN_SCHEMA, AttackRecord, RowRecord, RunRecord
 from benchbox.untrusted.json import RUN, as_record, parse_json
 
 Kind = Literal["defenses", "attacks", "datasets", "backbones"]
@@ -45,6 +45,7 @@ class Names:
         seeds: planned seeds.
         rows: what was planned, row by row; none where the run does not say: every combination of
             the above is taken for planned then.
+        threats: attack → its threat model; nothing of runs that do not say.
         given: defense → what is stated of its given model.
 
     A name without a title is printed as it is; one without a place stands last. Where nothing is
@@ -57,6 +58,7 @@ class Names:
     conditions: tuple[Condition, ...] = ()
     seeds: tuple[int, ...] = ()
     rows: tuple[RowRecord, ...] = ()
+    threats: dict[str, str] = field(default_factory=dict)
     given: dict[str, Stated] = field(default_factory=dict)
 
     def title(self, kind: Kind, name: str) -> str:
@@ -88,7 +90,8 @@ class ReadRecord(RunRecord):
             titles=self.titles,
             order=self.order,
             pairs=_planned_pairs(self.grid),
-            conditions=_planned_conditions(self.grid),
+            conditions=_planned_conditions(self.grid, self.attacks),
+            threats={name: attack.threat for name, attack in self.attacks.items()},
             seeds=_planned_seeds(self.grid),
             rows=tuple(self.rows),
             given=_given(self.defenses),
@@ -160,8 +163,22 @@ def _planned_seeds(grid: dict[str, Any]) -> tuple[int, ...]:
     return tuple(s for s in seeds if isinstance(s, int)) if isinstance(seeds, list) else ()
 
 
-def _planned_conditions(grid: dict[str, Any]) -> tuple[Condition, ...]:
+def _planned_conditions(
+    grid: dict[str, Any], attacks: dict[str, AttackRecord]
+) -> tuple[Condition, ...]:
+    """Return clean and each attack at its budgets, in the order of the grid.
+
+    Runs of before attacks were recorded had one list of budgets for all.
+    """
     try:
+        if attacks:
+            recorded = ((str(name), attacks[name]) for name in grid["attacks"])
+            conditions = (
+                Condition(name, float(parse_fraction(b) * 255), each.steps, each.step_size_255)
+                for name, each in recorded
+                for b in each.budgets
+            )
+            return (CLEAN, *conditions)
         budgets = [float(parse_fraction(budget) * 255) for budget in grid["budgets"]]
         paces = {str(attack): _pace(grid, attack) for attack in grid["attacks"]}
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):

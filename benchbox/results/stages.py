@@ -81,10 +81,10 @@ class RunStages:
 
 
 def folder_at(base: Path, recorded: str, *, what: str) -> Path:
-    """Return a folder that a run's record names, whatever text it has for the name."""
+    """Return a folder or file that a run's record names, whatever text it has for the name."""
     try:
         folder = base / Path(recorded).expanduser()
-        there = folder.is_dir()
+        there = folder.exists()
     # No such user; a name too long for the file system; a NUL.
     except (RuntimeError, OSError, ValueError):
         folder, there = base / recorded, False

@@ -1,9 +1,9 @@
 """From what a grid or a board's protocol says of all attacks to one attack, set so."""
 
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-from attacks import Attack
+from attacks import AnyAttack, make_attack
 from benchbox.runs.grid import parse_fraction
 
 
@@ -31,11 +31,32 @@ class AttackSettings(Protocol):
         ...
 
 
-def attack_as_set(attack: type[Attack], settings: AttackSettings) -> Attack:
-    """Return an attack with these settings; its budget is chosen where it is made."""
-    return attack(
-        steps=settings.steps,
-        step_size=float(parse_fraction(settings.step_size)),
-        own=settings.guides,
-        distance=settings.distance,
+class Pace(NamedTuple):
+    """How an attack moves, as tables have it.
+
+    Attributes:
+        steps: how many steps it takes; 0 where it has no fixed number of them.
+        step_size_255: of one, in units of 1/255; 0 where it chooses its own.
+    """
+
+    steps: int
+    step_size_255: float
+
+
+def attack_as_set(attack: type[AnyAttack[Any]], settings: AttackSettings) -> AnyAttack[Any]:
+    """Return an attack with those settings that it has; its budget is chosen where it is made."""
+    return make_attack(
+        attack,
+        {
+            "steps": settings.steps,
+            "step_size": float(parse_fraction(settings.step_size)),
+            "own": settings.guides,
+            "distance": settings.distance,
+        },
     )
+
+
+def pace_of(attack: AnyAttack[Any]) -> Pace:
+    """Return an attack's pace."""
+    step_size = float(getattr(attack, "step_size", 0.0))
+    return Pace(int(getattr(attack, "steps", 0)), round(step_size * 255, 9))

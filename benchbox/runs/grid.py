@@ -11,6 +11,10 @@ _FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20}| */ *[0-9]{1,9})?")
 """Digits that are quickly computed with: of 1e99999999 there are more than memory holds."""
 
 
+_AT_MOST = 1_000
+"""Values in a list of a grid."""
+
+
 def parse_fraction(value: object) -> Fraction:
     """Return a budget or step size written as ``"8/255"`` (exactly; never as a decimal).
 
@@ -32,6 +36,23 @@ def parse_fraction(value: object) -> Fraction:
     return fraction
 
 
+def parse_budgets(values: object, *, where: str) -> list[Fraction]:
+    """Return a list of budgets of one attack.
+
+    Raises:
+        ValueError: it is no list, is empty, holds something twice, or one is no budget.
+    """
+    if not isinstance(values, list) or not values or len(values) > _AT_MOST:
+        raise ValueError(f'{where}: expected a list such as ["8/255"]')
+    try:
+        budgets = [parse_fraction(value) for value in values]
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    if len(set(budgets)) != len(budgets):
+        raise ValueError(f"{where}: something stands there twice")
+    return budgets
+
+
 def parse_source(text: str) -> tuple[str | None, str]:
     """Return backbone (None for the row's own) and defense of ``backbone:defense``."""
     backbone, colon, defense = text.rpartition(":")
@@ -39,9 +60,6 @@ def parse_source(text: str) -> tuple[str | None, str]:
 
 
 Budget = Annotated[Fraction, BeforeValidator(parse_fraction)]
-
-_AT_MOST = 1_000
-"""Values in a list of a grid."""
 
 
 class Grid(BaseModel):
@@ -79,9 +97,12 @@ class Grid(BaseModel):
             have is passed over for it.
         recipe: recipe name → the parameters it changes.
         guard: defense name → the parameters of its guard it changes.
-        attack: attack name → the parameters it changes: those of its own, and ``steps``,
-            ``step_size``, ``own`` and ``distance`` where it differs from the other attacks. Its
-            ``eps`` comes from ``budgets`` and its ``generator`` from ``seeds``.
+        attack: attack name → the parameters it changes: those of its own, such as the ``tier`` of
+            ``worst_case``, and ``budgets``, ``steps``, ``step_size``, ``own`` and ``distance``
+            where it differs from the other attacks. Its ``eps`` comes from ``budgets`` and its
+            ``generator`` from ``seeds``.
+        dataset: ``path:FOLDER`` or ``manifest:FILE`` → how it is read: ``pattern``, ``zero`` and
+            ``same_camera``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -114,6 +135,7 @@ class Grid(BaseModel):
     recipe: dict[str, dict[str, Any]] = {}
     guard: dict[str, dict[str, Any]] = {}
     attack: dict[str, dict[str, Any]] = {}
+    dataset: dict[str, dict[str, Any]] = {}
 
     @field_validator("datasets", "backbones", "defenses", "attacks", "budgets", "seeds", "sources")
     @classmethod
@@ -129,6 +151,19 @@ class Grid(BaseModel):
         if not all(16 <= side <= 1024 for side in value):
             raise ValueError("expected [height, width] between 16 and 1024 pixels")
         return value
+
+    @field_validator("attack")
+    @classmethod
+    def _own_budgets(cls, tables: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, table in tables.items():
+            if "budgets" in table:
+                parse_budgets(table["budgets"], where=f"{name}.budgets")
+        return tables
+
+    def budgets_of(self, attack: str) -> list[Fraction]:
+        """Return an attack's budgets: its own, or those of all attacks."""
+        own = self.attack.get(attack, {}).get("budgets")
+        return self.budgets if own is None else parse_budgets(own, where=f"{attack}.budgets")
 
     @property
     def parsed_sources(self) -> list[tuple[str | None, str]]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from benchbox.data.finding import DATASETS, PATH_PREFIX
 from benchbox.data.sidewalk import SIZES
+from benchbox.data.sources import source_of
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.files.toml import read_toml
 from benchbox.models.registry import check_backbone
@@ -47,6 +47,10 @@ def require_known_names(grid: Grid, registry: Registry, *, where: str) -> None:
         for name in names:
             if name not in allowed:
                 raise unknown_name(kind, name, allowed, where=f"{where}: {key}")
+    transfers = [name for pair in grid.transfers for name in pair]
+    for key, names in (("datasets", grid.datasets), ("transfers", transfers)):
+        for name in names:
+            source_of(name, registry.datasets, where=f"{where}: {key}")
     for name in grid.backbones:
         check_backbone(name, where=f"{where}: backbones")
     for backbone, _ in grid.parsed_sources:
@@ -67,7 +71,3 @@ def _named(
     recipes = {each.recipe.name for each in defenses.values() if each.recipe is not None}
     yield "recipe", "recipe", grid.recipe, recipes
     yield "sources", "defense", [name for _, name in grid.parsed_sources], defenses
-    transfers = [name for pair in grid.transfers for name in pair]
-    for key, names in (("datasets", grid.datasets), ("transfers", transfers)):
-        named = [name for name in names if not name.startswith(PATH_PREFIX)]
-        yield key, "dataset", named, DATASETS

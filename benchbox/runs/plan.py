@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from attacks import Attack
+from attacks import AnyAttack
 from benchbox.runs.grid import Grid
+from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve
@@ -69,7 +70,7 @@ class Plan:
     black_box: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
-    attacks: Mapping[str, Attack]
+    attacks: Mapping[str, AnyAttack[Any]]
 
 
 def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, where: str) -> Plan:
@@ -85,7 +86,11 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         BenchboxError: an override does not fit.
     """
     resolved = resolve(grid, registry, where=where)
-    data = {name: Data(name, digest, grid.image_size) for name, digest in digests.items()}
+    sources = grid_sources(grid, registry)
+    data = {
+        name: Data(name, digest, grid.image_size, same_camera=sources[name].same_camera)
+        for name, digest in digests.items()
+    }
     planner = Planner(grid, resolved, data)
     cells, black_box = [], []
     rows = tuple(planner.rows())

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from attacks import Attack
+from attacks import AnyAttack, WorstCase
 from benchbox.runs.grid import Grid
 from benchbox.runs.resolving import Resolved
 from benchbox.runs.stages import (
@@ -94,10 +94,8 @@ class Planner:
         ap = self.grid.ap
         yield "none", Fraction(0), RankStage(clean=clean, ap=ap)
         for attack in self.resolved.attacks.values():
-            attacked = self._attacked(clean, attack, backbone, name)
-            for budget in self.grid.budgets:
-                rank = RankStage(clean=clean, ap=ap, attacked=attacked, budget=budget)
-                yield attack.name, budget, rank
+            for budget in self.grid.budgets_of(attack.name):
+                yield attack.name, budget, self._rank(clean, attack, budget, backbone, name)
 
     def black_box_ranks(
         self, clean: EmbedStage, row: Row
@@ -112,13 +110,35 @@ class Planner:
         for source in self._sources(row.backbone):
             theirs = self.embedded(trained_on, row.test, *source, row.seed)
             for attack in self.resolved.attacks.values():
-                made = self._attacked(theirs, attack, *source)
-                shown = made if source == (row.backbone, row.defense) else ReplayStage(clean, made)
-                for budget in self.grid.budgets:
-                    rank = RankStage(clean=clean, ap=self.grid.ap, attacked=shown, budget=budget)
+                shown = ReplayStage(clean, self._attacked(theirs, attack, *source))
+                for budget in self.grid.budgets_of(attack.name):
+                    if source == (row.backbone, row.defense):
+                        rank = self._rank(clean, attack, budget, *source)
+                    else:
+                        rank = RankStage(clean, self.grid.ap, shown, budget)
                     yield source, attack.name, budget, rank
 
-    def _attacked(self, clean: EmbedStage, attack: Attack, backbone: str, name: str) -> AttackStage:
+    def _rank(
+        self, clean: EmbedStage, attack: AnyAttack[Any], budget: Fraction, backbone: str, name: str
+    ) -> RankStage:
+        """Return the ranking of a row under an attack at one budget.
+
+        The worst case is that of the whole cell: no query counts above what another attack of the
+        grid left of it at this budget.
+        """
+        pooled = [
+            self._attacked(clean, other, backbone, name)
+            for other in self.resolved.attacks.values()
+            if isinstance(attack, WorstCase)
+            and other.name != attack.name
+            and budget in self.grid.budgets_of(other.name)
+        ]
+        attacked = self._attacked(clean, attack, backbone, name)
+        return RankStage(clean, self.grid.ap, attacked, budget, tuple(pooled))
+
+    def _attacked(
+        self, clean: EmbedStage, attack: AnyAttack[Any], backbone: str, name: str
+    ) -> AttackStage:
         """Return the attack on a model; one that is a source keeps its adversarial queries."""
         grid = self.grid
         shown_to = {row.backbone for row in self.rows()}
@@ -126,10 +146,11 @@ class Planner:
         return AttackStage(
             clean=clean,
             attack=attack,
-            budgets=tuple(grid.budgets),
+            budgets=tuple(grid.budgets_of(attack.name)),
             seed=clean.network.seed,
             precision=grid.precision,
             keep=grid.keep_adversarial or is_source,
+            ap=grid.ap,
         )
 
     def _sources(self, backbone: str) -> list[tuple[str, str]]:

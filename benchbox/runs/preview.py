@@ -38,6 +38,10 @@ def _settings(plan: Plan) -> Table:
     for key, value in {
         "datasets": ", ".join(grid.datasets),
         "sidewalk size": grid.sidewalk_size if "sidewalk" in str(grid.datasets) else "",
+        "of one dataset": "; ".join(
+            f"{name}: {', '.join(f'{key} {value}' for key, value in own.items())}"
+            for name, own in grid.dataset.items()
+        ),
         "transfers": ", ".join(f"{a} → {b}" for a, b in grid.transfers) or "none",
         "validation": "on identities held out of training, not on test queries"
         if grid.validation
@@ -64,8 +68,12 @@ def _own_settings(plan: Plan) -> str:
     texts = []
     for name, attack in plan.attacks.items():
         if own := plan.grid.attack.get(name):
-            shown = ", ".join(f"{key} {_short(getattr(attack, key))}" for key in own)
-            texts.append(f"{name}: {shown}")
+            said = {key: getattr(attack, key) for key in own if key != "budgets"}
+            shown = [f"{key} {_short(value)}" for key, value in said.items()]
+            if "budgets" in own:
+                budgets = map(of_255, plan.grid.budgets_of(name))
+                shown.append(f"budgets {' '.join(budgets)}")
+            texts.append(f"{name}: {', '.join(shown)}")
     return "; ".join(texts)
 
 

@@ -59,12 +59,35 @@ class CellRecord(_Known):
         lone_queries: how many queries are the only one of their identity.
         stages: kind → key of the stages whose artefacts the number came from.
         overrides: what the grid changed in the defense.
+        draws: how many draws an attack averages over: 1, or more where the model answers
+            differently when asked twice.
+        won: of an ensemble of attacks, which one left how many queries their lowest AP.
     """
 
     skipped_queries: int = 0
     lone_queries: int = 0
     stages: dict[str, Digest] = {}
     overrides: dict[str, Any] = {}
+    draws: int = 1
+    won: dict[str, int] = {}
+
+
+class AttackRecord(_Known):
+    """An attack as it ran.
+
+    Attributes:
+        threat: what the attacker knows and may change; see `attacks.base.ThreatModel`.
+        budgets: its L∞ budgets, as fractions of the pixel range.
+        steps: how many steps it takes; 0 where it has no fixed number of them.
+        step_size_255: of one, in units of 1/255; 0 where it chooses its own.
+        settings: its class and all its parameters.
+    """
+
+    threat: str
+    budgets: list[str]
+    steps: Annotated[int, Field(ge=0, le=1_000_000)]
+    step_size_255: Annotated[float, Field(ge=0, le=255)]
+    settings: dict[str, Any]
 
 
 class RowRecord(_Known):
@@ -119,6 +142,7 @@ class RunRecord(_Known):
         order: the same kinds → names in the order of the table.
         grid: the resolved grid.
         defenses: name → its source, recipe and guard with all parameters.
+        attacks: name → its threat model, budgets and parameters; none in older runs.
         rows: what was planned; none in runs older than given models.
         cells: cell → what results.csv does not say of it.
         failures: one line for each stage that could not be done.
@@ -142,6 +166,7 @@ class RunRecord(_Known):
     order: dict[str, list[str]] = {}
     grid: dict[str, Any] = {}
     defenses: dict[str, Any] = {}
+    attacks: dict[str, AttackRecord] = {}
     rows: list[RowRecord] = []
     cells: dict[str, CellRecord] = {}
     failures: list[Any] = []

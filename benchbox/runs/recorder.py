@@ -11,12 +11,15 @@ from typing import Any
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.models.given import Given
+from benchbox.runs.attack_settings import pace_of
 from benchbox.runs.grid import Grid
+from benchbox.runs.opening import grid_sources
 from benchbox.runs.plan import Plan
 from benchbox.runs.planner import Row
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home
 from benchbox.runs.record import (
     RUN_SCHEMA,
+    AttackRecord,
     CellRecord,
     DatasetRecord,
     GitRecord,
@@ -92,6 +95,7 @@ class Recorder:
                 },
                 grid=grid.model_dump(mode="json"),
                 defenses={name: described(each) for name, each in self.plan.defenses.items()},
+                attacks=self._attacks(),
                 rows=[self._row(row) for row in self.plan.rows],
                 cells=cells,
                 failures=list(failures),
@@ -114,8 +118,25 @@ class Recorder:
             size=grid.sidewalk_size if name in sidewalk.DOMAINS else None,
             validation=grid.validation,
             # Nobody published numbers of a held-out view to differ from.
-            unofficial=[] if grid.validation else compare_with_official(dataset),
+            unofficial=[]
+            if grid.validation
+            else compare_with_official(dataset, self.registry.datasets),
         )
+
+    def _attacks(self) -> dict[str, AttackRecord]:
+        """Return the attacks as they run; their budgets are the grid's."""
+        found = {}
+        for name, attack in self.plan.attacks.items():
+            settings = parameters(attack)
+            del settings["eps"]
+            found[name] = AttackRecord(
+                threat=attack.threat,
+                budgets=[str(budget) for budget in self.plan.grid.budgets_of(name)],
+                steps=pace_of(attack).steps,
+                step_size_255=pace_of(attack).step_size_255,
+                settings=settings,
+            )
+        return found
 
     def _store(self) -> str:
         """Return where the store is, seen from the run's folder where it lies in or beside it."""
@@ -132,10 +153,11 @@ class Recorder:
 
     def _titles(self) -> dict[str, dict[str, str]]:
         view = " (validation)" if self.plan.grid.validation else ""
+        sources = grid_sources(self.plan.grid, self.registry)
         return {
             "defenses": {name: d.title for name, d in self.plan.defenses.items()},
             "attacks": {name: self.registry.attacks[name].title for name in self.plan.grid.attacks},
-            "datasets": {name: _TITLES.get(name, name) + view for name in self.site.datasets},
+            "datasets": {name: source.heading + view for name, source in sources.items()},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }
 
@@ -166,12 +188,8 @@ def described(defense: Defense) -> dict[str, Any]:
 
 
 _TITLES = {
-    "market1501": "Market",
-    "dukemtmcreid": "Duke",
-    "sidewalk-a": "Sidewalk-A",
-    "sidewalk-b": "Sidewalk-B",
     "resnet50": "ResNet50",
     "apnet": "APNet",
     "small": "Small",
 }
-"""How the paper's tables print names."""
+"""How the paper's tables print backbones."""

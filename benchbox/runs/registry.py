@@ -2,12 +2,15 @@
 
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, ModuleType
+from typing import Any, TypeGuard
 
-from attacks import ATTACKS, Attack
+from attacks import ALL_ATTACKS, AnyAttack
 from attacks import register as register_attack
+from benchbox.data.sources import SOURCES, Source
+from benchbox.data.sources import register as register_source
 from benchbox.errors import BenchboxError
 from benchbox.files.foreign import FAILURES, in_words
 from benchbox.models.given import Given
@@ -20,23 +23,26 @@ from defenses import register as register_defense
 
 @dataclass(frozen=True)
 class Registry:
-    """Attacks and defenses by name.
+    """Attacks, defenses and datasets by name.
 
     Attributes:
         attacks: name → attack class.
         defenses: name → defense.
+        datasets: name → where it lies and how it is read.
     """
 
-    attacks: Mapping[str, type[Attack]]
+    attacks: Mapping[str, type[AnyAttack[Any]]]
     defenses: Mapping[str, Defense]
+    datasets: Mapping[str, Source] = field(default_factory=lambda: SOURCES)
 
 
 def load_registry(plugins: Sequence[Path] = (), *, builders: Sequence[Path] = ()) -> Registry:
     """Return our registry joined by installed packages and plugin files.
 
     A plugin is a Python file (or, through the entry-point group ``benchbox.plugins``, an
-    installed module) whose module-level names hold ``Defense`` objects and ``Attack`` subclasses,
-    or that registers backbones by `timm.models.register_model`.
+    installed module) whose module-level names hold ``Defense`` objects, attack classes (subclasses
+    of ``attacks.Attack`` or of ``attacks.AnyAttack``) and ``Source`` objects (datasets), or that
+    registers backbones by `timm.models.register_model`.
 
     Args:
         plugins: files that add something.
@@ -46,15 +52,18 @@ def load_registry(plugins: Sequence[Path] = (), *, builders: Sequence[Path] = ()
         BenchboxError: a plugin cannot be run, adds nothing, or takes a name that exists.
     """
     require_own_packages()
-    attacks: dict[str, type[Attack]] = dict(ATTACKS)
+    attacks: dict[str, type[AnyAttack[Any]]] = dict(ALL_ATTACKS)
     defenses: dict[str, Defense] = dict(DEFENSES)
+    datasets: dict[str, Source] = dict(SOURCES)
     for path in builders:
         plugin_module(path)
     modules = [(str(path), plugin_module(path)) for path in plugins]
     modules += installed_plugins()
     for origin, module in modules:
-        _add(module, origin, attacks, defenses)
-    return Registry(MappingProxyType(attacks), MappingProxyType(defenses))
+        _add(module, origin, attacks, defenses, datasets)
+    return Registry(
+        MappingProxyType(attacks), MappingProxyType(defenses), MappingProxyType(datasets)
+    )
 
 
 def given_models(registry: Registry) -> dict[str, Given]:
@@ -71,8 +80,9 @@ def with_row(registry: Registry, row: Defense) -> Registry:
 def _add(
     module: ModuleType,
     origin: str,
-    attacks: dict[str, type[Attack]],
+    attacks: dict[str, type[AnyAttack[Any]]],
     defenses: dict[str, Defense],
+    datasets: dict[str, Source],
 ) -> None:
     found = 0
     for value in list(vars(module).values()):
@@ -80,13 +90,17 @@ def _add(
             require_portable(value, where=origin)
             register_defense(defenses, value)
             found += 1
+        elif isinstance(value, Source) and SOURCES.get(value.name) is not value:
+            register_source(datasets, value)
+            found += 1
         elif _is_new_attack(value, module):
             register_attack(attacks, value)
             found += 1
     if not found and not timm_names_of(module.__name__):
         raise BenchboxError(
             f"{origin}: defines no Defense object, no Attack class and no backbone "
-            "(timm.models.register_model); the documentation has examples of each."
+            "(timm.models.register_model), nor a Source object (a dataset); the documentation has "
+            "examples of each."
         )
 
 
@@ -119,10 +133,10 @@ def _kind(value: object) -> str:
     return f"the function {name}" if name else f"an object of class {type(value).__name__}"
 
 
-def _is_new_attack(value: object, module: ModuleType) -> bool:
+def _is_new_attack(value: object, module: ModuleType) -> TypeGuard[type[AnyAttack[Any]]]:
     return (
         isinstance(value, type)
-        and issubclass(value, Attack)
+        and issubclass(value, AnyAttack)
         and value.__module__ == module.__name__
         and isinstance(getattr(value, "name", None), str)
     )

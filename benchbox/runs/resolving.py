@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from inspect import signature
 from typing import Any
 
-from attacks import Attack
+from attacks import AnyAttack
+from attacks.base import ThreatModel
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.runs.attack_settings import attack_as_set
 from benchbox.runs.grid import Grid
@@ -18,6 +20,12 @@ VANILLA = Vanilla.name
 
 _GIVEN = {"eps": "budgets", "generator": "seeds"}
 """An attack's fields that a grid gives by keys of its own: field → key."""
+
+_OTHER_AIMS: Mapping[ThreatModel, str] = {
+    "gallery": "changes gallery images",
+    "targeted": "makes queries retrieve an identity of its choice",
+}
+"""Threat models that a grid does not serve, and what they do instead."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Resolved:
 
     defenses: Mapping[str, Defense]
     vanilla: Recipe
-    attacks: Mapping[str, Attack]
+    attacks: Mapping[str, AnyAttack[Any]]
     changes: Mapping[str, Mapping[str, Any]]
     attack: Mapping[str, Mapping[str, Any]]
 
@@ -110,21 +118,28 @@ def resolve_recipe(grid: Grid, recipe: Recipe, *, where: str) -> tuple[Recipe, d
     return recipe, changes
 
 
-def resolve_attack(grid: Grid, kind: type[Attack], *, where: str) -> Attack:
+def resolve_attack(grid: Grid, kind: type[AnyAttack[Any]], *, where: str) -> AnyAttack[Any]:
     """Return an attack as the grid's keys set all of them and ``[attack.<name>]`` sets this one.
 
     Raises:
-        BenchboxError: an override does not fit.
+        BenchboxError: an override does not fit, or the attack is not one on queries that are to
+            retrieve badly.
     """
+    if kind.threat in _OTHER_AIMS:
+        raise BenchboxError(
+            f"{where}: attacks: {kind.name} {_OTHER_AIMS[kind.threat]}, and a grid attacks queries "
+            f"so that they do not find their own; from Python: aim = {kind.__name__}().prepare("
+            "Knowledge(query, gallery)), then benchbox.evaluation.attacking.attack_queries."
+        )
     attack = attack_as_set(kind, grid)
-    own = grid.attack.get(kind.name, {})
+    own = {key: value for key, value in grid.attack.get(kind.name, {}).items() if key != "budgets"}
     where = f"{where}: [attack.{kind.name}]"
-    known = [each.name for each in fields(attack) if each.init and each.name not in _GIVEN]
+    known = [name for name in signature(kind).parameters if name not in _GIVEN]
     for key in own:
         if key in _GIVEN:
             raise BenchboxError(f"{where}: {key}: give it by the grid's key {_GIVEN[key]!r}.")
         if key not in known:
-            raise unknown_name("parameter", key, known, where=where)
+            raise unknown_name("parameter", key, [*known, "budgets"], where=where)
     return override(attack, own, where=where)
 
 

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from benchbox.files.atomic import write_text
+from benchbox.runs.attack_settings import Pace, pace_of
 from benchbox.runs.columns import PER_ID_COLUMNS, RESULT_COLUMNS, SOURCE_COLUMNS
 from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.record import CellRecord
@@ -42,6 +43,8 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
             lone_queries=result["lone_queries"],
             stages=_stages(cell),
             overrides=dict(cell.overrides),
+            draws=result["draws"],
+            won=result["won"],
         )
     _write_csv(folder / "results.csv", RESULT_COLUMNS, rows)
     _write_csv(folder / "per_id.csv", PER_ID_COLUMNS, per_id)
@@ -76,6 +79,7 @@ def _stages(cell: Cell) -> dict[str, str]:
 
 def _identity(cell: Cell) -> dict[str, Any]:
     attacked = cell.rank.attacked
+    pace = pace_of(attacked.attack) if attacked else Pace(0, 0.0)
     return {
         "train_dataset": cell.train_dataset,
         "test_dataset": cell.test_dataset,
@@ -83,8 +87,8 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "defense": cell.defense,
         "attack": cell.attack,
         "eps_255": float(cell.budget * 255),
-        "steps": attacked.attack.steps if attacked else 0,
-        "step_size_255": round(attacked.attack.step_size * 255, 9) if attacked else 0.0,
+        "steps": pace.steps,
+        "step_size_255": pace.step_size_255,
         "seed": cell.seed,
         "ap_convention": cell.rank.ap,
         "cell": cell.id,

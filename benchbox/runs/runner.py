@@ -100,7 +100,7 @@ def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
     """
     registry = load_registry(options.plugins, builders=options.builders)
     grid = read_grid(grid_file, registry)
-    digests, missing = planned_digests(grid, data_root=options.data_root)
+    digests, missing = planned_digests(grid, registry, data_root=options.data_root)
     return make_plan(grid, registry, digests, where=str(grid_file)), missing
 
 
@@ -142,7 +142,7 @@ def run_resolved(
     """
     device = resolve_device(options.device)
     with _only_run(out):
-        datasets = open_datasets(grid, console, data_root=options.data_root)
+        datasets = open_datasets(grid, registry, console, data_root=options.data_root)
         digests = {name: dataset.digest for name, dataset in datasets.items()}
         plan = make_plan(grid, registry, digests, where=where)
         _require_preparations(plan)

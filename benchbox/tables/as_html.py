@@ -7,6 +7,9 @@ from markupsafe import Markup
 
 from benchbox.tables.table import Table, TableCell
 
+_DENSE = 12
+"""Columns that fit a page of text; a table of more is set smaller."""
+
 
 def table_to_html(table: Table) -> Markup:
     """Return the table, escaped, in a box that scrolls sideways on a narrow screen.
@@ -14,14 +17,18 @@ def table_to_html(table: Table) -> Markup:
     Group names head their rows instead of taking columns, so that a phone has room for values. A
     header cell over one column says which in ``data-column``, for the report's sorting.
     """
-    title, caption = html.escape(table.title), html.escape(table.caption)
+    title = html.escape(table.title)
+    caption = html.escape(table.caption if table.on_page is None else table.on_page)
+    dense = ' class="dense"' if table.width > _DENSE else ""
     bodies = groupby(table.rows, key=table.group_of)
     return Markup(  # noqa: S704  every text in it went through html.escape
         f'<figure class="table"><h3>{title}</h3>\n'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table>\n'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{title}">\n<table{dense}>\n'
         f"<thead>\n{_head(table)}\n</thead>\n"
         + "\n".join(_body(table, group, list(rows)) for group, rows in bodies)
-        + f"\n</table>\n</div>\n<figcaption>{caption}</figcaption></figure>"
+        + "\n</table>\n</div>\n"
+        + (f"<figcaption>{caption}</figcaption>" if caption else "")
+        + "</figure>"
     )
 
 
@@ -62,8 +69,10 @@ def _cells(table: Table, row: tuple[TableCell, ...]) -> list[str]:
     for column in range(table.group_columns, table.width):
         text = html.escape(row[column].text)
         if "±" in text:
-            # Rank-1 under mAP: a deviation makes the line too long for a column.
-            text = text.replace("/", "/<br>").replace(" (", "<br>(")
+            # A deviation makes the line too long for a column: Rank-1 stands under mAP, and under
+            # a number by itself its deviation.
+            below = ("/", "/<br>") if "/" in text else ("±", "<br>±")
+            text = text.replace(*below).replace(" (", "<br>(")
         if column == table.group_columns and column < table.label_columns:
             cells.append(f'<th scope="row">{text}</th>')
         elif row[column].bold:

@@ -36,6 +36,8 @@ class Table:
         group_columns: how many leading columns name the group a row is in. Groups are set off by
             rules, and their names are printed once.
         label_columns: how many leading columns hold text rather than values, the group's included.
+        on_page: what of the caption stands under the table on a page that says the conventions of
+            all its tables once; None for the whole caption.
 
     Raises:
         ValueError: a row has another width than the rest.
@@ -47,6 +49,7 @@ class Table:
     rows: tuple[tuple[TableCell, ...], ...]
     group_columns: int = 0
     label_columns: int = 1
+    on_page: str | None = None
 
     def __post_init__(self) -> None:
         widths = {sum(cell.columns for cell in row) for row in self.header}

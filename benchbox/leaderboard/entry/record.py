@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
+from attacks import WorstCase as WorstCaseAttack
 from benchbox.leaderboard.entry.moments import Day, Time
 from benchbox.leaderboard.entry.numbers import (
     Counts,
@@ -197,6 +198,12 @@ class Entry(Record):
     def clean(self) -> Result:
         """The result without an attack."""
         return next(result for result in self.results if result.is_clean)
+
+    @property
+    def worst_of_single_attacks(self) -> tuple[WorstCase, ...]:
+        """The worst cases at budgets at which the attack of that name was not run."""
+        run = {result.eps_255 for result in self.results if result.attack == WorstCaseAttack.name}
+        return tuple(worst for worst in self.worst_case if worst.eps_255 not in run)
 
     def result(self, condition: Condition) -> Result | None:
         """Return what a condition left, None where it was not measured."""

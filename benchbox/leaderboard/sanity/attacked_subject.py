@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from benchbox.leaderboard.sanity.inside_attacks import worst_case
 from benchbox.leaderboard.sanity.subject import Floats, Subject
 from benchbox.models.embed import of_rows
 from benchbox.statistics.by_identity import by_identity
@@ -48,6 +49,11 @@ class AttackedSubject:
     def white_box(self) -> Floats:
         """AP under the protocol's attack at the smallest budget."""
         return self.by_budget[0]
+
+    @cached_property
+    def worst_case(self) -> Floats | None:
+        """AP under the protocol's worst case alone, at the smallest budget; None without one."""
+        return worst_case(self.subject, self.subject.tier) if self.subject.tier else None
 
     @cached_property
     def random(self) -> bool:

@@ -15,12 +15,13 @@ from benchbox.leaderboard.sanity.guard_gradients import bpda, eot, rank_filter
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.leaderboard.sanity.stronger_attack import huge_budget, larger_budget, more_steps
 from benchbox.leaderboard.sanity.without_gradient import random_noise, transfer
+from benchbox.leaderboard.sanity.worst_of_all import cheaper_attack, longer_attack
 
 CHECKS: dict[str, Callable[[AttackedSubject], CheckResult]] = {
     check.__name__: check
     for check in (
         *(gradients, more_steps, larger_budget, huge_budget, random_noise, transfer),
-        *(bpda, eot, rank_filter),
+        *(bpda, eot, rank_filter, cheaper_attack, longer_attack),
     )
 }
 """Every check by the name protocols require it under."""

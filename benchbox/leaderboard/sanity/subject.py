@@ -9,10 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from attacks import Attack, Guides
+from attacks import AnyAttack, Attack, Guides, WorstCase
 from attacks.start import uniform_noise
+from attacks.tiers import Tier
 from benchbox.data.images import to_unit
 from benchbox.data.protocol import ReidDataset
+from benchbox.errors import BenchboxError
 from benchbox.evaluation.attacking import attack_queries
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
@@ -41,6 +43,7 @@ class Subject:
         guard: what stands before the model; None for nothing.
         attack: the protocol's first attack, with the protocol's steps and step size.
         budgets: the protocol's, in [0, 1], the smallest first.
+        tier: of the worst case that the protocol ranks by; None where it ranks by another number.
         queries: (Q, 3, H, W) uint8 images.
         guides: what the attack steers by, from the clean embeddings of the whole query set.
         query_pids: (Q,) whom each query shows.
@@ -60,6 +63,7 @@ class Subject:
     guard: Guard | None
     attack: Attack
     budgets: tuple[float, ...]
+    tier: Tier | None = None
     queries: Tensor
     guides: Guides
     query_pids: Sequence[int]
@@ -102,7 +106,7 @@ class Subject:
             self.queries,
             self.guides,
             budgets=self.budgets[:1] if budgets is None else budgets,
-            generators=self._generators(),
+            generators=self.generators(self.attack),
             batch_size=self.batch_size,
             device=self.device,
             ascend_on=through,
@@ -116,7 +120,7 @@ class Subject:
         A random one in the ball, and the clean queries if the attack starts there.
         """
         clean = self.clean
-        noise = uniform_noise(clean, list(range(len(clean))), self._generators())
+        noise = uniform_noise(clean, list(range(len(clean))), self.generators(self.attack))
         near = (clean + self.budgets[0] * noise).clamp(0, 1)
         return [near] if self.attack.start == "random" else [clean, near]
 
@@ -141,8 +145,9 @@ class Subject:
         )
         return 100 * found.ap[~np.isnan(found.ap)]
 
-    def _generators(self) -> list[torch.Generator]:
-        return [seeded(self.seed, self.attack.name, key) for key in self.keys]
+    def generators(self, attack: AnyAttack[Any]) -> list[torch.Generator]:
+        """Return what an attack draws its random starts from, one a query."""
+        return [seeded(self.seed, attack.name, key) for key in self.keys]
 
     @property
     def pids(self) -> NDArray[np.int64]:
@@ -156,6 +161,15 @@ class Subject:
     def clean(self) -> Tensor:
         """The clean queries in [0, 1]."""
         return to_unit(self.queries)
+
+
+def tier_of(protocol: Protocol) -> Tier | None:
+    """Return the tier of the worst case at a protocol's smallest budget; None where it has none."""
+    name = WorstCase.name
+    if name not in protocol.attacks or protocol.fractions_of(name)[0] != protocol.fractions[0]:
+        return None
+    own = protocol.attack.get(name)
+    return (own and own.tier) or WorstCase.tier
 
 
 def subject_of(
@@ -184,6 +198,11 @@ def subject_of(
     rows = examined_rows(len(data.query))
     queries, gallery = [data.query[row] for row in rows], data.gallery
     attack = attack_as_set(registry.attacks[protocol.attacks[0]], protocol)
+    if not isinstance(attack, Attack):
+        raise BenchboxError(
+            f"board {protocol.board}: its first attack, {attack.name}, has no guides; sanity "
+            "checks need one that has, such as fna."
+        )
     guides = attack.guides(features["query"], torch.tensor([r.pid for r in data.query]))
     return Subject(
         model=attack_ready(network.model.to(device)),
@@ -191,14 +210,15 @@ def subject_of(
         guard=guard,
         attack=attack,
         budgets=tuple(sorted(map(float, protocol.fractions))),
+        tier=tier_of(protocol),
         queries=network.images(queries),
         guides=guides[torch.tensor(rows)],
         query_pids=[record.pid for record in queries],
-        query_camids=[record.camid for record in queries],
+        query_camids=[data.query_camids[row] for row in rows],
         keys=[record.key for record in queries],
         gallery=features["gallery"],
         gallery_pids=[record.pid for record in gallery],
-        gallery_camids=[record.camid for record in gallery],
+        gallery_camids=data.gallery_camids,
         ap=protocol.ap,
         seed=protocol.seeds[0],
         device=device,

@@ -11,6 +11,7 @@ from benchbox.leaderboard.board_protocol import PROTOCOL_FILE, Protocol, read_pr
 from benchbox.leaderboard.entry.files import file_name
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.site.published import PublishedRow, published_groups, published_rows
+from benchbox.leaderboard.site.rank_groups import RankGroup, rank_groups
 from benchbox.leaderboard.verifying.verify import VerifiedEntry, verify
 from benchbox.published.record import PublishedSource
 from benchbox.results.measurements import Group
@@ -23,11 +24,13 @@ class Row:
     Attributes:
         entry: what was submitted, and verified since.
         rank: within its block, from 1; None for a suspect entry, which is shown but not ranked.
+        group: the ranks that its interval does not tell apart; None for a suspect entry.
         sign: what marks it in its block's plot: the rank, or the letter of a suspect entry.
     """
 
     entry: Entry
     rank: int | None
+    group: RankGroup | None
     sign: str
 
     @property
@@ -127,15 +130,17 @@ def ranked(entries: Iterable[Entry]) -> tuple[Row, ...]:
     """Return entries by their worst-case mAP at the smallest budget, the most robust first.
 
     A suspect entry takes no place: its number may be the attack's failure. Equal numbers share
-    a place, and the next place is as many further down.
+    a place, and the next place is as many further down; `rank_groups` says which are one group.
     """
     ordered = sorted(entries, key=lambda e: (-e.worst_case[0].mAP.mean, file_name(e)))
     trusted = [entry for entry in ordered if entry.status != "suspect"]
     values = [entry.worst_case[0].mAP.mean for entry in trusted]
     ranks = [1 + values.index(value) for value in values]
-    rows = [Row(entry, rank, str(rank)) for entry, rank in zip(trusted, ranks, strict=True)]
+    worst = [entry.worst_case[0].mAP for entry in trusted]
+    groups = rank_groups([(interval.low, interval.high) for interval in worst])
+    rows = [Row(e, r, g, str(r)) for e, r, g in zip(trusted, ranks, groups, strict=True)]
     suspect = (entry for entry in ordered if entry.status == "suspect")
-    return (*rows, *(Row(entry, None, _letter(place)) for place, entry in enumerate(suspect)))
+    return (*rows, *(Row(entry, None, None, _letter(at)) for at, entry in enumerate(suspect)))
 
 
 def _letter(place: int) -> str:

@@ -8,6 +8,7 @@ from benchbox.leaderboard.entry.files import entry_text
 from benchbox.leaderboard.site.boards import read_boards
 from benchbox.leaderboard.site.downloads import board_csv, board_json, entry_toml
 from benchbox.leaderboard.site.folder import require_place, write_site
+from benchbox.leaderboard.site.links import links_of, source_text
 from benchbox.leaderboard.site.pages import Pages
 from benchbox.published.reading import published_folder, read_published
 from benchbox.published.record import PublishedSource
@@ -19,8 +20,9 @@ def build_site(
 ) -> list[Path]:
     """Write a static site of all boards: an index, a page a board, a page an entry, downloads.
 
-    The pages ask no network, run only the script they carry, and link to each other relatively,
-    so that they work from disk and below any address.
+    With them come the files of benchbox's own defenses, to which their rows link. The pages ask no
+    network, run only the script they carry, and link to each other relatively, so that they work
+    from disk and below any address.
 
     Args:
         boards: the folder that holds all boards, or that of one board.
@@ -38,8 +40,9 @@ def build_site(
             cannot be written.
     """
     require_place(out)
-    found = read_boards(boards, _published(published))
-    pages = Pages(load_registry(plugins).attacks)
+    sources = _published(published)
+    found = read_boards(boards, sources)
+    pages = Pages(load_registry(plugins).attacks, sources)
     contents = {"index.html": pages.index(found)}
     for board in found:
         contents[f"{board.name}/index.html"] = pages.board(board)
@@ -51,6 +54,8 @@ def build_site(
                 contents[f"{stem}.html"] = pages.entry(board, block, row)
                 contents[f"{stem}.json"] = entry_text(row.entry)
                 contents[f"{stem}.toml"] = entry_toml(row)
+                if (path := links_of(row.entry, sources).own_code) is not None:
+                    contents[path] = source_text(row.entry.defense.name)
     return write_site(out, contents)
 
 

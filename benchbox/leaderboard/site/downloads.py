@@ -14,7 +14,8 @@ from benchbox.untrusted.grid_toml import as_toml
 from benchbox.untrusted.json import as_json
 
 WORST_CASE = "worst_case"
-"""Stands for the attack where a row of the CSV is the worst case at a budget."""
+"""Stands for the attack where a row of the CSV is the worst case at a budget: the attack of that
+name where the protocol has it, else the worst of the others, query by query."""
 
 COLUMNS = (
     *("board", "version", "train", "test", "backbone", "defense", "status", "rank"),
@@ -108,7 +109,7 @@ def _csv_rows(row: Row) -> list[dict[str, Any]]:
             "mAP_low": worst.mAP.low,
             "mAP_high": worst.mAP.high,
         }
-        for worst in entry.worst_case
+        for worst in entry.worst_of_single_attacks
     ]
     return [same | values for values in (*measured, *worst)]
 

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
@@ -13,7 +14,9 @@ from markupsafe import Markup
 
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.site.boards import Block, Board, Row
+from benchbox.leaderboard.site.links import links_of
 from benchbox.leaderboard.site.plots import Bar, IdentityPlot, bars, has_map, identity_plot
+from benchbox.leaderboard.site.story import fronts, sentence
 from benchbox.leaderboard.site.trade_off import Mark, TradeOff, trade_off
 from benchbox.leaderboard.site.words import (
     CHECK_TITLES,
@@ -27,7 +30,9 @@ from benchbox.leaderboard.site.words import (
     number_words,
     pair_title,
     protocol_words,
+    shared_words,
 )
+from benchbox.published.record import PublishedSource
 from benchbox.results.conditions import CLEAN_ATTACK, fraction_of_255
 
 
@@ -55,9 +60,11 @@ class Pages:
 
     Args:
         attacks: the registry's, for their titles.
+        published: the papers that benchbox's own defenses may follow.
     """
 
-    def __init__(self, attacks: Attacks) -> None:
+    def __init__(self, attacks: Attacks, published: Sequence[PublishedSource] = ()) -> None:
+        self._attacks = attacks
         self._attack_title = partial(attack_title, attacks)
         folder = files("benchbox.leaderboard.site") / "templates"
         style = (folder / "site.css").read_text(encoding="utf-8")
@@ -80,8 +87,10 @@ class Pages:
             "budget_title": fraction_of_255,
             "condition_title": partial(condition_title, attacks),
             "dataset_title": dataset_title,
+            "links_of": partial(links_of, published=published),
             "pair_title": pair_title,
             "protocol_words": partial(protocol_words, attacks),
+            "sentence": sentence,
             "status_words": STATUS,
             "duration": duration,
             "moment": moment,
@@ -89,8 +98,15 @@ class Pages:
         self._environment.filters["pretty"] = _pretty
 
     def index(self, boards: tuple[Board, ...]) -> str:
-        """Return the page that leads to all boards."""
-        return self._render("index", boards=boards)
+        """Return the page that leads to all boards: who leads each, then boards without entries."""
+        filled = [board for board in boards if board.rows]
+        return self._render(
+            "index",
+            boards=boards,
+            fronts=[(board, fronts(board)) for board in filled],
+            empty=[board for board in boards if not board.rows],
+            protocol=shared_words(self._attacks, [board.protocol for board in boards]),
+        )
 
     def board(self, board: Board) -> str:
         """Return a board's page: a table and a plot a block."""

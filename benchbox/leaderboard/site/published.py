@@ -33,11 +33,6 @@ class PublishedRow:
     defense: str
     values: dict[AttackAndBudget, tuple[Decimal, Decimal]]
 
-    @property
-    def web_address(self) -> str | None:
-        """Where the paper is."""
-        return f"https://arxiv.org/abs/{self.about.arxiv}" if self.about.arxiv else None
-
 
 def published_rows(
     published: Sequence[PublishedSource], protocol: Protocol, group: Group

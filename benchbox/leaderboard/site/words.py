@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from attacks import Attack
+from attacks import AnyAttack, WorstCase
 from benchbox.leaderboard.board_dataset import ProtocolDataset
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Dataset, Status
@@ -26,6 +27,8 @@ CHECK_TITLES: Mapping[str, str] = {
     "bpda": "Taking the identity for the guard's gradient finds no more",
     "eot": "A guard that draws random numbers is attacked through their mean",
     "rank_filter": "Taking average pooling for the guard's gradient finds no more",
+    "cheaper_attack": "No cheaper attack finds more than the worst case",
+    "longer_attack": "Twice the steps take less than a twentieth off the worst case",
 }
 """What each check asks, by its name; another check is called by its name."""
 
@@ -39,13 +42,16 @@ _NUMBERS: Mapping[str, str] = {
     "map_bpda": "identity as backward pass",
     "map_eot": "following the mean of draws",
     "map_rank_filter": "average pooling as backward pass",
+    "map_worst_case": "the worst case",
+    "map_longer_worst_case": "the worst case, twice the steps",
+    "map_smooth_ap": "Auto-PGD on the query set",
     "queries": "queries",
     "zero": "gradient of zero",
     "not_finite": "gradient not finite",
 }
 
 
-Attacks = Mapping[str, type[Attack]]
+Attacks = Mapping[str, type[AnyAttack[Any]]]
 """The registry's, by name."""
 
 
@@ -96,7 +102,8 @@ def _pixels(protocol: Protocol) -> str:
 
 def protocol_words(attacks: Attacks, protocol: Protocol) -> list[tuple[str, str]]:
     """Return a protocol as headings with a sentence each."""
-    titles = _listed([attack_title(attacks, name) for name in protocol.attacks])
+    worst = WorstCase.name
+    titles = _listed([attack_title(attacks, name) for name in protocol.attacks if name != worst])
     budgets = _listed([fraction_of_255(budget) for budget in protocol.budgets_255])
     required = _listed([dataset_title(d) for d in protocol.datasets if d.required])
     optional = _listed([dataset_title(d) for d in protocol.datasets if not d.required])
@@ -116,7 +123,8 @@ def protocol_words(attacks: Attacks, protocol: Protocol) -> list[tuple[str, str]
             "Attacks",
             f"{titles} on the queries, inside an L∞ ball of {budgets}, {protocol.steps} steps "
             f"of {protocol.step_size}, {protocol.distance} distance, guides {guides}, "
-            f"{protocol.precision}",
+            f"{protocol.precision}"
+            + (_worst_case(attacks, protocol) if worst in protocol.attacks else ""),
         ),
         (
             "Numbers",
@@ -128,10 +136,44 @@ def protocol_words(attacks: Attacks, protocol: Protocol) -> list[tuple[str, str]
         (
             "Ranking",
             "by the worst case at the smallest budget: each query under the attack that hurts it "
-            "most, then the mean over queries",
+            "most, then the mean over queries. Entries are one group until an interval no longer "
+            "overlaps that of the group’s first",
         ),
         ("Sanity checks", _listed(list(protocol.required_checks)) or "none"),
         ("Rerun tolerance", f"{protocol.rerun_tolerance:g} mAP"),
+    ]
+
+
+def _worst_case(attacks: Attacks, protocol: Protocol) -> str:
+    """Return how the attack of that name is run."""
+    budgets = [fraction_of_255(float(b * 255)) for b in protocol.fractions_of(WorstCase.name)]
+    tier = protocol.parameters_of(WorstCase.name).get("tier", WorstCase.tier)
+    return (
+        f"; {attack_title(attacks, WorstCase.name)} ({tier}) at {_listed(budgets)}, which also "
+        "knows the clean gallery, and counts each query as the worst of all attacks leaves it"
+    )
+
+
+def shared_words(
+    attacks: Attacks, protocols: Sequence[Protocol]
+) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+    """Return what all boards ask for once, and what differs by the boards that ask for it.
+
+    Args:
+        attacks: the registry's.
+        protocols: of the boards.
+
+    Returns:
+        (heading, [(sentence, titles of the boards it holds for)]) in the order of
+        `protocol_words`; the titles are empty where all boards agree.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for protocol in protocols:
+        for heading, words in protocol_words(attacks, protocol):
+            found.setdefault(heading, {}).setdefault(words, []).append(protocol.title)
+    return [
+        (heading, [(words, titles if len(by) > 1 else []) for words, titles in by.items()])
+        for heading, by in found.items()
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from attacks import Attack
+from attacks import AnyAttack
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.printable import printable
@@ -24,7 +24,7 @@ from benchbox.untrusted.json import as_record, read_json
 def collect(
     stages: Artefacts,
     protocol: Protocol,
-    attacks: Mapping[str, type[Attack]],
+    attacks: Mapping[str, type[AnyAttack[Any]]],
     group: Group,
     defense: str,
 ) -> Collected:
@@ -61,7 +61,7 @@ def _add_cell(
     collected: Collected,
     stages: Artefacts,
     protocol: Protocol,
-    attacks: Mapping[str, type[Attack]],
+    attacks: Mapping[str, type[AnyAttack[Any]]],
     defense: str,
     condition: Condition,
     seed: int,

@@ -106,7 +106,7 @@ def prepare(options: SubmitOptions, *, plugins: Sequence[Path] = ()) -> Prepared
     groups, problems = _submittable_groups(run, options.defense, protocol)
     problems += _there_already(groups, protocol, options)
     registry = load_registry(plugins)
-    artefacts = Artefacts(run, MOST_BYTES, given=given_models(registry))
+    artefacts = Artefacts(run, MOST_BYTES, given=given_models(registry), sources=registry.datasets)
     collected = {}
     if not problems:
         for group in groups:

@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attacks import Attack
+from attacks import AnyAttack
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
-from benchbox.runs.grid import parse_fraction
+from benchbox.runs.attack_settings import attack_as_set
+from benchbox.runs.override import override
+from benchbox.runs.stages import parameters
 
 
 def setting_deviations(
     stages: Artefacts,
     protocol: Protocol,
-    attacks: Mapping[str, type[Attack]],
+    attacks: Mapping[str, type[AnyAttack[Any]]],
     group: Group,
     defense: str,
     condition: Condition,
@@ -39,9 +41,7 @@ def setting_deviations(
     Raises:
         BenchboxError: a stage is not there, or the attack is in no registry.
     """
-    wanted = _wanted(stages, protocol, group, defense, condition, seed)
-    if not condition.is_clean:
-        wanted["attack"]["attack"]["class"] = _class_of(condition.attack, attacks)
+    wanted = _wanted(stages, protocol, attacks, group, defense, condition, seed)
     found = []
     for kind, settings in wanted.items():
         given = stages.manifest(cell, kind).settings
@@ -58,6 +58,7 @@ def setting_deviations(
 def _wanted(
     stages: Artefacts,
     protocol: Protocol,
+    attacks: Mapping[str, type[AnyAttack[Any]]],
     group: Group,
     defense: str,
     condition: Condition,
@@ -87,12 +88,7 @@ def _wanted(
         eps = dict(zip(protocol.budgets_255, protocol.fractions, strict=True))
         budget = str(eps[condition.eps_255])
         wanted["attack"] = {
-            "attack": {
-                "steps": protocol.steps,
-                "step_size": float(parse_fraction(protocol.step_size)),
-                "own": protocol.guides,
-                "distance": protocol.distance,
-            },
+            **_attack(protocol, attacks, condition.attack),
             "seed": seed,
             "precision": protocol.precision,
         }
@@ -100,12 +96,26 @@ def _wanted(
     return wanted
 
 
-def _class_of(attack: str, attacks: Mapping[str, type[Attack]]) -> str:
-    if attack not in attacks:
+def _attack(
+    protocol: Protocol, attacks: Mapping[str, type[AnyAttack[Any]]], name: str
+) -> dict[str, Any]:
+    """Return what an attack's stage has to say of the attack.
+
+    Raises:
+        BenchboxError: it is in no registry.
+    """
+    if name not in attacks:
         raise BenchboxError(
-            f"attack {attack}: is none of benchbox's; name the file that defines it with --plugin."
+            f"attack {name}: is none of benchbox's; name the file that defines it with --plugin."
         )
-    return attacks[attack].__qualname__
+    attack = override(
+        attack_as_set(attacks[name], protocol),
+        protocol.parameters_of(name),
+        where=f"board {protocol.board}: [attack.{name}]",
+    )
+    settings = parameters(attack)
+    settings.pop("eps", None)
+    return {"attack": settings, **({} if attack.threat == "query" else {"ap": protocol.ap})}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

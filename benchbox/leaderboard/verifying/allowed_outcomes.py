@@ -2,15 +2,23 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from attacks import WorstCase
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Entry, status_of
 from benchbox.leaderboard.sanity.result import CheckResult
+
+
+def _has_worst_case(entry: Entry) -> bool:
+    return any(result.attack == WorstCase.name for result in entry.results)
+
 
 MAY_BE_SPARED: Mapping[str, Callable[[Entry], bool]] = {
     "larger_budget": lambda entry: len(entry.worst_case) < 2,
     "bpda": lambda entry: entry.provenance.defense.get("guard") is None,
     "rank_filter": lambda entry: entry.provenance.defense.get("guard") is None,
     "eot": lambda _entry: True,
+    "cheaper_attack": lambda entry: not _has_worst_case(entry),
+    "longer_attack": lambda entry: not _has_worst_case(entry),
 }
 """Check → whether it may be "not applicable" to an entry; all others apply to every defense."""
 

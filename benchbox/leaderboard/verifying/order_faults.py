@@ -4,9 +4,11 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby, pairwise
 
+from attacks import WorstCase
 from benchbox.leaderboard.entry.numbers import Result
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.verifying.interval_bounds import largest_error
+from benchbox.results.per_query import ROUNDING
 
 _NOISE = 1.0
 """Points of mAP that no pair of numbers is asked to differ by less than."""
@@ -31,6 +33,22 @@ def order_faults(entry: Entry) -> Iterator[str]:
                     f"than {'no attack' if weaker.is_clean else f'{weaker.eps_255:g}/255'}, "
                     "beyond noise"
                 )
+
+
+def pooled_faults(entry: Entry) -> Iterator[str]:
+    """Yield where an attack leaves less than the worst case, in which it is pooled."""
+    for worst in (result for result in entry.results if result.attack == WorstCase.name):
+        for other in entry.results:
+            if other.eps_255 != worst.eps_255:
+                continue
+            for mine, theirs in zip(worst.seeds, other.seeds, strict=True):
+                for key in ("mAP", "rank1", "rank5", "rank10"):
+                    if getattr(mine, key) > getattr(theirs, key) + ROUNDING:
+                        yield (
+                            f"results: {worst.attack} at {worst.eps_255:g}/255, seed {mine.seed}: "
+                            f"{key} {getattr(mine, key):.4f}, above {other.attack} alone "
+                            f"({getattr(theirs, key):.4f})"
+                        )
 
 
 def _noise(a: Result, b: Result, queries: Sequence[int]) -> float:

@@ -6,7 +6,7 @@ from benchbox.leaderboard.verifying.allowed_outcomes import check_faults
 from benchbox.leaderboard.verifying.count_faults import count_faults, rank_faults
 from benchbox.leaderboard.verifying.identity_faults import bound_faults, identity_faults
 from benchbox.leaderboard.verifying.mean_faults import mean_faults, worst_case_faults
-from benchbox.leaderboard.verifying.order_faults import order_faults
+from benchbox.leaderboard.verifying.order_faults import order_faults, pooled_faults
 from benchbox.leaderboard.verifying.shape_faults import protocol_faults, seed_faults
 
 
@@ -24,5 +24,6 @@ def implausibilities(entry: Entry, protocol: Protocol) -> list[str]:
         *identity_faults(entry),
         *bound_faults(entry),
         *order_faults(entry),
+        *pooled_faults(entry),
         *check_faults(entry, protocol),
     ]

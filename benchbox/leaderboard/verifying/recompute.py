@@ -81,7 +81,7 @@ def plan_of(
             "guard": {key: value for key, value in recorded.guard.items() if key == name},
             "sources": [],
             "attacks": list(protocol.attacks),
-            "attack": {},
+            "attack": protocol.attack_tables,
             "budgets": list(protocol.fractions),
             "keep_adversarial": False,
         }

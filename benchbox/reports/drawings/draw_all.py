@@ -32,7 +32,8 @@ def drawings(run: RunFolder, depth: Depth, plugins: Sequence[Path] = ()) -> Iter
     """Yield the figures that a run may have, in the order of the report."""
     if depth == "results":
         return drawings_of_results(run)
-    store = Artefacts(run, given=given_models(load_registry(plugins)))
+    registry = load_registry(plugins)
+    store = Artefacts(run, given=given_models(registry), sources=registry.datasets)
     return chain(drawings_of_results(run), drawings_of_models(store), drawings_of_data(store))
 
 

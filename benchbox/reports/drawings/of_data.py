@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from benchbox.data.contact_sheet import contact_sheet, pick_identities
 from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
-from benchbox.reports.drawings.of_results import how_measured
 from benchbox.reports.drawings.picture import Drawing, file_name
 from benchbox.reports.figures.identity_rows import identity_rows
 from benchbox.reports.figures.identity_spread import identity_spread, identity_spread_caption
@@ -100,8 +99,7 @@ def _identity_spread(store: Artefacts) -> tuple[Figure, str]:
         images,
         defenses=main_defenses(cells.defenses),
     )
-    caption = f"{identity_spread_caption(frame)} {how_measured(run, cells, seeds=False)}"
-    return identity_spread(frame), caption
+    return identity_spread(frame), identity_spread_caption(frame)
 
 
 def _sheet(store: Artefacts, name: str) -> tuple[Path, str]:

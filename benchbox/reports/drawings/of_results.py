@@ -8,8 +8,7 @@ from benchbox.reports.figures.budgets import budget_curves
 from benchbox.reports.figures.identities import shown_conditions
 from benchbox.reports.figures.trade_off import trade_off
 from benchbox.reports.layouts import main_defenses
-from benchbox.reports.tables.wording import CONVENTION_TITLES, split_sizes
-from benchbox.results.measurements import Measurements, measurements
+from benchbox.results.measurements import measurements
 from benchbox.results.run_folder import RunFolder
 
 FEW = 6
@@ -38,7 +37,7 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
         "What the attacks leave of each defense",
         lambda: (
             robustness_bars(run.results, names),
-            f"mAP in %; columns read attack, L∞ budget-steps. {how_measured(run, cells)}",
+            "mAP under each attack and budget; clean mAP stands above on an axis of its own.",
         ),
     )
     yield Drawing(
@@ -46,7 +45,7 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
         "Robustness against the budget",
         lambda: (
             budget_curves(run.results, names),
-            f"mAP in % over the attack's L∞ budget; 0 is clean. {how_measured(run, cells)}",
+            "mAP over the attack’s L∞ budget, 0 is clean: a panel a defense, a curve an attack.",
         ),
     )
     yield Drawing(
@@ -54,8 +53,7 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
         "What robustness costs",
         lambda: (
             trade_off(run.results, names),
-            f"{shown}: mAP in %, right is better on clean queries, up is better under attack. "
-            f"{how_measured(run, cells)}",
+            f"{shown}: right is better on clean queries, up is better under attack.",
         ),
     )
     yield Drawing(
@@ -63,21 +61,7 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
         "Each identity's share",
         lambda: (
             per_identity(run.results, run.per_id, names, defenses=own),
-            f"AP of every identity (the mean over its queries), {shown}, each curve sorted on its "
-            f"own; seed {cells.seeds[0]}.{others} An identity counts once, so the mean differs "
-            "from mAP, which counts queries. A small spread near zero says that all identities "
-            f"are lost alike, not that the model is fair. {how_measured(run, cells, seeds=False)}",
+            f"AP of every identity, {shown}, each curve sorted on its own; seed {cells.seeds[0]}."
+            f"{others}",
         ),
-    )
-
-
-def how_measured(run: RunFolder, cells: Measurements, *, seeds: bool = True) -> str:
-    """Return seeds, convention and sizes, as every caption ends."""
-    listed = ", ".join(map(str, cells.seeds))
-    several = f"Mean of seeds {listed}, whiskers ±1 sample standard deviation (n − 1). "
-    which = several if len(cells.seeds) > 1 else f"One run, seed {listed}. "
-    convention = CONVENTION_TITLES[str(run.results["ap_convention"].iloc[0])]
-    return (
-        f"{which if seeds else ''}Average precision in {convention}. "
-        f"{split_sizes(run.results, cells)} Measured on this machine."
     )

@@ -57,9 +57,9 @@ class Scene:
 
     @property
     def where(self) -> str:
-        """What every caption ends with."""
+        """What is shown: block, attack, seed."""
         seed = min(seed for seed in self.cells.seeds)
         return (
             f"{self.cells.group_title(self.group)}, {self.cells.condition_title(self.attack)}, "
-            f"seed {seed}. Measured on this machine."
+            f"seed {seed}."
         )

@@ -62,9 +62,9 @@ def _retrieve(scene: Scene, feature: Tensor, gallery: Tensor, row: int, k: int =
         feature,
         gallery,
         pid=query.pid,
-        camid=query.camid,
+        camid=scene.data.query_camids[row],
         gallery_pids=[record.pid for record in records],
-        gallery_camids=[record.camid for record in records],
+        gallery_camids=scene.data.gallery_camids,
         k=k,
     )
 

@@ -1,24 +1,25 @@
 """The figure of budgets: how mAP falls as an attack may change more."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from benchbox.errors import BenchboxError
 from benchbox.reports.figures.curves import (
-    curve_places,
     curve_style,
-    defense_legend,
+    legend_below,
     over_seeds,
     shown_defenses,
 )
 from benchbox.reports.figures.drawing import (
     TEXT_POINTS,
     TWO_COLUMNS,
+    literal,
     new_figure,
     plain_axes,
     shortened,
@@ -27,17 +28,21 @@ from benchbox.results.conditions import CLEAN, Condition, fraction_of_255
 from benchbox.results.measurements import Group, Measurements, measurements_at_home
 from benchbox.results.record import Names
 
-_COLUMNS = 3  # of panels; more would leave no room for ticks
+_COLUMNS = 4  # of panels at most; more would leave no room for ticks
+_ASIDE_POINTS = 2.0  # between curves at one budget
+_APART = 0.35  # of the largest budget: room for a label of a narrow panel
 
 
 def budget_curves(
     results: pd.DataFrame, names: Names, *, defenses: Sequence[str] | None = None
 ) -> Figure:
-    """Return mAP (%) over the L∞ budget, from 0 (clean) to the largest, a curve per defense.
+    """Return mAP (%) over the L∞ budget, from 0 (clean) to the largest, a panel per defense.
 
-    A panel per group and attack; an attack run with several numbers of steps or step sizes has a
-    panel for each. With several seeds a point is their mean and its whisker one sample standard
-    deviation (n − 1). A budget without a result interrupts the curve.
+    Small multiples: the curves of many defenses lie on one another, those of the few attacks on
+    one defense do not. A block of panels per group, a curve per attack; an attack run with several
+    numbers of steps or step sizes has a curve for each. All panels have one vertical axis. With
+    several seeds a point is their mean and its whisker one sample standard deviation (n − 1). A
+    budget without a result interrupts the curve.
 
     Args:
         results: results.csv.
@@ -49,24 +54,32 @@ def budget_curves(
             ``defenses`` is in the run, or it holds no attack.
     """
     cells = measurements_at_home(results, names)
-    places = curve_places(cells.defenses, shown_defenses(cells, defenses))
+    shown = shown_defenses(cells, defenses)
     ladders = attack_ladders(cells)
-    columns = min(_COLUMNS, len(ladders))
-    rows_per_group = -(-len(ladders) // columns)
+    rows_per_group = -(-len(shown) // _COLUMNS)
+    columns = -(-len(shown) // rows_per_group)  # as few as the rows take
     rows = rows_per_group * len(cells.groups)
-    width = 2.8 if columns == 1 else TWO_COLUMNS
-    figure = new_figure(width, 1.95 * rows)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    figure = new_figure(2.8 if columns == 1 else TWO_COLUMNS, 1.6 * rows)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for number, group in enumerate(cells.groups):
         panels = grid[number * rows_per_group : (number + 1) * rows_per_group].flatten()
-        for axes, ladder in zip(panels, ladders, strict=False):
-            _draw_ladder(axes, cells, group, ladder, places)
-        for left_over in panels[len(ladders) :]:
+        for axes, defense in zip(panels, shown, strict=False):
+            _draw_panel(figure, axes, cells, group, defense, ladders)
+        for left_over in panels[len(shown) :]:
             left_over.set_visible(False)
+        # The group stands once, over its first panel; the others keep its line free.
+        panels[0].set_title(
+            f"{literal(shortened(cells.group_title(group), 60, lines=1))}\n"
+            f"{panels[0].get_title(loc='left')}",
+            fontsize=TEXT_POINTS,
+            loc="left",
+        )
     grid[0, 0].set_ylim(bottom=-1.5)  # whole markers at 0 too
-    # Curves without points: the legend names all defenses, measured or not.
-    handles = [grid[0, 0].errorbar([], [], yerr=[], **curve_style(p)) for p in places.values()]
-    defense_legend(figure, handles, [names.title("defenses", d) for d in places])
+    # Curves without points: the legend names all attacks, measured or not.
+    handles = [
+        grid[0, 0].errorbar([], [], yerr=[], **curve_style(place)) for place in range(len(ladders))
+    ]
+    legend_below(figure, handles, [_ladder_title(cells, ladder) for ladder in ladders])
     return figure
 
 
@@ -88,38 +101,42 @@ def attack_ladders(cells: Measurements) -> list[list[Condition]]:
     return ladders
 
 
-def _draw_ladder(
+def _draw_panel(
+    figure: Figure,
     axes: Axes,
     cells: Measurements,
     group: Group,
-    ladder: list[Condition],
-    places: Mapping[str, int],
+    defense: str,
+    ladders: Sequence[list[Condition]],
 ) -> None:
-    budgets = [condition.eps_255 for condition in ladder]
-    for defense, place in places.items():
+    for place, ladder in enumerate(ladders):
         points = [over_seeds([*cells.at(group, defense, c).values()]) for c in ladder]
         if all(math.isnan(mean) for mean, _ in points):
             continue
         means, deviations = zip(*points, strict=True)
-        axes.errorbar(
-            budgets,
+        curve = axes.errorbar(
+            [condition.eps_255 for condition in ladder],
             means,
             yerr=deviations if any(deviations) else None,
             elinewidth=0.7,
             capsize=1.5,
-            **curve_style(place),
+            **{**curve_style(place), "markersize": 3.5},
         )
-    group_title = shortened(cells.group_title(group), 27)
+        # Side by side on paper, so that equal curves are seen as several; the data stay.
+        aside = (place - (len(ladders) - 1) / 2) * _ASIDE_POINTS / 72
+        shift = ScaledTranslation(aside, 0, figure.dpi_scale_trans)
+        for artist in curve.get_children():
+            artist.set_transform(artist.get_transform() + shift)
     plain_axes(
         axes,
-        title=f"{group_title}\n{_ladder_title(cells, ladder)}",
-        xlabel="L∞ budget ε (0: clean)",
+        title=shortened(cells.names.title("defenses", defense), 24, lines=1),
+        xlabel="L∞ budget (0: clean)",
         ylabel="mAP (%)",
     )
+    axes.set_title(axes.get_title(loc="left"), fontsize=TEXT_POINTS, loc="left")
     axes.label_outer(remove_inner_ticks=False)
-    axes.set_xlabel("L∞ budget ε (0: clean)")
     axes.tick_params(labelbottom=True)
-    ticks = _ticks(budgets)
+    ticks = _ticks([condition.eps_255 for ladder in ladders for condition in ladder])
     labels = [fraction_of_255(tick) if tick else "0" for tick in ticks]
     axes.set_xticks(ticks, labels, fontsize=TEXT_POINTS - 1)
 
@@ -138,6 +155,6 @@ def _ticks(budgets: Sequence[float]) -> list[float]:
     largest = max(budgets)
     ticks = [largest, 0.0]
     for budget in sorted(budgets, reverse=True):
-        if all(abs(budget - tick) >= 0.2 * largest for tick in ticks):
+        if all(abs(budget - tick) >= _APART * largest for tick in ticks):
             ticks.append(budget)
     return sorted(ticks)

@@ -73,10 +73,10 @@ def curve_style(index: int) -> dict[str, Any]:
     }
 
 
-def defense_legend(
+def legend_below(
     figure: Figure, containers: Sequence[ErrorbarContainer], titles: Sequence[str]
 ) -> None:
-    """Make a figure higher by a legend of the defenses under it, in as many columns as fit."""
+    """Make a figure higher by a legend under it, in as many columns as fit."""
     # Matplotlib's types do not know that a legend takes containers.
     handles: list[Any] = list(containers)
     texts = [literal(shortened(title, 26)) for title in titles]

@@ -14,7 +14,7 @@ from benchbox.errors import BenchboxError
 from benchbox.reports.figures.curves import (
     curve_places,
     curve_style,
-    defense_legend,
+    legend_below,
 )
 from benchbox.reports.figures.drawing import (
     ONE_COLUMN,
@@ -74,7 +74,7 @@ def identity_spread(frame: pd.DataFrame) -> Figure:
     grid[0, 0].set_ylim(min(-3, bottom), max(103, top))
     grid[0, 0].set_yticks(range(0, 101, 25))
     handles = [_curve(grid[0, 0], [], [], [], place) for place in places.values()]
-    defense_legend(figure, handles, list(places))
+    legend_below(figure, handles, list(places))
     return figure
 
 
@@ -90,8 +90,8 @@ def identity_spread_caption(frame: pd.DataFrame) -> str:
         "a test identity has no training images to count. Bins hold about equally many "
         "identities; points are means over a bin's identities, each counted once, whiskers ±1 "
         "sample standard deviation (n − 1) within the bin, set off sideways a little so that they "
-        "do not hide each other. An identity's AP is its mean over seeds. A small spread near "
-        f"zero is no fairness. Gallery images: {'; '.join(parts)}."
+        "do not hide each other. An identity's AP is its mean over seeds. "
+        f"Gallery images: {'; '.join(parts)}."
     )
 
 

@@ -22,30 +22,48 @@ from benchbox.results.measurements import Group, Measurements, measurements_at_h
 from benchbox.results.record import Names
 
 _CLEAN_COLOUR = "#8A8A8A"
+_Look = tuple[str, str]  # colour of the attack, hatch of the budget
 _HATCHES = ("", "////", "....", "xxxx")
 
 
 def robustness_bars(results: pd.DataFrame, names: Names) -> Figure:
-    """Return grouped bars: the mAP (%) of every defense, clean and under each attack and budget.
+    """Return grouped bars: the mAP (%) of every defense under each attack and budget.
 
-    A panel per backbone and dataset. Colour tells the attack, hatching the budget; with several
-    seeds a bar is the mean and its whisker one sample standard deviation (n − 1).
+    Two panels per backbone and dataset: the clean mAP on an axis of its own, so that it does not
+    flatten what attacks leave, and below it the attacked. Colour tells the attack, hatching the
+    budget; with several seeds a bar is the mean and its whisker one sample standard deviation
+    (n − 1).
 
     Raises:
         BenchboxError: no model was tested on the dataset it was trained on.
     """
     cells = measurements_at_home(results, names)
-    slots = len(cells.conditions) + 1.4
+    looks = _looks(cells)
+    kinds = _kinds(cells, looks)
+    slots = max(map(len, kinds)) + 1.4
     most = max(len(cells.rows_of(group)) for group in cells.groups)
     width = float(np.clip(1.0 + 0.13 * slots * most, 6.5, 14))
-    figure = new_figure(width, 0.7 + 2.3 * len(cells.groups))
-    panels = figure.subplots(len(cells.groups), 1, squeeze=False, sharey=True)[:, 0]
-    looks = _looks(cells)
-    for axes, group in zip(panels, cells.groups, strict=True):
-        _bars(axes, cells, group, looks)
-        axes.set_xlim(-0.55, most - 0.45)
-    # After all bars: a limit that is set keeps those of later panels from raising the common one.
-    panels[0].set_ylim(bottom=0)
+    heights = [0.8 if kind is kinds[0] and len(kinds) > 1 else 2.2 for kind in kinds]
+    figure = new_figure(width, 0.7 + (sum(heights) + 0.3) * len(cells.groups))
+    panels = figure.subplots(
+        len(kinds) * len(cells.groups),
+        1,
+        squeeze=False,
+        gridspec_kw={"height_ratios": heights * len(cells.groups)},
+    )[:, 0]
+    for first, kind in enumerate(kinds):
+        own = panels[first :: len(kinds)]
+        for axes, group in zip(own, cells.groups, strict=True):
+            _bars(axes, cells, group, kind)
+            title = cells.group_title(group) if first == 0 else ""
+            ylabel = "clean" if len(kinds) > 1 and first == 0 else "mAP (%)"
+            plain_axes(axes, title=title, xlabel="", ylabel=ylabel)
+            _name_defenses(axes, cells, group, shown=first == len(kinds) - 1)
+            axes.set_xlim(-0.55, most - 0.45)
+        # After all bars, so that none is higher than its panel.
+        top = max(axes.get_ylim()[1] for axes in own)
+        for axes in own:
+            axes.set_ylim(0, top)
     figure.legend(
         handles=_legend(cells, looks),
         loc="outside upper left",
@@ -58,9 +76,16 @@ def robustness_bars(results: pd.DataFrame, names: Names) -> Figure:
     return figure
 
 
-def _looks(cells: Measurements) -> dict[Condition, tuple[str, str]]:
+def _kinds(cells: Measurements, looks: dict[Condition, _Look]) -> list[dict[Condition, _Look]]:
+    """Return the looks of clean queries, then those of attacked ones; none that has no result."""
+    measured = {condition for _, _, condition in cells.scores}
+    by_kind = ({c: looks[c] for c in looks if c.is_clean == clean} for clean in (True, False))
+    return [kind for kind in by_kind if measured & kind.keys()]
+
+
+def _looks(cells: Measurements) -> dict[Condition, _Look]:
     """Return the colour (of the attack) and hatch (of the budget) of every condition."""
-    looks: dict[Condition, tuple[str, str]] = {}
+    looks: dict[Condition, _Look] = {}
     attacks = list(dict.fromkeys(c.attack for c in cells.conditions if not c.is_clean))
     for condition in cells.conditions:
         if condition.is_clean:
@@ -73,7 +98,7 @@ def _looks(cells: Measurements) -> dict[Condition, tuple[str, str]]:
     return looks
 
 
-def _legend(cells: Measurements, looks: dict[Condition, tuple[str, str]]) -> list[Patch]:
+def _legend(cells: Measurements, looks: dict[Condition, _Look]) -> list[Patch]:
     """Return the legend's entries, a column per attack; short columns are filled with blanks."""
     columns = [list(same) for _, same in groupby(looks, key=lambda c: c.attack)]
     height = max(map(len, columns))
@@ -92,17 +117,17 @@ def _lighter(colour: str) -> str:
     return f"#{red:02x}{green:02x}{blue:02x}"
 
 
-def _bars(
-    axes: Axes, cells: Measurements, group: Group, looks: dict[Condition, tuple[str, str]]
-) -> None:
-    step = 1 / (len(cells.conditions) + 1.4)
-    defenses = cells.rows_of(group)
+def _bars(axes: Axes, cells: Measurements, group: Group, looks: dict[Condition, _Look]) -> None:
+    step = 1 / (len(looks) + 1.4)
     for place, (condition, (colour, hatch)) in enumerate(looks.items()):
         offset = (place - (len(looks) - 1) / 2) * step
-        for row, defense in enumerate(defenses):
+        for row, defense in enumerate(cells.rows_of(group)):
             values = [score.mAP for score in cells.at(group, defense, condition).values()]
             if not values:
-                axes.text(row + offset, 1, "–", ha="center", fontsize=TEXT_POINTS, color="0.4")
+                axes.annotate(
+                    "–", (row + offset, 0), (0, 2), textcoords="offset points", ha="center",
+                    fontsize=TEXT_POINTS, color="0.4",
+                )  # fmt: skip
                 continue
             std = statistics.stdev(values) if len(values) > 1 else None
             axes.bar(
@@ -116,9 +141,16 @@ def _bars(
                 linewidth=0,
                 error_kw={"elinewidth": 0.7, "capsize": 1.2, "capthick": 0.7},
             )
-    titles = [literal(cells.names.title("defenses", d)) for d in defenses]
-    plain_axes(axes, title=cells.group_title(group), xlabel="", ylabel="mAP (%)")
-    axes.set_xticks(range(len(titles)), titles)
+            if condition.is_clean:
+                axes.annotate(
+                    f"{statistics.fmean(values):.0f}", (row, statistics.fmean(values) / 2),
+                    ha="center", va="center", fontsize=TEXT_POINTS, color="white",
+                )  # fmt: skip
+
+
+def _name_defenses(axes: Axes, cells: Measurements, group: Group, *, shown: bool) -> None:
+    titles = [literal(cells.names.title("defenses", d)) for d in cells.rows_of(group)]
+    axes.set_xticks(range(len(titles)), titles if shown else [""] * len(titles))
     if sum(map(len, titles)) > 11 * axes.get_figure(root=True).get_figwidth():  # type: ignore[union-attr]
         axes.tick_params(axis="x", rotation=20)
     axes.tick_params(axis="x", length=0)

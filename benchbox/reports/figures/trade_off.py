@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.figures.curves import curve_style, defense_legend, over_seeds
+from benchbox.reports.figures.curves import curve_style, legend_below, over_seeds
 from benchbox.reports.figures.drawing import (
     TEXT_POINTS,
     literal,
@@ -72,7 +72,7 @@ def trade_off(results: pd.DataFrame, names: Names, *, attack: str | None = None)
             artist.remove()
         nowhere = [Point(defense, math.nan, math.nan, 0, 0) for defense in cells.defenses]
         handles = [_mark(grid[0], point, cells) for point in nowhere]
-        defense_legend(figure, handles, [names.title("defenses", d) for d in cells.defenses])
+        legend_below(figure, handles, [names.title("defenses", d) for d in cells.defenses])
     return figure
 
 

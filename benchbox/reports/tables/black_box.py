@@ -19,6 +19,16 @@ Source = tuple[str, str]
 STRONGER = 1.0
 """Points of mAP by which a black-box attack must beat the white-box one to be marked."""
 
+_MATRIX = (
+    "Queries attacked on the row's model, shown to the column's model, which had no part in making "
+    "them. The first row of a block is each model under its own attack; where row and column are "
+    "the same model, the value is that one."
+)
+_MASKED = (
+    f"Bold and *: leaves more than {STRONGER:g} point of mAP less than the white-box attack, which "
+    "has the model's own gradient: a sign that this gradient is masked."
+)
+
 
 @dataclass(frozen=True)
 class Replayed:
@@ -98,7 +108,7 @@ def black_box_table(black_box: pd.DataFrame, results: pd.DataFrame, names: Names
                     _cell(list(found.values()), stronger=gain is not None and gain > STRONGER)
                 )
             if any(cell.text != MISSING for cell in line):
-                lines.append((_source_title(source, group, names), line))
+                lines.append((source_title(source, group, names), line))
         rows += [(*map(TableCell, labels), TableCell(title), *line) for title, line in lines]
     header = tuple(
         Header(text)
@@ -114,6 +124,7 @@ def black_box_table(black_box: pd.DataFrame, results: pd.DataFrame, names: Names
         tuple(rows),
         group_columns=3,
         label_columns=4,
+        on_page=f"{_MATRIX} {_resized(names)}{_MASKED}",
     )
 
 
@@ -128,12 +139,13 @@ def stronger_than_white_box(cells: Replayed) -> list[str]:
                     found.append(
                         f"{own.group_title(group)}, {own.names.title('defenses', target)} under "
                         f"{own.condition_title(condition)} made on "
-                        f"{_source_title(source, group, own.names)} ({gain:.2f} points below)"
+                        f"{source_title(source, group, own.names)} ({gain:.2f} points below)"
                     )
     return found
 
 
-def _source_title(source: Source, group: Group, names: Names) -> str:
+def source_title(source: Source, group: Group, names: Names) -> str:
+    """Return the model that queries were attacked on, its backbone where that is another."""
     backbone, defense = source
     title = names.title("defenses", defense)
     return (
@@ -148,9 +160,9 @@ def _cell(scores: list[Score], *, stronger: bool) -> TableCell:
     return TableCell("/".join(map(mean_and_std, values)) + ("*" if stronger else ""), bold=stronger)
 
 
-def _resized(parts: list[Measurements]) -> str:
+def _resized(names: Names) -> str:
     """Return that queries change their size between models; nothing where all take one."""
-    if not any(stated.image_size for part in parts for stated in part.names.given.values()):
+    if not any(stated.image_size for stated in names.given.values()):
         return ""
     return "Shown to a model of another size, queries are resized (bilinear, antialiased). "
 
@@ -165,13 +177,9 @@ def _caption(cells: Replayed, results: pd.DataFrame) -> str:
     )
     own = [part for part in cells.white_box if part.groups]
     return (
-        "mAP/Rank-1 in %, measured on this machine: queries attacked on the row's model, shown to "
-        "the column's model, which had no part in making them. The first row of a block is each "
-        "model under its own attack; where row and column are the same model, the value is that "
-        "one. Average precision in "
+        f"mAP/Rank-1 in %, measured on this machine: {_MATRIX[0].lower()}{_MATRIX[1:]} Average "
+        "precision in "
         f"{CONVENTION_TITLES[str(results['ap_convention'].iloc[0])]}. {several} "
-        f"{_resized(own)}"
-        f"{' '.join(split_sizes(results, part) for part in own[:1])} "
-        f"Bold and *: leaves more than {STRONGER:g} point of mAP less than the white-box attack, "
-        "which has the model's own gradient: a sign that this gradient is masked."
+        f"{_resized(cells.white_box[0].names)}"
+        f"{' '.join(split_sizes(results, part) for part in own[:1])} {_MASKED}"
     )

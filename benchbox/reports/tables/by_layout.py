@@ -41,7 +41,8 @@ def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) 
     def show(place: Place) -> _Shown:
         return _over_seeds(list(cells.at(*place).values()), expected=cells.expected[place[:2]])
 
-    return _lay_out(cells, layout, show, title=layout.title, caption=_caption(results, cells, how))
+    caption = _caption(results, cells, how)
+    return _lay_out(cells, layout, show, title=layout.title, caption=caption, on_page=_own(cells))
 
 
 def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) -> Table:
@@ -77,7 +78,15 @@ def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) ->
 
     title = f"{layout.title}, best of {len(cells.seeds)} runs"
     caption = _caption(results, cells, how)
-    return _lay_out(cells, layout, show, title=title, caption=caption, extra=("Seed", seed_of))
+    return _lay_out(
+        cells,
+        layout,
+        show,
+        title=title,
+        caption=caption,
+        on_page=f"{how}{_own(cells)}",
+        extra=("Seed", seed_of),
+    )
 
 
 def best_seed(cells: Measurements, group: Group, defense: str) -> int | None:
@@ -107,6 +116,7 @@ def _lay_out(
     *,
     title: str,
     caption: str,
+    on_page: str,
     extra: tuple[str, Callable[[Group, str], str]] | None = None,
 ) -> Table:
     """Lay cells out as one of the paper's tables, with one more label column if asked for."""
@@ -136,7 +146,15 @@ def _lay_out(
         (*(Header(text) for text in labels), *top),
         (*(Header("") for _ in labels), *below),
     )
-    return Table(title, caption, header, tuple(rows), group_columns=2, label_columns=len(labels))
+    return Table(
+        title,
+        caption,
+        header,
+        tuple(rows),
+        group_columns=2,
+        label_columns=len(labels),
+        on_page=on_page.strip(),
+    )
 
 
 def _columns(
@@ -176,24 +194,42 @@ def _best(values: Iterable[float | None]) -> str | None:
 
 def _caption(results: pd.DataFrame, cells: Measurements, how: str) -> str:
     conventions = sorted({CONVENTION_TITLES.get(c, c) for c in results["ap_convention"]})
-    step_sizes = sorted({c.step_size_255 for c in cells.conditions if not c.is_clean})
+    step_sizes = sorted({c.step_size_255 for c in cells.conditions if c.step_size_255})
     steps = ", ".join(fraction_of_255(size) for size in step_sizes)
     attacked = (
-        f" Queries are attacked, the gallery stays clean; columns read L∞ budget-steps, "
-        f"step size {steps}."
-        if step_sizes
-        else ""
-    )
-    missing = (
-        f" Missing: {cells.missing} of {cells.planned} results; {MISSING} is a cell without any."
-        if cells.missing
+        f" Queries are attacked, the gallery stays clean; columns read L∞ budget-steps"
+        f"{f', step size {steps}' if steps else ''}.{_threats(cells)}"
+        if any(not condition.is_clean for condition in cells.conditions)
         else ""
     )
     return (
         f"mAP/Rank-1 in %, measured on this machine. Average precision in "
         f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
-        f"Bold: highest mAP of a column within its block.{missing}{_given(cells)}"
+        f"Bold: highest mAP of a column within its block.{_own(cells)}"
     )
+
+
+def _own(cells: Measurements) -> str:
+    """Return what a caption says of this table alone: what is missing, which models are given."""
+    missing = (
+        f" Missing: {cells.missing} of {cells.planned} results; {MISSING} is a cell without any."
+        if cells.missing
+        else ""
+    )
+    return f"{missing}{_given(cells)}"
+
+
+def _threats(cells: Measurements) -> str:
+    """Return what the attackers know, where one of them knows more than the query set."""
+    names = cells.names
+    by_threat: dict[str, list[str]] = {}
+    for attack in dict.fromkeys(c.attack for c in cells.conditions if not c.is_clean):
+        if attack in names.threats:
+            by_threat.setdefault(names.threats[attack], []).append(names.title("attacks", attack))
+    if set(by_threat) <= {"query"}:
+        return ""
+    shown = "; ".join(f"{', '.join(titles)}: {threat}" for threat, titles in by_threat.items())
+    return f" Threat models: {shown.replace('+', ' + ')}."
 
 
 def _given(cells: Measurements) -> str:

@@ -7,13 +7,24 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, mean_and_std, split_sizes
+from benchbox.reports.tables.wording import (
+    CONVENTION_TITLES,
+    COUNTED_ONCE,
+    MISSING,
+    mean_and_std,
+    split_sizes,
+)
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Measurements, Pairs, Place, measurements
 from benchbox.results.record import Names
 from benchbox.statistics.fairness import STATISTICS, spread
 from benchbox.tables.table import Header, Table, TableCell
 
+_STATISTICS_MEAN = (
+    "Over the identities with a valid match: mean, sample standard deviation (n − 1) and mean of "
+    "the worst tenth (the ⌈n/10⌉ identities with the lowest AP), all in %; Gini coefficient from 0 "
+    "(all alike) towards 1, undefined where the mean is 0. Each attack at its smallest budget."
+)
 _DECIMALS = (2, 2, 2, 3)
 _TITLES = {
     "same": "Fairness across identities",
@@ -60,6 +71,7 @@ def fairness(
         tuple(rows),
         group_columns=2,
         label_columns=3,
+        on_page=f"{_STATISTICS_MEAN} {_identities(cells, values)}".strip(),
     )
 
 
@@ -104,14 +116,10 @@ def _caption(
     )
     return (
         "Average precision per identity (the mean over its queries) in "
-        f"{' and '.join(conventions)}, measured on this machine. Over the identities with a valid "
-        "match: mean, sample standard deviation (n − 1) and mean of the worst tenth (the ⌈n/10⌉ "
-        "identities with the lowest AP), all in %; Gini coefficient from 0 (all alike) towards 1, "
-        "undefined where the mean is 0. An identity counts once, whatever its number of queries, "
-        "so the mean differs from mAP. Queries are attacked, the gallery stays clean; each attack "
-        f"at its smallest budget. {how} {_identities(cells, values)}{split_sizes(results, cells)} "
-        "A small spread near zero AP is not fairness: there all identities are lost alike. "
-        f"{MISSING}: not measured or undefined."
+        f"{' and '.join(conventions)}, measured on this machine. {_STATISTICS_MEAN} "
+        f"{COUNTED_ONCE} Queries are attacked, the gallery stays clean. {how} "
+        f"{_identities(cells, values)}{split_sizes(results, cells)} {MISSING}: not measured or "
+        "undefined."
     )
 
 

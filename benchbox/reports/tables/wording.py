@@ -7,6 +7,10 @@ import pandas as pd
 from benchbox.results.measurements import Measurements
 
 MISSING = "–"
+COUNTED_ONCE = (
+    "An identity counts once, whatever its number of queries, so the mean differs from mAP. A "
+    "small spread near zero AP is not fairness: there all identities are lost alike."
+)
 CONVENTION_TITLES = {
     "trapezoid": "trapezoid form (official Market-1501 evaluation)",
     "step": "step form (torchreid, fast-reid)",

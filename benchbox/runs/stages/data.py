@@ -6,11 +6,12 @@ from typing import Literal
 from torch import Tensor
 
 from benchbox.data.images import Interpolation
-from benchbox.data.protocol import ImageRecord
+from benchbox.data.protocol import ImageRecord, SameCamera
 from benchbox.runs.workplace import Workplace
 from benchbox.training.training_set import TrainingSet, class_labels
 
 Split = Literal["train", "query", "gallery"]
+TestSplit = Literal["query", "gallery"]
 
 
 @dataclass(frozen=True)
@@ -22,17 +23,24 @@ class Data:
         digest: digest of its files' names and contents.
         image_size: (height, width) fed to the network.
         interpolation: the filter of the resizing.
+        same_camera: the dataset's rule about a query's own camera.
     """
 
     name: str
     digest: str
     image_size: tuple[int, int]
     interpolation: Interpolation = "bilinear"
+    same_camera: SameCamera = "ignore"
 
     def records(self, place: Workplace, split: Split) -> tuple[ImageRecord, ...]:
         """Return the records of a split."""
         records: tuple[ImageRecord, ...] = getattr(place.dataset(self.name), split)
         return records
+
+    def camids(self, place: Workplace, split: TestSplit) -> tuple[int, ...]:
+        """Return the cameras of a split as rankings are to see them."""
+        dataset = place.dataset(self.name)
+        return dataset.query_camids if split == "query" else dataset.gallery_camids
 
     def images(self, place: Workplace, split: Split) -> Tensor:
         """Return the decoded images of a split, (N, 3, H, W) uint8."""

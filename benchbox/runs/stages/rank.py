@@ -3,11 +3,17 @@
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
 from typing_extensions import override
 
+from benchbox.evaluation.average_precision import ApConvention
+from benchbox.evaluation.lowest_of import Scored, lowest_of
+from benchbox.evaluation.ranking import Ints
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.files.atomic import write_json
 from benchbox.runs.stages.attack import AttackStage
@@ -21,20 +27,26 @@ from benchbox.runs.workplace import Workplace
 class RankStage(Stage):
     """Rank the gallery for clean or attacked queries: the numbers of one cell.
 
+    An attack may look for two points of each query, the one of the lowest AP and the one whose
+    first match ranks deepest: mAP is taken of the former, Rank-k of the latter.
+
     Attributes:
         clean: gives the gallery, and the queries if ``attacked`` is None.
         ap: the convention of average precision.
         attacked: gives the attacked queries: an attack on this model, or another model's replayed.
         budget: which of its budgets.
+        pooled: further attacks on this model at this budget; of all of them, every query counts as
+            the one that hurts it most leaves it.
     """
 
     kind: ClassVar[str] = "rank"
     code: ClassVar[tuple[str, ...]] = ("benchbox.evaluation",)
 
     clean: EmbedStage
-    ap: Literal["trapezoid", "step"]
+    ap: ApConvention
     attacked: AttackStage | ReplayStage | None = None
     budget: Fraction | None = None
+    pooled: tuple[AttackStage, ...] = ()
 
     @property
     @override
@@ -46,38 +58,47 @@ class RankStage(Stage):
     @property
     @override
     def needs(self) -> tuple[Stage, ...]:
-        return (self.clean, self.attacked) if self.attacked else (self.clean,)
+        return (self.clean, self.attacked, *self.pooled) if self.attacked else (self.clean,)
 
     @property
     @override
     def cost(self) -> float:
-        return 0.02
+        return 0.02 * (1 + len(self.pooled))
 
     @override
     def settings(self) -> dict[str, Any]:
+        data = self.clean.data
         return {
-            "dataset": self.clean.data.digest,
+            "dataset": data.digest,
             "ap": self.ap,
             "budget": str(self.budget) if self.budget is not None else None,
+            **({"same_camera": data.same_camera} if data.same_camera != "ignore" else {}),
         }
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
-        data = self.clean.data
-        features = self.clean.features(place)
-        query, gallery = data.records(place, "query"), data.records(place, "gallery")
-        lone = 0
-        if self.attacked is not None and self.budget is not None:
-            features["query"] = self.attacked.features(place, self.budget)
+        query = self.clean.data.records(place, "query")
+        lone, draws, won = 0, 1, dict[str, int]()
+        if self.attacked is None or self.budget is None:
+            found = self._scored(place, self.clean.features(place)["query"])
+        else:
+            stages = (self.attacked, *self.pooled)
+            found, winners = lowest_of([self._under(place, stage, self.budget) for stage in stages])
             lone = self.attacked.lone_queries(place)
-        result = evaluate_retrieval(
-            features["query"],
-            features["gallery"],
-            np.array([record.pid for record in query]),
-            np.array([record.pid for record in gallery]),
-            np.array([record.camid for record in query]),
-            np.array([record.camid for record in gallery]),
-            ap=self.ap,
+            draws = self.attacked.draws(place)
+            won = self._won(place, found.valid, winners)
+        write_json(
+            folder / "result.json",
+            {
+                "mAP": 100 * found.mAP,
+                **{f"rank{k}": 100 * found.rank(k) for k in (1, 5, 10)},
+                "queries": int(found.valid.sum()),
+                "skipped_queries": int((~found.valid).sum()),
+                "gallery": len(self.clean.data.records(place, "gallery")),
+                "lone_queries": lone,
+                "draws": draws,
+                "won": won,
+            },
         )
         per_query = [
             {
@@ -86,17 +107,59 @@ class RankStage(Stage):
                 "ap": None if np.isnan(ap) else float(ap),
                 "first_hit": int(hit),
             }
-            for record, ap, hit in zip(query, result.ap, result.first_hit, strict=True)
+            for record, ap, hit in zip(query, found.ap, found.first_hit, strict=True)
         ]
-        write_json(
-            folder / "result.json",
-            {
-                "mAP": 100 * result.mAP,
-                **{f"rank{k}": 100 * float(result.cmc[k - 1]) for k in (1, 5, 10)},
-                "queries": result.queries,
-                "skipped_queries": result.skipped,
-                "gallery": len(gallery),
-                "lone_queries": lone,
-            },
-        )
         write_json(folder / "per_query.json", per_query)
+
+    def _under(
+        self, place: Workplace, attacked: AttackStage | ReplayStage, budget: Fraction
+    ) -> Scored:
+        """Return how the queries retrieve under an attack: AP of one point, first hit of another.
+
+        For most attacks the two are the same.
+        """
+        lowest, deepest = attacked.features(place, budget), attacked.deepest(place, budget)
+        found = self._scored(place, lowest)
+        if torch.equal(lowest, deepest):
+            return found
+        return Scored(found.ap, self._scored(place, deepest).first_hit)
+
+    def _scored(self, place: Workplace, features: Tensor) -> Scored:
+        data = self.clean.data
+        query, gallery = data.records(place, "query"), data.records(place, "gallery")
+        found = evaluate_retrieval(
+            features,
+            self.clean.features(place)["gallery"],
+            np.array([record.pid for record in query]),
+            np.array([record.pid for record in gallery]),
+            np.array(data.camids(place, "query")),
+            np.array(data.camids(place, "gallery")),
+            ap=self.ap,
+        )
+        return Scored(found.ap, found.first_hit)
+
+    def _won(self, place: Workplace, valid: npt.NDArray[np.bool_], winners: Ints) -> dict[str, int]:
+        """Return which attack left how many queries their lowest AP.
+
+        Parts of an ensemble are named after it, as ``worst_case.long``. Nothing is said where one
+        attack had the queries for itself.
+
+        Args:
+            place: where the stages are.
+            valid: (Q,) the queries that count.
+            winners: (Q,) place among this cell's attack and those pooled.
+        """
+        attacked = self.attacked
+        if not isinstance(attacked, AttackStage) or self.budget is None:
+            return {}
+        names = [
+            *(f"{attacked.attack.name}.{part}" for part in attacked.attack.parts),
+            *(stage.attack.name for stage in self.pooled),
+        ]
+        if len(names) == 1:
+            return {}
+        parts = attacked.parts(place, self.budget).numpy()
+        own = winners == 0
+        index = np.where(own, parts, winners - 1 + len(attacked.attack.parts))
+        counts = np.bincount(index[valid], minlength=len(names)).tolist()
+        return dict(zip(names, counts, strict=True))

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from typing_extensions import override
 
-from attacks import Attack
+from attacks import AnyAttack
 from benchbox.data.images import at_size
 from benchbox.evaluation.embedding import embed_images
 from benchbox.files.atomic import write_bytes
@@ -42,7 +42,7 @@ class ReplayStage(Stage):
     source: AttackStage
 
     @property
-    def attack(self) -> Attack:
+    def attack(self) -> AnyAttack[Any]:
         """The attack, as it was made on the source."""
         return self.source.attack
 
@@ -93,6 +93,14 @@ class ReplayStage(Stage):
         """Return the target's embeddings of the queries attacked at ``budget``."""
         folder = place.store.folder(self.kind, self.key)
         return load_file(folder / "features.safetensors")[str(budget)]
+
+    def deepest(self, place: Workplace, budget: Fraction) -> Tensor:
+        """Return the same: whoever knows another model has one image of each query to show."""
+        return self.features(place, budget)
+
+    def draws(self, place: Workplace) -> int:
+        """Return how many draws of the source were met: 1, or more where two passes differ."""
+        return self.source.draws(place)
 
     def lone_queries(self, place: Workplace) -> int:
         """Return how many queries are the only one of their identity."""

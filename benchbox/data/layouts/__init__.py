@@ -1,0 +1,1 @@
+"""How datasets lie on disk: folders in Market-1501's way, patterns, lists and manifests."""
