@@ -178,7 +178,7 @@ def test_a_baseline_is_green_and_red_after_one_tensor_is_damaged(place, tmp_path
     root = tmp_path / "copy"
     shutil.copytree(place, root)
     (root / "baselines").mkdir()
-    told = ("regress", "baselines/b.json", "--trust-seeds", "--run")
+    told = ("regress", "baselines/b.json", "--run")
     call(root, *told, "run", "--update")
     assert call(root, *told, "run")[0] == 0
     state = torch.load(root / "model.pth", weights_only=True)

@@ -21,8 +21,10 @@ from benchbox.regression import run as regression_run
 from benchbox.regression.baseline import label, read_baseline, write_baseline
 from benchbox.regression.baseline_record import Baseline, BaselineCell
 from benchbox.regression.comparability import obstacles
+from benchbox.regression.comparison import Comparison
 from benchbox.regression.criteria import Criteria
 from benchbox.regression.report import (
+    caption,
     comparison_table,
     in_words,
     update_table,
@@ -43,6 +45,7 @@ from benchbox.regression.verdict import compare_with_baseline, verdict_of
 from benchbox.results.conditions import Condition
 from benchbox.statistics.paired_bootstrap import draws_for, paired_bounds
 from benchbox.tables.as_text import escape_markdown
+from benchbox.untrusted.json import as_record
 from tests.made_baselines import made_baseline, made_content, sha256
 
 # --- the bounds
@@ -233,7 +236,34 @@ def test_the_same_seed_with_other_weights_is_a_retraining_unless_seeds_are_trust
     pair = old.cells[0], new.cells[0]
     assert retraining_weight(*pair, trust_seeds=False) == pytest.approx(math.sqrt(2))
     assert retraining_weight(*pair, trust_seeds=True) == 0
-    assert all(cell.retrained for cell in compare_with_baseline(old, new).cells)
+    assert all(cell.model == "retrained" for cell in compare_with_baseline(old, new).cells)
+
+
+def test_a_given_model_is_judged_as_it_is() -> None:
+    """A fall of two points: chance where a recipe was trained anew, a change of a given model."""
+
+    def fallen(made_by: str) -> Comparison:
+        def made(points: float, weights: str) -> Baseline:
+            content = made_content(
+                queries=700,
+                identities=200,
+                shift=lambda defense, attack: -points / 100,
+                weights=lambda *key: sha256(f"{weights}{key}"),
+            )
+            for cell in content["cells"]:
+                cell["made_by"] = made_by
+            return as_record(content, Baseline, where="made")
+
+        return compare_with_baseline(made(0, "old"), made(2, "new"))
+
+    trained, given = fallen("train"), fallen("given")
+    assert {cell.verdict for cell in trained.cells} == {"within noise"}
+    assert {cell.model for cell in trained.cells} == {"retrained"}
+    assert {cell.verdict for cell in given.cells} == {"regressed"}
+    assert {cell.model for cell in given.cells} == {"exchanged"}
+    assert "declares no seed_std" in caption(trained)
+    assert "6 cells are of given models, 6 with other tensors" in caption(given)
+    assert "declares no seed_std" not in caption(given)
 
 
 # --- verdicts
@@ -266,7 +296,7 @@ def test_another_seed_is_green() -> None:
     for seed in range(2, 12):
         found = compare_with_baseline(old, made_baseline(seeds=(seed,)))
         assert found.ok, seed
-        assert all(cell.retrained for cell in found.cells)
+        assert all(cell.model == "retrained" for cell in found.cells)
 
 
 def test_a_fall_is_red_and_only_where_it_is() -> None:

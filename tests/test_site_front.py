@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from attacks import ALL_ATTACKS
 from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.site.boards import Board, ranked, read_boards
@@ -188,7 +189,7 @@ def test_boards_with_entries_come_first_and_the_protocol_once_and_folded(site: P
 
 def test_what_boards_share_is_said_once(small: Board) -> None:
     (tiny,) = read_boards(BOARDS / "sidewalk-tiny", ())
-    words = dict(shared_words([small.protocol, tiny.protocol]))
+    words = dict(shared_words(ALL_ATTACKS, [small.protocol, tiny.protocol]))
     ((_, titles),) = words["Attacks"]
     assert titles == []
     assert [titles for _, titles in words["Numbers"]] == [["Sidewalk (small)"], ["Sidewalk (tiny)"]]

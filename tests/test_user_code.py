@@ -124,6 +124,17 @@ def test_installed_packages_count_by_their_version(plugin, monkeypatch):
     assert digest(folder) != before
 
 
+@pytest.mark.parametrize("where", ["site-packages", "dist-packages"])
+def test_packages_of_the_system_or_the_user_are_installed_too(tmp_path, monkeypatch, where):
+    """Such as ``~/.local``, which a virtual environment may see: none is a file of the user's."""
+    package = tmp_path / "lib" / where / "elsewhere_installed"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("import json\n")
+    monkeypatch.syspath_prepend(package.parent)
+    (tmp_path / "row.py").write_text("import elsewhere_installed\n")
+    assert closure_of(tmp_path / "row.py").files == {(tmp_path / "row.py").resolve()}
+
+
 def test_the_closure_is_what_python_itself_loads(plugin):
     """Oracle: the files of the modules that importing the plugin adds to sys.modules."""
     folder, tag = plugin

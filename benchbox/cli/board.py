@@ -139,12 +139,13 @@ def challenge(
 def build(
     out: Annotated[Path, typer.Option(help="Folder to write the site into.")] = Path("site"),
     boards: Boards = BOARDS,
+    plugin: Plugins = None,
 ) -> None:
     """Write the boards as static pages that open from disk."""
     require_there(boards)
 
     from benchbox.leaderboard.site.build import build_site
 
-    written = build_site(boards, out)
+    written = build_site(boards, out, plugins=tuple(plugin or ()))
     line = printable(f"{len(written)} files: {out / 'index.html'}")
     make_console().print(line, highlight=False, markup=False, soft_wrap=True)

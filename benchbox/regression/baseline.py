@@ -126,6 +126,7 @@ def _cell(stages: RunStages, rows: pd.DataFrame, queries: dict[str, _Queries]) -
         "eps_255": condition.eps_255,
         "steps": condition.steps,
         "step_size_255": condition.step_size_255,
+        "made_by": stages.made_by(str(first["cell"])),
         "seeds": seeds,
     }
 
@@ -146,16 +147,23 @@ def _per_query(stages: RunStages, row: dict[Any, Any]) -> PerQuery:
 
 
 def _weights(stages: RunStages, cell: str) -> str:
-    """Return the SHA-256 of the weights a cell was measured with."""
+    """Return the SHA-256 of the weights a cell was measured with.
+
+    Of a given model it is that of its tensors, which another file or builder may give as well.
+
+    Raises:
+        BenchboxError: the store lacks them.
+    """
     # What was trained is told apart from its manifest alone: large weights take long to hash.
     kind = stages.made_by(cell)
     manifest = stages.store.recorded(kind, stages.key(cell, kind))
-    entry = manifest.files.get(WEIGHTS) if manifest else None
-    if entry is None:
+    if manifest is None or WEIGHTS not in manifest.files:
         raise BenchboxError(
             f"{stages.run.path}: the store has no weights of cell {cell}; run the grid again."
         )
-    return entry.sha256
+    if kind == "given":
+        return str(manifest.settings["tensors"])
+    return manifest.files[WEIGHTS].sha256
 
 
 def _without_paths(value: Any) -> Any:

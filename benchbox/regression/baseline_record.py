@@ -55,11 +55,12 @@ class _Record(BaseModel):
 
 
 class SeedResult(_Record):
-    """What one trained model scored in a cell.
+    """What one model scored in a cell.
 
     Attributes:
         seed: what the training and the attack drew their random numbers from.
-        weights: SHA-256 of the trained weights. Equal weights mean that nothing was retrained.
+        weights: SHA-256 of the trained weights, of a given model of its tensors. Equal weights
+            mean that nothing was retrained.
         mAP: mean average precision in percent, over the queries with a valid match.
         rank1: the share of these queries with a match at rank 1, in percent.
         ap: 0 to 1 per query, in the order of the baseline's query keys, four decimals.
@@ -79,7 +80,11 @@ class SeedResult(_Record):
 
 
 class BaselineCell(_Record):
-    """A cell of the grid with what each seed scored; clean has budget and steps 0."""
+    """A cell of the grid with what each seed scored; clean has budget and steps 0.
+
+    A recipe is judged by the models it happens to make, a given model as it is: it has no spread
+    of retraining, and its other weights are the change under test.
+    """
 
     train: Name
     test: Name
@@ -89,6 +94,7 @@ class BaselineCell(_Record):
     eps_255: Annotated[_Float, Field(ge=0, le=255)]
     steps: StrictInt = Field(ge=0, le=10_000)
     step_size_255: Annotated[_Float, Field(ge=0, le=255)]
+    made_by: Literal["train", "given"] = "train"
     seeds: tuple[SeedResult, ...] = Field(min_length=1, max_length=MAX_SEEDS)
 
     @model_validator(mode="after")
@@ -108,6 +114,11 @@ class BaselineCell(_Record):
         """What was measured on what, the seeds aside."""
         condition = Condition(self.attack, self.eps_255, self.steps, self.step_size_255)
         return Place(self.train, self.test, self.backbone, self.defense, condition)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether its model was trained elsewhere."""
+        return self.made_by == "given"
 
     @property
     def ap(self) -> np.ndarray:

@@ -57,7 +57,8 @@ def obstacles(baseline: Baseline, run: Baseline) -> list[str]:
 def remarks(baseline: Baseline, run: Baseline, noise: SeedNoise) -> list[str]:
     """Return what a reader of the comparison must know besides the numbers, a sentence each."""
     lines = []
-    if not noise.degrees_measured and not baseline.seed_std:
+    trained = any(not cell.is_given for cell in baseline.cells)
+    if trained and not noise.degrees_measured and not baseline.seed_std:
         lines.append(
             "The baseline has one model per cell and declares no seed_std: for the spread of "
             f"retraining, {UNMEASURED:g} times that of other trainings stands in. More seeds "

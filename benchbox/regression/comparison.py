@@ -10,6 +10,7 @@ from benchbox.regression.criteria import Criteria
 from benchbox.regression.place import Place
 from benchbox.regression.seed_noise import SeedNoise
 
+Model = Literal["unchanged", "retrained", "exchanged"]
 Verdict = Literal["regressed", "improved", "within noise", "same"]
 
 
@@ -24,7 +25,8 @@ class ComparedCell:
         new: the run's mAP, a mean over its seeds.
         lower: the difference is at least this, at the table's error rate.
         upper: the difference is at most this, at the table's error rate.
-        retrained: whether a model stands on one side only.
+        model: whether a model stands on one side only: one that benchbox trained anew, or a given
+            one in the place of another.
         verdict: what it comes to.
     """
 
@@ -34,7 +36,7 @@ class ComparedCell:
     new: float
     lower: float
     upper: float
-    retrained: bool
+    model: Model
     verdict: Verdict
 
     @property

@@ -53,7 +53,7 @@ def caption(comparison: Comparison) -> str:
     """Return what one must know to read the differences."""
     criteria, noise = comparison.criteria, comparison.noise
     convention = CONVENTION_TITLES[comparison.baseline.ap_convention]
-    retrained = sum(cell.retrained for cell in comparison.cells)
+    retrained = sum(cell.model == "retrained" for cell in comparison.cells)
     trust = " (models of the same seed taken for the same)" if criteria.trust_seeds else ""
     gains = " A gain beyond noise is red too." if criteria.two_sided else ""
     own = noise.degrees_measured
@@ -68,9 +68,22 @@ def caption(comparison: Comparison) -> str:
             f"seen to regress from {comparison.reach:.1f} points on.",
             f"{retrained} cells have other weights than the baseline{trust}; the spread of "
             f"retraining is {spread}.",
+            *_given(comparison),
             *comparison.remarks,
         ]
     )
+
+
+def _given(comparison: Comparison) -> list[str]:
+    """Return what is to be said of given models: nothing where there are none."""
+    given = sum(cell.is_given for cell in comparison.baseline.cells)
+    changed = sum(cell.model == "exchanged" for cell in comparison.cells)
+    if not given:
+        return []
+    return [
+        f"{given} cells are of given models, {changed} with other tensors: each is judged as "
+        "it is, without a spread of retraining."
+    ]
 
 
 def in_words(cell: ComparedCell) -> str:

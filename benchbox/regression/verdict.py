@@ -55,7 +55,7 @@ import numpy as np
 from benchbox.errors import BenchboxError
 from benchbox.regression.baseline_record import Baseline, BaselineCell
 from benchbox.regression.comparability import obstacles, remarks
-from benchbox.regression.comparison import ComparedCell, Comparison, Verdict
+from benchbox.regression.comparison import ComparedCell, Comparison, Model, Verdict
 from benchbox.regression.criteria import Criteria
 from benchbox.regression.seed_noise import SeedNoise, retraining_weight, seed_noise
 from benchbox.statistics.paired_bootstrap import MAX_DRAWS, Bounds, draws_for, paired_bounds
@@ -139,9 +139,14 @@ def _compared(
     old: BaselineCell, new: BaselineCell, lower: float, upper: float, criteria: Criteria
 ) -> ComparedCell:
     before, after = old.mAP, new.mAP
-    retrained = {r.weights for r in old.seeds} != {r.weights for r in new.seeds}
     verdict = verdict_of(after - before, lower, upper, minimum_effect=criteria.minimum_effect)
     seeds = tuple(r.seed for r in old.seeds), tuple(r.seed for r in new.seeds)
     return ComparedCell(
-        old.place, seeds, before, after, float(lower), float(upper), retrained, verdict
+        old.place, seeds, before, after, float(lower), float(upper), _model(old, new), verdict
     )
+
+
+def _model(old: BaselineCell, new: BaselineCell) -> Model:
+    if {result.weights for result in old.seeds} == {result.weights for result in new.seeds}:
+        return "unchanged"
+    return "exchanged" if old.is_given and new.is_given else "retrained"

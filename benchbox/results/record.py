@@ -17,6 +17,23 @@ Kind = Literal["defenses", "attacks", "datasets", "backbones"]
 
 
 @dataclass(frozen=True)
+class Stated:
+    """What a run says of a given model and its use.
+
+    Attributes:
+        trained_on: the dataset it was trained on, as its owner states it; None where not stated.
+        image_size: (height, width) it takes; None where the run does not say.
+        cosine: whether it is ranked by the cosine, and attacked so.
+        flip_test: whether an image and its mirror are embedded.
+    """
+
+    trained_on: str | None = None
+    image_size: tuple[int, int] | None = None
+    cosine: bool = False
+    flip_test: bool = False
+
+
+@dataclass(frozen=True)
 class Names:
     """What tables call things, in which order they stand, and which cells were planned.
 
@@ -30,8 +47,7 @@ class Names:
             the above is taken for planned then.
         chance: dataset → mAP of a random ranking in percent; nothing of runs that do not say.
         threats: attack → its threat model; nothing of runs that do not say.
-        given: defense → the dataset its given model was trained on, as its owner states it; None
-            where that is not stated.
+        given: defense → what is stated of its given model.
 
     A name without a title is printed as it is; one without a place stands last. Where nothing is
     planned, what the results hold is taken for the plan.
@@ -45,7 +61,7 @@ class Names:
     rows: tuple[RowRecord, ...] = ()
     chance: dict[str, float] = field(default_factory=dict)
     threats: dict[str, str] = field(default_factory=dict)
-    given: dict[str, str | None] = field(default_factory=dict)
+    given: dict[str, Stated] = field(default_factory=dict)
 
     def title(self, kind: Kind, name: str) -> str:
         """Return what is printed for a registry name."""
@@ -111,14 +127,30 @@ def read_record(path: Path, *, links: Links = "followed") -> ReadRecord:
     return as_record(found, ReadRecord, where=where, unknown="left unread")
 
 
-def _given(defenses: dict[str, Any]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
+def _given(defenses: dict[str, Any]) -> dict[str, Stated]:
+    found: dict[str, Stated] = {}
     for name, described in defenses.items():
         given = described.get("given") if isinstance(described, dict) else None
         if isinstance(given, dict):
-            stated = given.get("trained_on")
-            found[name] = stated if isinstance(stated, str) else None
+            found[name] = _stated(given)
     return found
+
+
+def _stated(given: dict[str, Any]) -> Stated:
+    """Return what a record that may be a stranger's says of a given model."""
+    trained_on = given.get("trained_on")
+    size: tuple[int, int] | None
+    match given.get("image_size"):
+        case [int(height), int(width)]:
+            size = height, width
+        case _:
+            size = None
+    return Stated(
+        trained_on=trained_on if isinstance(trained_on, str) else None,
+        image_size=size,
+        cosine=given.get("distance") == "cosine",
+        flip_test=given.get("flip_test") is True,
+    )
 
 
 def _planned_pairs(grid: dict[str, Any]) -> tuple[tuple[str, str], ...]:

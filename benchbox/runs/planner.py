@@ -155,11 +155,17 @@ class Planner:
         )
 
     def _sources(self, backbone: str) -> list[tuple[str, str]]:
-        """Return the (backbone, defense) whose queries a row on ``backbone`` is shown."""
+        """Return the (backbone, defense) whose queries a row on ``backbone`` is shown.
+
+        Sources are trained on the row's backbone where they name none, beside a given model of
+        another architecture on all of the grid's.
+        """
+        trainable = [backbone] if backbone in self.grid.backbones else self.grid.backbones
         found: dict[tuple[str, str], None] = {}
         for own, defense in self.grid.parsed_sources:
             given = self.resolved.defenses[defense].model
-            found[given.architecture if given else own or backbone, defense] = None
+            on = [given.architecture] if given else [own] if own else trainable
+            found |= {(name, defense): None for name in on}
         return list(found)
 
     def _trained(self, data: Data, backbone: str, recipe: Recipe, seed: int) -> TrainStage:

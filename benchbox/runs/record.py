@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchbox.files.atomic import write_json
+from benchbox.models.given import RankingDistance
 
 RUN_SCHEMA: Literal[1] = 1
 
@@ -103,6 +104,10 @@ class RowRecord(_Known):
         backbone: name of the network.
         defense: name of the defense.
         seed: of the training and of random starts.
+        ranked_by: the distance by which the gallery is ranked. Our own models' embeddings have
+            unit length, where the Euclidean distance ranks as the cosine does.
+        ascended: the distance that attacks with guides ascend, in words: that of the same
+            embeddings. Empty in runs older than this key.
     """
 
     train: str
@@ -110,6 +115,8 @@ class RowRecord(_Known):
     backbone: str
     defense: str
     seed: int
+    ranked_by: RankingDistance = "euclidean"
+    ascended: str = ""
 
 
 class GitRecord(_Known):

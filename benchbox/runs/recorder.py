@@ -11,9 +11,12 @@ from typing import Any
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.evaluation.chance import chance_map
+from benchbox.models.given import Given
 from benchbox.runs.attack_settings import pace_of
+from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.plan import Plan
+from benchbox.runs.planner import Row
 from benchbox.runs.provenance import describe, device_name, git_state, now, versions, without_home
 from benchbox.runs.record import (
     RUN_SCHEMA,
@@ -94,7 +97,7 @@ class Recorder:
                 grid=grid.model_dump(mode="json"),
                 defenses={name: described(each) for name, each in self.plan.defenses.items()},
                 attacks=self._attacks(),
-                rows=[RowRecord(**row._asdict()) for row in self.plan.rows],
+                rows=[self._row(row) for row in self.plan.rows],
                 cells=cells,
                 near_chance=cells_near_chance(
                     self.plan, store, {name: self._chance(name) for name in self.site.datasets}
@@ -103,6 +106,14 @@ class Recorder:
             ),
         )
         return len(cells)
+
+    def _row(self, row: Row) -> RowRecord:
+        given = self.plan.defenses[row.defense].model
+        return RowRecord(
+            **row._asdict(),
+            ranked_by=given.distance if given else "euclidean",
+            ascended=ascended(self.plan.grid, given),
+        )
 
     def _dataset(self, name: str) -> DatasetRecord:
         grid, dataset = self.plan.grid, self.site.datasets[name]
@@ -159,6 +170,20 @@ class Recorder:
             "datasets": {name: source.heading + view for name, source in sources.items()},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }
+
+
+def ascended(grid: Grid, given: Given | None) -> str:
+    """Return the distance that attacks with guides ascend on a row's model, in words.
+
+    Args:
+        grid: says whether it is squared.
+        given: the row's model; None for one of our own, whose embeddings have unit length.
+    """
+    squared = grid.distance == "squared"
+    words = "squared Euclidean" if squared else "Euclidean"
+    if given is not None and not given.scales:
+        return words
+    return f"{words} at unit length, {'2 − 2 cos' if squared else '√(2 − 2 cos)'}"
 
 
 def described(defense: Defense) -> dict[str, Any]:

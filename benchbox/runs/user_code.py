@@ -18,6 +18,10 @@ from pathlib import Path
 OURS = ("benchbox", "attacks", "defenses")
 """Our own packages, whose modules are digested one by one."""
 
+_PACKAGE_FOLDERS = frozenset(("site-packages", "dist-packages"))
+"""Where packages are installed: by the user or the system too, which this Python may see besides
+its own."""
+
 
 @dataclass
 class Closure:
@@ -37,8 +41,11 @@ class Closure:
 def is_users(file: Path) -> bool:
     """Return whether a file is neither Python's, nor installed, nor benchbox's."""
     home = Path(__file__).resolve().parents[2]
-    inside = any(file.is_relative_to(home / name) for name in OURS)
-    return not inside and not any(file.is_relative_to(root) for root in (*_stdlib(), *_installed()))
+    if any(file.is_relative_to(home / name) for name in OURS):
+        return False
+    if not _PACKAGE_FOLDERS.isdisjoint(file.parts):
+        return False
+    return not any(file.is_relative_to(root) for root in (*_stdlib(), *_installed()))
 
 
 def closure_of(file: Path) -> Closure:

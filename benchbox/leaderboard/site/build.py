@@ -1,5 +1,6 @@
 """``benchbox leaderboard build``: the boards as static pages that open from disk."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchbox.errors import BenchboxError
@@ -11,9 +12,12 @@ from benchbox.leaderboard.site.links import links_of, source_text
 from benchbox.leaderboard.site.pages import Pages
 from benchbox.published.reading import published_folder, read_published
 from benchbox.published.record import PublishedSource
+from benchbox.runs.registry import load_registry
 
 
-def build_site(boards: Path, out: Path, *, published: Path | None = None) -> list[Path]:
+def build_site(
+    boards: Path, out: Path, *, published: Path | None = None, plugins: Sequence[Path] = ()
+) -> list[Path]:
     """Write a static site of all boards: an index, a page a board, a page an entry, downloads.
 
     With them come the files of benchbox's own defenses, to which their rows link. The pages ask no
@@ -25,18 +29,20 @@ def build_site(boards: Path, out: Path, *, published: Path | None = None) -> lis
         out: a folder that is new, is empty, or holds a site built here before.
         published: folder of published numbers; None for the checkout's, or for none where
             benchbox was installed without it.
+        plugins: files that define attacks, for their titles.
 
     Returns:
         the files written, sorted.
 
     Raises:
         CheckFailed: an entry does not pass verification; one line each, and nothing is written.
-        BenchboxError: there is no board, or ``out`` holds something else or cannot be written.
+        BenchboxError: there is no board, a plugin is faulty, or ``out`` holds something else or
+            cannot be written.
     """
     require_place(out)
     sources = _published(published)
     found = read_boards(boards, sources)
-    pages = Pages(sources)
+    pages = Pages(load_registry(plugins).attacks, sources)
     contents = {"index.html": pages.index(found)}
     for board in found:
         contents[f"{board.name}/index.html"] = pages.board(board)

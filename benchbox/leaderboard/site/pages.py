@@ -21,6 +21,7 @@ from benchbox.leaderboard.site.trade_off import Mark, TradeOff, trade_off
 from benchbox.leaderboard.site.words import (
     CHECK_TITLES,
     STATUS,
+    Attacks,
     attack_title,
     condition_title,
     dataset_title,
@@ -55,14 +56,16 @@ class FailedCheck:
 
 
 class Pages:
-    """Renders pages; style and script stand in each, named in its policy by their digests."""
+    """Renders pages; style and script stand in each, named in its policy by their digests.
 
-    def __init__(self, published: Sequence[PublishedSource] = ()) -> None:
-        """Read the templates.
+    Args:
+        attacks: the registry's, for their titles.
+        published: the papers that benchbox's own defenses may follow.
+    """
 
-        Args:
-            published: the papers that benchbox's own defenses may follow.
-        """
+    def __init__(self, attacks: Attacks, published: Sequence[PublishedSource] = ()) -> None:
+        self._attacks = attacks
+        self._attack_title = partial(attack_title, attacks)
         folder = files("benchbox.leaderboard.site") / "templates"
         style = (folder / "site.css").read_text(encoding="utf-8")
         script = (folder / "site.js").read_text(encoding="utf-8")
@@ -80,13 +83,13 @@ class Pages:
             "policy": "default-src 'none'; img-src data:; "
             f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
             "base-uri 'none'; form-action 'none'",
-            "attack_title": attack_title,
+            "attack_title": self._attack_title,
             "budget_title": fraction_of_255,
-            "condition_title": condition_title,
+            "condition_title": partial(condition_title, attacks),
             "dataset_title": dataset_title,
             "links_of": partial(links_of, published=published),
             "pair_title": pair_title,
-            "protocol_words": protocol_words,
+            "protocol_words": partial(protocol_words, attacks),
             "sentence": sentence,
             "status_words": STATUS,
             "duration": duration,
@@ -102,7 +105,7 @@ class Pages:
             boards=boards,
             fronts=[(board, fronts(board)) for board in filled],
             empty=[board for board in boards if not board.rows],
-            protocol=shared_words([board.protocol for board in boards]),
+            protocol=shared_words(self._attacks, [board.protocol for board in boards]),
         )
 
     def board(self, board: Board) -> str:
@@ -131,8 +134,22 @@ class Pages:
                 for check in entry.checks
                 if check.outcome == "fail"
             ],
-            identities=_identities(entry),
+            identities=self._identities(entry),
         )
+
+    def _identities(self, entry: Entry) -> IdentityPlot | None:
+        kept = [spread for spread in entry.identities.spreads if spread.ap is not None]
+        clean = next((s.ap for s in kept if s.attack == CLEAN_ATTACK), None)
+        attacked = next((s for s in kept if s.attack != CLEAN_ATTACK), None)
+        if (
+            clean is None
+            or attacked is None
+            or attacked.ap is None
+            or len(clean) != len(attacked.ap)
+        ):
+            return None
+        title = f"{self._attack_title(attacked.attack)} {fraction_of_255(attacked.eps_255)}"
+        return identity_plot(clean, attacked.ap, title)
 
     def _render(self, page: str, **values: Any) -> str:
         return self._environment.get_template(f"{page}.html.j2").render(**values)
@@ -151,16 +168,6 @@ def _trade_off(block: Block) -> TradeOff:
             for row in block.rows
         ]
     )
-
-
-def _identities(entry: Entry) -> IdentityPlot | None:
-    kept = [spread for spread in entry.identities.spreads if spread.ap is not None]
-    clean = next((s.ap for s in kept if s.attack == CLEAN_ATTACK), None)
-    attacked = next((s for s in kept if s.attack != CLEAN_ATTACK), None)
-    if clean is None or attacked is None or attacked.ap is None or len(clean) != len(attacked.ap):
-        return None
-    title = f"{attack_title(attacked.attack)} {fraction_of_255(attacked.eps_255)}"
-    return identity_plot(clean, attacked.ap, title)
 
 
 def _pretty(value: Any) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from attacks import ALL_ATTACKS, WorstCase
+from attacks import AnyAttack, WorstCase
 from benchbox.leaderboard.board_dataset import ProtocolDataset
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.leaderboard.entry.record import Dataset, Status
@@ -50,16 +51,20 @@ _NUMBERS: Mapping[str, str] = {
 }
 
 
-def attack_title(name: str) -> str:
-    """Return what an attack is called; a board may have one that is not part of benchbox."""
-    return ALL_ATTACKS[name].title if name in ALL_ATTACKS else name
+Attacks = Mapping[str, type[AnyAttack[Any]]]
+"""The registry's, by name."""
 
 
-def condition_title(condition: Condition) -> str:
+def attack_title(attacks: Attacks, name: str) -> str:
+    """Return what an attack is called; one that no registry has is called by its name."""
+    return attacks[name].title if name in attacks else name
+
+
+def condition_title(attacks: Attacks, condition: Condition) -> str:
     """Return ``Clean`` or ``FNA 8/255-16``."""
     if condition.is_clean:
         return "Clean"
-    return f"{attack_title(condition.attack)} {condition.budget}"
+    return f"{attack_title(attacks, condition.attack)} {condition.budget}"
 
 
 def pair_title(group: Group) -> str:
@@ -95,10 +100,10 @@ def _pixels(protocol: Protocol) -> str:
     return f"{height} × {width} pixels"
 
 
-def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
+def protocol_words(attacks: Attacks, protocol: Protocol) -> list[tuple[str, str]]:
     """Return a protocol as headings with a sentence each."""
     worst = WorstCase.name
-    attacks = _listed([attack_title(name) for name in protocol.attacks if name != worst])
+    titles = _listed([attack_title(attacks, name) for name in protocol.attacks if name != worst])
     budgets = _listed([fraction_of_255(budget) for budget in protocol.budgets_255])
     required = _listed([dataset_title(d) for d in protocol.datasets if d.required])
     optional = _listed([dataset_title(d) for d in protocol.datasets if not d.required])
@@ -116,9 +121,10 @@ def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
         ),
         (
             "Attacks",
-            f"{attacks} on the queries, inside an L∞ ball of {budgets}, {protocol.steps} steps "
+            f"{titles} on the queries, inside an L∞ ball of {budgets}, {protocol.steps} steps "
             f"of {protocol.step_size}, {protocol.distance} distance, guides {guides}, "
-            f"{protocol.precision}" + (_worst_case(protocol) if worst in protocol.attacks else ""),
+            f"{protocol.precision}"
+            + (_worst_case(attacks, protocol) if worst in protocol.attacks else ""),
         ),
         (
             "Numbers",
@@ -138,20 +144,23 @@ def protocol_words(protocol: Protocol) -> list[tuple[str, str]]:
     ]
 
 
-def _worst_case(protocol: Protocol) -> str:
+def _worst_case(attacks: Attacks, protocol: Protocol) -> str:
     """Return how the attack of that name is run."""
     budgets = [fraction_of_255(float(b * 255)) for b in protocol.fractions_of(WorstCase.name)]
     tier = protocol.parameters_of(WorstCase.name).get("tier", WorstCase.tier)
     return (
-        f"; {attack_title(WorstCase.name)} ({tier}) at {_listed(budgets)}, which also knows the "
-        "clean gallery, and counts each query as the worst of all attacks leaves it"
+        f"; {attack_title(attacks, WorstCase.name)} ({tier}) at {_listed(budgets)}, which also "
+        "knows the clean gallery, and counts each query as the worst of all attacks leaves it"
     )
 
 
-def shared_words(protocols: Sequence[Protocol]) -> list[tuple[str, list[tuple[str, list[str]]]]]:
+def shared_words(
+    attacks: Attacks, protocols: Sequence[Protocol]
+) -> list[tuple[str, list[tuple[str, list[str]]]]]:
     """Return what all boards ask for once, and what differs by the boards that ask for it.
 
     Args:
+        attacks: the registry's.
         protocols: of the boards.
 
     Returns:
@@ -160,7 +169,7 @@ def shared_words(protocols: Sequence[Protocol]) -> list[tuple[str, list[tuple[st
     """
     found: dict[str, dict[str, list[str]]] = {}
     for protocol in protocols:
-        for heading, words in protocol_words(protocol):
+        for heading, words in protocol_words(attacks, protocol):
             found.setdefault(heading, {}).setdefault(words, []).append(protocol.title)
     return [
         (heading, [(words, titles if len(by) > 1 else []) for words, titles in by.items()])

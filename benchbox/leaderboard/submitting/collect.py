@@ -1,9 +1,11 @@
 """Collects one group's numbers from a run's store, checking every artefact on the way."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from attacks import AnyAttack
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.valid_matches import matches_by_query
 from benchbox.files.printable import printable
@@ -19,7 +21,13 @@ from benchbox.results.stages import WEIGHTS
 from benchbox.untrusted.json import as_record, read_json
 
 
-def collect(stages: Artefacts, protocol: Protocol, group: Group, defense: str) -> Collected:
+def collect(
+    stages: Artefacts,
+    protocol: Protocol,
+    attacks: Mapping[str, type[AnyAttack[Any]]],
+    group: Group,
+    defense: str,
+) -> Collected:
     """Return a group's numbers from the run's store; whatever is wrong stands in ``problems``."""
     run = stages.run
     collected = Collected(run, group)
@@ -37,7 +45,7 @@ def collect(stages: Artefacts, protocol: Protocol, group: Group, defense: str) -
         for seed in protocol.seeds:
             row = rows[group, condition, seed]
             try:
-                _add_cell(collected, stages, protocol, defense, condition, seed, row)
+                _add_cell(collected, stages, protocol, attacks, defense, condition, seed, row)
             except BenchboxError as error:
                 problem = str(error).rstrip(".")
                 # One missing store is one problem, not one per cell.
@@ -53,6 +61,7 @@ def _add_cell(
     collected: Collected,
     stages: Artefacts,
     protocol: Protocol,
+    attacks: Mapping[str, type[AnyAttack[Any]]],
     defense: str,
     condition: Condition,
     seed: int,
@@ -61,7 +70,9 @@ def _add_cell(
     cell = str(row["cell"])
     made_by = stages.made_by(cell)
     collected.problems.extend(
-        setting_deviations(stages, protocol, collected.group, defense, condition, seed, cell)
+        setting_deviations(
+            stages, protocol, attacks, collected.group, defense, condition, seed, cell
+        )
     )
     found = read_per_query(stages.file(cell, "rank", "per_query.json"))
     collected.problems.extend(f"cell {cell}: {says}" for says in disagreements(row, found))

@@ -120,7 +120,7 @@ class Collected:
         return {
             "builder": f"{file}{tried.builder}",
             "builder_sha256": tried.builder_sha256,
-            "trained_on": self.run.record.names.given.get(name),
+            "trained_on": self.run.record.names.given[name].trained_on,
         }
 
     def _dataset(self, name: str) -> dict[str, Any]:

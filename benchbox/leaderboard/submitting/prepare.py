@@ -96,7 +96,7 @@ def prepare(options: SubmitOptions, *, plugins: Sequence[Path] = ()) -> Prepared
 
     Args:
         options: what is submitted.
-        plugins: files that add defenses.
+        plugins: files that add defenses, attacks or builders.
 
     Raises:
         BenchboxError: the run is incomplete or off protocol (the message lists everything, one
@@ -112,7 +112,9 @@ def prepare(options: SubmitOptions, *, plugins: Sequence[Path] = ()) -> Prepared
     collected = {}
     if not problems:
         for group in groups:
-            collected[group] = collect(artefacts, protocol, group, options.defense)
+            collected[group] = collect(
+                artefacts, protocol, registry.attacks, group, options.defense
+            )
             problems += collected[group].problems
     if problems:
         raise refused(options.run, protocol, problems)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from attacks import ALL_ATTACKS
+from attacks import AnyAttack
+from benchbox.errors import BenchboxError
 from benchbox.leaderboard.board_protocol import Protocol
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.runs.attack_settings import attack_as_set
-from benchbox.runs.grid import parse_fraction
 from benchbox.runs.override import override
 from benchbox.runs.stages import parameters
 
@@ -17,6 +17,7 @@ from benchbox.runs.stages import parameters
 def setting_deviations(
     stages: Artefacts,
     protocol: Protocol,
+    attacks: Mapping[str, type[AnyAttack[Any]]],
     group: Group,
     defense: str,
     condition: Condition,
@@ -27,10 +28,20 @@ def setting_deviations(
 
     The tables of a run are text that anybody can edit; the stages record what they really did.
 
+    Args:
+        stages: the run's.
+        protocol: the board's.
+        attacks: the registry's, by name.
+        group: of the cell, likewise the next three.
+        defense: its name.
+        condition: clean, or an attack at a budget.
+        seed: of the training.
+        cell: whose stages are asked.
+
     Raises:
-        BenchboxError: a stage is not there.
+        BenchboxError: a stage is not there, or the attack is in no registry.
     """
-    wanted = _wanted(stages, protocol, group, defense, condition, seed)
+    wanted = _wanted(stages, protocol, attacks, group, defense, condition, seed)
     found = []
     for kind, settings in wanted.items():
         given = stages.manifest(cell, kind).settings
@@ -47,6 +58,7 @@ def setting_deviations(
 def _wanted(
     stages: Artefacts,
     protocol: Protocol,
+    attacks: Mapping[str, type[AnyAttack[Any]]],
     group: Group,
     defense: str,
     condition: Condition,
@@ -76,7 +88,7 @@ def _wanted(
         eps = dict(zip(protocol.budgets_255, protocol.fractions, strict=True))
         budget = str(eps[condition.eps_255])
         wanted["attack"] = {
-            **_attack(protocol, condition.attack),
+            **_attack(protocol, attacks, condition.attack),
             "seed": seed,
             "precision": protocol.precision,
         }
@@ -84,24 +96,25 @@ def _wanted(
     return wanted
 
 
-def _attack(protocol: Protocol, name: str) -> dict[str, Any]:
-    """Return what an attack's stage has to say of the attack."""
-    if name not in ALL_ATTACKS:
-        return {
-            "attack": {
-                "steps": protocol.steps,
-                "step_size": float(parse_fraction(protocol.step_size)),
-                "own": protocol.guides,
-                "distance": protocol.distance,
-            }
-        }
+def _attack(
+    protocol: Protocol, attacks: Mapping[str, type[AnyAttack[Any]]], name: str
+) -> dict[str, Any]:
+    """Return what an attack's stage has to say of the attack.
+
+    Raises:
+        BenchboxError: it is in no registry.
+    """
+    if name not in attacks:
+        raise BenchboxError(
+            f"attack {name}: is none of benchbox's; name the file that defines it with --plugin."
+        )
     attack = override(
-        attack_as_set(ALL_ATTACKS[name], protocol),
+        attack_as_set(attacks[name], protocol),
         protocol.parameters_of(name),
         where=f"board {protocol.board}: [attack.{name}]",
     )
     settings = parameters(attack)
-    del settings["eps"]
+    settings.pop("eps", None)
     return {"attack": settings, **({} if attack.threat == "query" else {"ap": protocol.ap})}
 
 

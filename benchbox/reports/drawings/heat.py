@@ -8,21 +8,19 @@ from benchbox.data.protocol import ImageRecord
 from benchbox.errors import BenchboxError
 from benchbox.reports.drawings.scene import Scene
 from benchbox.reports.figures.heatmaps import Person, heatmaps, heatmaps_caption
+from benchbox.results.networks import Network
 
 PEOPLE = 3
 """Rows of the heatmaps."""
 
 
 def heatmaps_of(scene: Scene) -> tuple[Figure, str]:
-    """Compare two models, as the paper does: adversarial training and DDD where they are there."""
-    defenses = [d for d in scene.defenses if scene.store.guard(d) is None][-2:]
-    if not defenses:
-        raise BenchboxError("every defense stands behind a guard; heatmaps are of models alone.")
-    networks = {d: scene.store.network(scene.attacked(d)) for d in defenses}
-    if len({network.image_size for network in networks.values()}) > 1:
-        raise BenchboxError("the models to compare take images of different sizes.")
-    if any(n.given and (n.given.cameras or n.given.views) for n in networks.values()):
-        raise BenchboxError("a model to compare takes camera ids, which Grad-CAM cannot show.")
+    """Compare two models, as the paper does: adversarial training and DDD where they are there.
+
+    The scene's models take images of one size.
+    """
+    networks = _networks(scene)
+    defenses = list(networks)
     models = {scene.title(d): network.model for d, network in networks.items()}
     stored = {d: scene.stored(d) for d in defenses}
     rows = stored[defenses[0]].rows
@@ -43,6 +41,22 @@ def heatmaps_of(scene: Scene) -> tuple[Figure, str]:
         scene.title(d): [_gallery_mean(scene, d, record) for record in records] for d in defenses
     }
     return heatmaps(models, people, targets), f"{heatmaps_caption()} {scene.where}"
+
+
+def _networks(scene: Scene) -> dict[str, Network]:
+    """Return the one or two models to compare, by the names of their defenses."""
+    bare = [d for d in scene.defenses if scene.store.guard(d) is None]
+    if not bare:
+        raise BenchboxError("every defense stands behind a guard; heatmaps are of models alone.")
+    networks = {d: scene.store.network(scene.attacked(d)) for d in bare}
+    alone = {
+        name: network
+        for name, network in networks.items()
+        if network.given is None or not (network.given.cameras or network.given.views)
+    }
+    if not alone:
+        raise BenchboxError("the models take camera ids, which Grad-CAM cannot show.")
+    return dict(list(alone.items())[-2:])
 
 
 def _gallery_mean(scene: Scene, defense: str, record: ImageRecord) -> Tensor:

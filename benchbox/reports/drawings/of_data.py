@@ -91,10 +91,15 @@ def _trained_on(store: Artefacts) -> Present:
     """Return the training images, for the datasets the run trained on.
 
     Raises:
-        BenchboxError: none of them is here.
+        BenchboxError: none of them is here, or all models were trained elsewhere on others.
     """
     names = store.run.record.names
-    there, without = _there(store, names.sorted("datasets", store.run.results["train_dataset"]))
+    stated = names.sorted("datasets", store.run.results["train_dataset"])
+    # A given model may be stated to be trained on any dataset.
+    trained = [name for name in stated if name in store.run.record.datasets]
+    if not trained:
+        raise BenchboxError("no dataset of the run was trained on.")
+    there, without = _there(store, trained)
     return Present({names.title("datasets", n): d.train for n, d in there.items()}, without)
 
 

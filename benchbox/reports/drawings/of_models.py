@@ -1,6 +1,7 @@
 """The figures of a run's models: heatmaps, maps of embeddings, what a query retrieves."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,37 +18,68 @@ from benchbox.reports.figures.projection import pick_pids, project
 from benchbox.reports.layouts import main_defenses
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import Group, Measurements, measurements
+from benchbox.results.run_folder import RunFolder
 
 MOST_MODELS = 3
 """Models that stand side by side on a page."""
 
 
 def drawings_of_models(store: Artefacts) -> Iterator[Drawing]:
-    """Yield the figures that show models at work, for each block of the tables."""
+    """Yield the figures that show models at work, for each block of the tables.
+
+    Models are shown on the dataset they were trained on, given ones on all they were tested on.
+    """
     run = store.run
-    cells = measurements(run.results, run.record.names)
-    attacks = [condition for condition in cells.conditions if not condition.is_clean]
-    for group in cells.groups:
+    for cells, group, shown in _blocks(run):
+        attacks = [condition for condition in cells.conditions if not condition.is_clean]
         title = cells.group_title(group)
-        name = file_name(f"{group.test}_{group.backbone}")
-        defenses = tuple(main_defenses(cells.defenses)[:MOST_MODELS])
+        places = dict.fromkeys((group.train, group.test, group.backbone))
+        name = file_name("_".join(places))
+        defenses = tuple(main_defenses(shown)[:MOST_MODELS])
         if attacks:
             scene = Scene(store, cells, group, attacks[0], defenses)
             yield Drawing(
                 f"strips_{name}", f"What a query retrieves: {title}", partial(strips_of, scene)
             )
-            yield Drawing(
-                f"heatmaps_{name}", f"Where the models look: {title}", partial(heatmaps_of, scene)
-            )
+            yield from _heatmaps(scene, name)
             yield Drawing(f"embeddings_{name}", f"Embeddings: {title}", partial(_embeddings, scene))
-        for defense in cells.defenses:
+        for defense in shown:
             if _balanced_set(store, cells, group, defense) is not None:
-                shown = cells.names.title("defenses", defense)
+                called = cells.names.title("defenses", defense)
                 yield Drawing(
                     f"generated_{defense}_{name}",
-                    f"Images generated for {shown}: {title}",
+                    f"Images generated for {called}: {title}",
                     partial(_generated, store, cells, group, defense, name),
                 )
+
+
+def _heatmaps(scene: Scene, name: str) -> Iterator[Drawing]:
+    """Yield the heatmaps of a scene: a figure for each size of images that its models take."""
+    given = scene.cells.names.given
+    sizes = {d: given[d].image_size if d in given else None for d in scene.defenses}
+    several = len(set(sizes.values())) > 1
+    for size in dict.fromkeys(sizes.values()):
+        same = tuple(defense for defense in scene.defenses if sizes[defense] == size)
+        titles = ", ".join(map(scene.title, same))
+        yield Drawing(
+            f"heatmaps_{name}_{same[0]}" if several else f"heatmaps_{name}",
+            "Where the models look: "
+            + scene.cells.group_title(scene.group)
+            + (f", {titles}" if several else ""),
+            partial(heatmaps_of, replace(scene, defenses=same)),
+        )
+
+
+def _blocks(run: RunFolder) -> Iterator[tuple[Measurements, Group, list[str]]]:
+    """Yield each block of the tables whose models are shown, and their defenses' names."""
+    names = run.record.names
+    same = measurements(run.results, names)
+    for group in same.groups:
+        yield same, group, same.rows_of(group)
+    elsewhere = measurements(run.results, names, pairs="transfer")
+    for group in elsewhere.groups:
+        if given := [name for name in elsewhere.rows_of(group) if name in names.given]:
+            yield elsewhere, group, given
 
 
 def _embeddings(scene: Scene) -> tuple[Figure, str]:

@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,9 @@ def heat(model: nn.Module, image: Tensor, target: Tensor) -> npt.NDArray[np.floa
         _refuse_own_embedding(copy, batch, towards)
         layer, reshape = last_feature_map(copy, batch)
         with library.GradCAM(copy, [layer], reshape_transform=reshape) as cam:
-            found = cam(input_tensor=batch, targets=[lambda embedding: embedding @ towards])
+            # A given model's embedding may have any length.
+            similarity = partial(F.cosine_similarity, towards, dim=0)
+            found = cam(input_tensor=batch, targets=[similarity])
     heated: npt.NDArray[np.float32] = np.clip(found[0], 0, 1)
     return heated
 
@@ -166,7 +169,7 @@ def _refuse_own_embedding(model: nn.Module, batch: Tensor, towards: Tensor) -> N
             f"target: expected one embedding of this model, {tuple(embedding.shape)}, "
             f"got {tuple(towards.shape)}."
         )
-    similarity = float(embedding.double() @ towards.double())
+    similarity = float(F.normalize(embedding.double(), dim=0) @ towards.double())
     if not np.isfinite(similarity):
         raise BenchboxError("the heatmap's image or target has an embedding that is not finite.")
     if similarity > 1 - 1e-6:

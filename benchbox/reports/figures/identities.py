@@ -91,6 +91,8 @@ def _draw_row(
     places: dict[str, int],
 ) -> None:
     """Draw a group: a panel per condition, the legend on the axes that are left over."""
+    rows = cells.rows_of(group)
+    places = {defense: place for defense, place in places.items() if defense in rows}
     handles = [Line2D([], [], color="none") for _ in places]
     texts = [[literal(_wrapped_title(cells, defense))] for defense in places]
     for axes, condition in zip(row, conditions, strict=False):

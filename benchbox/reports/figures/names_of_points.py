@@ -67,8 +67,15 @@ def _taken(axes: Axes, middles: Places) -> Places:
     turns = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     ring = _MARKER * np.stack([np.cos(turns), np.sin(turns)], axis=1)
     around = [_beside(axes, middles, offset) for offset in ring]
-    notes = [text.get_window_extent().corners() for text in axes.texts if text.get_text()]
+    notes = [_along(text) for text in axes.texts if text.get_text()]
     return np.concatenate([*around, *map(axes.transData.inverted().transform, notes)])
+
+
+def _along(text: Text) -> Places:
+    """Return (N, 2) places in pixels on a text's upper and lower edge, a few letters apart."""
+    box = text.get_window_extent()
+    across = np.linspace(box.x0, box.x1, max(2, len(text.get_text()) // 2))
+    return np.stack([np.tile(across, 2), np.repeat([box.y0, box.y1], len(across))], axis=1)
 
 
 def _beside(axes: Axes, places: Places, points: ArrayLike) -> Places:

@@ -41,7 +41,8 @@ def robustness_bars(results: pd.DataFrame, names: Names) -> Figure:
     looks = _looks(cells)
     kinds = _kinds(cells, looks)
     slots = max(map(len, kinds)) + 1.4
-    width = float(np.clip(1.0 + 0.13 * slots * len(cells.defenses), 6.5, 14))
+    most = max(len(cells.rows_of(group)) for group in cells.groups)
+    width = float(np.clip(1.0 + 0.13 * slots * most, 6.5, 14))
     heights = [0.8 if kind is kinds[0] and len(kinds) > 1 else 2.2 for kind in kinds]
     figure = new_figure(width, 0.7 + (sum(heights) + 0.3) * len(cells.groups))
     panels = figure.subplots(
@@ -57,8 +58,12 @@ def robustness_bars(results: pd.DataFrame, names: Names) -> Figure:
             title = cells.group_title(group) if first == 0 else ""
             ylabel = "clean" if len(kinds) > 1 and first == 0 else "mAP (%)"
             plain_axes(axes, title=title, xlabel="", ylabel=ylabel)
-            axes.set_ylim(0, max(other.get_ylim()[1] for other in own))
-            _name_defenses(axes, cells, shown=first == len(kinds) - 1)
+            _name_defenses(axes, cells, group, shown=first == len(kinds) - 1)
+            axes.set_xlim(-0.55, most - 0.45)
+        # After all bars, so that none is higher than its panel.
+        top = max(axes.get_ylim()[1] for axes in own)
+        for axes in own:
+            axes.set_ylim(0, top)
     figure.legend(
         handles=_legend(cells, looks),
         loc="outside upper left",
@@ -116,7 +121,7 @@ def _bars(axes: Axes, cells: Measurements, group: Group, looks: dict[Condition, 
     step = 1 / (len(looks) + 1.4)
     for place, (condition, (colour, hatch)) in enumerate(looks.items()):
         offset = (place - (len(looks) - 1) / 2) * step
-        for row, defense in enumerate(cells.defenses):
+        for row, defense in enumerate(cells.rows_of(group)):
             values = [score.mAP for score in cells.at(group, defense, condition).values()]
             if not values:
                 axes.annotate(
@@ -143,10 +148,9 @@ def _bars(axes: Axes, cells: Measurements, group: Group, looks: dict[Condition, 
                 )  # fmt: skip
 
 
-def _name_defenses(axes: Axes, cells: Measurements, *, shown: bool) -> None:
-    titles = [literal(cells.names.title("defenses", d)) for d in cells.defenses]
+def _name_defenses(axes: Axes, cells: Measurements, group: Group, *, shown: bool) -> None:
+    titles = [literal(cells.names.title("defenses", d)) for d in cells.rows_of(group)]
     axes.set_xticks(range(len(titles)), titles if shown else [""] * len(titles))
     if sum(map(len, titles)) > 11 * axes.get_figure(root=True).get_figwidth():  # type: ignore[union-attr]
         axes.tick_params(axis="x", rotation=20)
     axes.tick_params(axis="x", length=0)
-    axes.set_xlim(-0.55, len(titles) - 0.45)

@@ -113,8 +113,9 @@ def _draw_points(
     # The margin may reach below 0, where no mAP is.
     axes.set_xticks([tick for tick in axes.get_xticks()[1:-1] if 0 <= tick <= 100])
     axes.set_yticks([tick for tick in axes.get_yticks()[1:-1] if 0 <= tick <= 100])
-    missing = len(cells.defenses) - len(points)
-    note = f"not measured: {missing} of {len(cells.defenses)}" if missing else ""
+    planned = len(cells.rows_of(group))
+    missing = planned - len(points)
+    note = f"not measured: {missing} of {planned}" if missing else ""
     corner: dict[str, Any] = {"transform": axes.transAxes, "fontsize": TEXT_POINTS - 1}
     axes.text(0.99, 0.99, "better ↗", ha="right", va="top", color="0.35", **corner)
     axes.text(0.01, 0.99, note, ha="left", va="top", color="0.35", **corner)

@@ -124,7 +124,7 @@ def black_box_table(black_box: pd.DataFrame, results: pd.DataFrame, names: Names
         tuple(rows),
         group_columns=3,
         label_columns=4,
-        on_page=f"{_MATRIX} {_MASKED}",
+        on_page=f"{_MATRIX} {_resized(names)}{_MASKED}",
     )
 
 
@@ -160,6 +160,13 @@ def _cell(scores: list[Score], *, stronger: bool) -> TableCell:
     return TableCell("/".join(map(mean_and_std, values)) + ("*" if stronger else ""), bold=stronger)
 
 
+def _resized(names: Names) -> str:
+    """Return that queries change their size between models; nothing where all take one."""
+    if not any(stated.image_size for stated in names.given.values()):
+        return ""
+    return "Shown to a model of another size, queries are resized (bilinear, antialiased). "
+
+
 def _caption(cells: Replayed, results: pd.DataFrame) -> str:
     seeds = sorted({seed for scores in cells.scores.values() for seed in scores})
     several = (
@@ -173,5 +180,6 @@ def _caption(cells: Replayed, results: pd.DataFrame) -> str:
         f"mAP/Rank-1 in %, measured on this machine: {_MATRIX[0].lower()}{_MATRIX[1:]} Average "
         "precision in "
         f"{CONVENTION_TITLES[str(results['ap_convention'].iloc[0])]}. {several} "
+        f"{_resized(cells.white_box[0].names)}"
         f"{' '.join(split_sizes(results, part) for part in own[:1])} {_MASKED}"
     )

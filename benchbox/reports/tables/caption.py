@@ -6,7 +6,7 @@ from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, NEAR_CHA
 from benchbox.results.conditions import fraction_of_255
 from benchbox.results.measurements import Measurements
 from benchbox.results.near_chance import collapsed_seeds
-from benchbox.results.record import Names
+from benchbox.results.record import Names, Stated
 
 
 def caption_of(results: pd.DataFrame, cells: Measurements, how: str) -> str:
@@ -87,20 +87,27 @@ def _threats(cells: Measurements) -> str:
 
 
 def _given(cells: Measurements) -> str:
-    """Return which rows are models that were trained elsewhere, and on what, as stated."""
+    """Return which rows are models that were trained elsewhere, on what, and how they are used."""
     names = cells.names
     shown = {defense for _, defense in cells.expected}
     rows = [
-        f"{names.title('defenses', name)} ({_stated(names, trained_on)})"
-        for name, trained_on in names.given.items()
+        f"{names.title('defenses', name)} ({_stated(names, stated)})"
+        for name, stated in names.given.items()
         if name in shown
     ]
     if not rows:
         return ""
-    return f" Given, not trained by benchbox, one network each: {', '.join(rows)}."
+    return f" Given, not trained by benchbox, one network each: {'; '.join(rows)}."
 
 
-def _stated(names: Names, trained_on: str | None) -> str:
-    if trained_on is None:
-        return "its training data are not stated"
-    return f"trained on {names.title('datasets', trained_on)}, stated"
+def _stated(names: Names, stated: Stated) -> str:
+    words = ["its training data are not stated"]
+    if stated.trained_on is not None:
+        words = [f"trained on {names.title('datasets', stated.trained_on)} as stated"]
+    if stated.image_size is not None:
+        words.append("{}×{} pixels".format(*stated.image_size))
+    if stated.cosine:
+        words.append("ranked and attacked by the cosine")
+    if stated.flip_test:
+        words.append("mean of image and mirror")
+    return ", ".join(words)
