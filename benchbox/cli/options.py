@@ -18,6 +18,18 @@ Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one per core, o
 BatchSize = Annotated[
     int, typer.Option(min=0, help="Images at a time in attacks; 0: 64, or 256 on a GPU.")
 ]
+Executor = Annotated[
+    str, typer.Option(help="Who does the stages: local, ray, slurm or an installed one.")
+]
+RayAddress = Annotated[
+    str, typer.Option(help="The Ray cluster: auto, HOST:PORT, or local to start one here.")
+]
+GpusPerStage = Annotated[
+    float, typer.Option(min=0.01, help="GPUs set aside for a stage under Ray; 0.5: two share one.")
+]
+StageMemory = Annotated[
+    float, typer.Option(min=0, help="Gigabytes set aside for a stage under Ray; 0: not counted.")
+]
 Store = Annotated[
     Path | None,
     typer.Option(help="Folder of finished stages, which runs may share [default: OUT/store]."),

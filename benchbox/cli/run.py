@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchbox.cli.options import BatchSize, DataRoot, Device, Plugins, Store, Workers
+from benchbox.cli.options import (
+    BatchSize,
+    DataRoot,
+    Device,
+    Executor,
+    GpusPerStage,
+    Plugins,
+    RayAddress,
+    StageMemory,
+    Store,
+    Workers,
+)
 from benchbox.cli.reporting import write_report_of
 from benchbox.errors import BenchboxError
 from benchbox.files.bundled import bundled_grids, find_grid
@@ -31,6 +42,10 @@ def run(
     batch_size: BatchSize = 0,
     data_root: DataRoot = None,
     store: Store = None,
+    executor: Executor = "local",
+    ray_address: RayAddress = "auto",
+    gpus_per_stage: GpusPerStage = 1.0,
+    stage_memory: StageMemory = 0.0,
 ) -> None:
     """Execute a grid, or go on with it where it was stopped, and write tables and report."""
     file = find_grid(grid)
@@ -41,6 +56,10 @@ def run(
     options = Options(
         device=device,
         plugins=tuple(plugin or ()),
+        executor=executor,
+        ray_address=ray_address,
+        gpus_per_stage=gpus_per_stage,
+        stage_memory=stage_memory,
         workers=workers,
         batch_size=batch_size,
         data_root=data_root,

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from benchbox.runs.slurm_settings import SlurmSettings
+
 _FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20}| */ *[0-9]{1,9})?")
 """Digits that are quickly computed with: of 1e99999999 there are more than memory holds."""
 
@@ -118,6 +120,8 @@ class Grid(BaseModel):
             ``generator`` from ``seeds``.
         dataset: ``path:FOLDER`` or ``manifest:FILE`` → how it is read: ``pattern``, ``zero`` and
             ``same_camera``.
+        slurm: what ``--executor slurm`` asks of the cluster: ``partition``, ``account``, ``qos``,
+            ``gpus``, ``cpus``, ``memory_gb``, ``minutes``, ``at_once`` and ``more``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -152,6 +156,8 @@ class Grid(BaseModel):
     guard: dict[str, dict[str, Any]] = {}
     attack: dict[str, dict[str, Any]] = {}
     dataset: dict[str, dict[str, Any]] = {}
+    # Left out of records: what it says changes no number.
+    slurm: SlurmSettings = Field(default_factory=SlurmSettings, exclude=True)
 
     @field_validator("datasets", "backbones", "defenses", "attacks", "budgets", "seeds", "sources")
     @classmethod

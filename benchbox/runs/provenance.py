@@ -69,6 +69,8 @@ def git_state() -> dict[str, Any]:
 def device_name(device: str) -> str:
     """Return the device with its model, such as ``cpu (AMD EPYC)``."""
     if device.startswith("cuda"):
+        if not torch.cuda.is_available():
+            return f"{device} (of the cluster's nodes)"
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({_processor()})"
 

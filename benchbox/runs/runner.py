@@ -14,9 +14,10 @@ from benchbox.files.atomic import cannot_write
 from benchbox.files.watch import Watch
 from benchbox.models.registry import try_backbone
 from benchbox.runs.display import show
+from benchbox.runs.executors.choosing import Order, make_executor
 from benchbox.runs.executors.events import Done, Event, Executor, Failed, LeftOut
 from benchbox.runs.executors.inline import Inline
-from benchbox.runs.executors.local import LocalProcesses, cores
+from benchbox.runs.executors.local import cores
 from benchbox.runs.grid import Grid
 from benchbox.runs.grid_file import read_grid
 from benchbox.runs.opening import open_datasets, planned_digests
@@ -38,6 +39,10 @@ class Options:
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         plugins: files that add defenses or attacks.
         builders: files with builders of given models.
+        executor: who does the stages: ``local``, ``ray``, ``slurm`` or an installed one.
+        ray_address: of the Ray cluster; ``local`` starts one here.
+        gpus_per_stage: GPUs set aside for a stage under Ray; 0.5 lets two stages share one.
+        stage_memory: gigabytes set aside for a stage under Ray; 0 means that it is not counted.
         workers: how many processes; 0 means one per core on a CPU, one on a GPU.
         batch_size: images at a time in embedding and attacking; 0 means 64 on a CPU, 256 on a GPU.
         data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.
@@ -48,6 +53,10 @@ class Options:
     device: str = "auto"
     plugins: tuple[Path, ...] = ()
     builders: tuple[Path, ...] = ()
+    executor: str = "local"
+    ray_address: str = "auto"
+    gpus_per_stage: float = 1.0
+    stage_memory: float = 0.0
     workers: int = 0
     batch_size: int = 0
     data_root: Path | None = None
@@ -143,7 +152,7 @@ def run_resolved(
     Raises:
         BenchboxError: as `run_grid`.
     """
-    device = resolve_device(options.device)
+    device = _device_of(options)
     with _only_run(out):
         datasets = open_datasets(grid, registry, console, data_root=options.data_root)
         digests = {name: dataset.digest for name, dataset in datasets.items()}
@@ -160,10 +169,34 @@ def run_resolved(
             plugins=tuple(path.resolve() for path in options.plugins),
             builders=tuple(path.resolve() for path in options.builders),
         )
-        workers = options.workers or (cores() if device == "cpu" else 1)
-        executor = Inline(site) if inline else LocalProcesses(site, workers)
+        executor = (
+            Inline(site) if inline else make_executor(options.executor, _order(options, site, grid))
+        )
         recorder = Recorder(out, plan, registry, site)
         return _do(plan, Store(site.store), executor, recorder, console)
+
+
+def _device_of(options: Options) -> str:
+    """Return the device of the stages: of this machine, or of a cluster's nodes."""
+    if options.executor == "local":
+        return resolve_device(options.device)
+    if options.device not in {"cpu", "cuda"}:
+        raise BenchboxError(
+            f"--executor {options.executor}: say what its nodes have, --device cpu or --device "
+            f"cuda; got {options.device}, which would be asked of this machine."
+        )
+    return "cpu" if options.device == "cpu" else "cuda:0"
+
+
+def _order(options: Options, site: Site, grid: Grid) -> Order:
+    return Order(
+        site=site,
+        workers=options.workers or (cores() if site.device == "cpu" else 1),
+        ray_address=options.ray_address,
+        gpus_per_stage=options.gpus_per_stage,
+        stage_memory=options.stage_memory,
+        slurm=grid.slurm,
+    )
 
 
 def _require_preparations(plan: Plan) -> None:

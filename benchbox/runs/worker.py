@@ -20,7 +20,7 @@ from benchbox.runs.registry import load_registry
 from benchbox.runs.stages import Stage
 from benchbox.runs.workplace import Site, Workplace
 
-_REPORT_EVERY = 0.2
+REPORT_EVERY = 0.2
 """Seconds between progress messages of one worker."""
 
 
@@ -88,22 +88,49 @@ def do_stage(stage: Stage, place: Workplace) -> float:
         return time.monotonic() - started
 
 
-def serve(site: Site, channel: Connection) -> None:
-    """Do the stages that arrive on ``channel`` until it closes; the body of a worker process.
+def make_ready(site: Site) -> None:
+    """Bring a process into the state in which stages are done; calling it again changes nothing.
 
-    One torch thread each: two single-threaded processes beat one process with two threads by
-    far, and sums do not depend on the number of cores.
+    One torch thread: two single-threaded processes beat one process with two threads by far, and
+    sums do not depend on the number of cores.
+
+    Raises:
+        BenchboxError: a plugin cannot be run here.
     """
-    _die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     torch.set_num_threads(1)
     torch.backends.cudnn.deterministic = True
     load_registry(site.plugins, builders=site.builders)
+
+
+def attempt(stage: Stage, place: Workplace) -> Ended:
+    """Do one stage and say how it ended; whatever goes wrong becomes one line for the user."""
+    started = time.monotonic()
+    error: str | None = None
+    try:
+        do_stage(stage, place)
+    except BenchboxError as problem:
+        error = str(problem)
+    except MemoryError:
+        error = f"{stage.title}: out of memory; lower --batch-size or --workers."
+    except Exception as problem:
+        # Not the user's fault, so the traceback goes to a file and one line to the screen.
+        log = place.store.root / "errors.log"
+        with suppress(OSError), log.open("a") as stream:
+            stream.write(f"{stage.title}\n{traceback.format_exc()}\n")
+        error = f"{stage.title}: {type(problem).__name__}: {problem} (details in {log})"
+    return Ended(time.monotonic() - started, error)
+
+
+def serve(site: Site, channel: Connection) -> None:
+    """Do the stages that arrive on ``channel`` until it closes; the body of a worker process."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    make_ready(site)
     last = 0.0
 
     def report(share: float, text: str) -> None:
         nonlocal last
-        if time.monotonic() - last > _REPORT_EVERY:
+        if time.monotonic() - last > REPORT_EVERY:
             last = time.monotonic()
             channel.send(Advanced(share, text))
 
@@ -113,21 +140,7 @@ def serve(site: Site, channel: Connection) -> None:
             stage: Stage = channel.recv()
         except EOFError:
             return
-        started = time.monotonic()
-        error: str | None = None
-        try:
-            do_stage(stage, place)
-        except BenchboxError as problem:
-            error = str(problem)
-        except MemoryError:
-            error = f"{stage.title}: out of memory; lower --batch-size or --workers."
-        except Exception as problem:
-            # Not the user's fault, so the traceback goes to a file and one line to the screen.
-            log = site.store / "errors.log"
-            with suppress(OSError), log.open("a") as stream:
-                stream.write(f"{stage.title}\n{traceback.format_exc()}\n")
-            error = f"{stage.title}: {type(problem).__name__}: {problem} (details in {log})"
-        channel.send(Ended(time.monotonic() - started, error))
+        channel.send(attempt(stage, place))
 
 
 def _die_with_parent() -> None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from benchbox.errors import BenchboxError
-from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Noticed, Started
+from benchbox.runs.executors.events import Event, Moved, Noticed, Started
 from benchbox.runs.executors.waiting import Waiting
 from benchbox.runs.stages import Stage
-from benchbox.runs.worker import do_stage
+from benchbox.runs.worker import Ended, do_stage
 from benchbox.runs.workplace import Site, Workplace
 
 
@@ -41,14 +41,10 @@ class Inline:
                 current.append(stage)
                 notify(Started(stage))
                 try:
-                    seconds = do_stage(stage, place)
+                    ended = Ended(do_stage(stage, place))
                 except BenchboxError as error:
-                    notify(Failed(stage, str(error)))
-                    for lost in waiting.abandon(stage):
-                        notify(LeftOut(lost))
-                else:
-                    waiting.finished(stage)
-                    notify(Done(stage, seconds))
+                    ended = Ended(0.0, str(error))
+                waiting.settle(stage, ended, notify)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from benchbox.errors import BenchboxError
-from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Moved, Noticed, Started
+from benchbox.runs.executors.events import Event, Moved, Noticed, Started
 from benchbox.runs.executors.waiting import Waiting
 from benchbox.runs.stages import Stage
 from benchbox.runs.worker import Advanced, Ended, Noted, serve
@@ -88,15 +88,13 @@ class LocalProcesses:
         except (EOFError, ConnectionResetError):
             worker.process.join()
             code = worker.process.exitcode
-            if waiting.died_before(stage):
+            if waiting.put_back(stage) > 1:
                 raise BenchboxError(
                     f"{stage.title}: its worker process died twice (exit code {code}); "
                     "if memory ran out, lower --workers or --batch-size. Finished stages are kept."
                 ) from None
             fresh = self._start()
-            worker.process, worker.channel = fresh.process, fresh.channel
-            worker.take(stage)
-            notify(Started(stage))
+            worker.process, worker.channel, worker.stage = fresh.process, fresh.channel, None
             return
         if isinstance(message, Advanced):
             notify(Moved(stage, message.share, message.text))
@@ -105,10 +103,4 @@ class LocalProcesses:
             notify(Noticed(stage, message.text))
             return
         worker.stage = None
-        if message.error is None:
-            waiting.finished(stage)
-            notify(Done(stage, message.seconds))
-        else:
-            notify(Failed(stage, message.error))
-            for lost in waiting.abandon(stage):
-                notify(LeftOut(lost))
+        waiting.settle(stage, message, notify)

@@ -1,8 +1,10 @@
 """Which stage is to be done next: the order that needs allow, the longest chain first."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from benchbox.runs.executors.events import Done, Event, Failed, LeftOut
 from benchbox.runs.stages import Stage, with_needs
+from benchbox.runs.worker import Ended
 
 
 class Waiting:
@@ -11,7 +13,7 @@ class Waiting:
     def __init__(self, stages: Sequence[Stage]) -> None:
         self._todo = {stage.key: stage for stage in stages}
         self._unfinished = set(self._todo)
-        self._deaths: set[str] = set()
+        self._deaths: dict[str, int] = {}
         self._length: dict[str, float] = {}
         # Longest chain first: what the most work waits for must not start last.
         for stage in reversed(with_needs(stages)):
@@ -40,11 +42,21 @@ class Waiting:
         """Note that a stage is in the store."""
         self._unfinished.discard(stage.key)
 
-    def died_before(self, stage: Stage) -> bool:
-        """Note that a worker died over a stage; return whether that happened before."""
-        again = stage.key in self._deaths
-        self._deaths.add(stage.key)
-        return again
+    def put_back(self, stage: Stage) -> int:
+        """Make a stage ready again whose worker died; return how often that has happened."""
+        self._todo[stage.key] = stage
+        self._deaths[stage.key] = self._deaths.get(stage.key, 0) + 1
+        return self._deaths[stage.key]
+
+    def settle(self, stage: Stage, ended: Ended, notify: Callable[[Event], None]) -> None:
+        """Note how a stage ended, and tell it; a failure takes down what needs the stage."""
+        if ended.error is None:
+            self.finished(stage)
+            notify(Done(stage, ended.seconds))
+            return
+        notify(Failed(stage, ended.error))
+        for lost in self.abandon(stage):
+            notify(LeftOut(lost))
 
     def abandon(self, stage: Stage) -> list[Stage]:
         """Give up a failed stage and all that needs it; return the latter."""

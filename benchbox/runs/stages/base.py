@@ -45,6 +45,8 @@ class Stage(ABC):
     kind: ClassVar[str]
     code: ClassVar[tuple[str, ...]]
     """What the work calls, as modules and packages; their change makes the artefact stale."""
+    on_device: ClassVar[bool] = True
+    """Whether the work uses the run's device; what does not needs no GPU set aside for it."""
 
     @property
     @abstractmethod

@@ -41,6 +41,7 @@ class RankStage(Stage):
 
     kind: ClassVar[str] = "rank"
     code: ClassVar[tuple[str, ...]] = ("benchbox.evaluation",)
+    on_device: ClassVar[bool] = False
 
     clean: EmbedStage
     ap: ApConvention
