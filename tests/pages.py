@@ -17,7 +17,7 @@ import torch
 from benchbox.cli.main import main
 from benchbox.reports.drawings import draw_all
 from benchbox.reports.drawings.picture import save_drawing
-from benchbox.runs import runner
+from benchbox.runs.executors import choosing
 from benchbox.runs.executors.events import Done, Event, Started
 from benchbox.runs.executors.waiting import Waiting
 from benchbox.runs.stages import Stage
@@ -82,7 +82,7 @@ class Typist:
     def __init__(self, monkeypatch, capsys, folder: Path) -> None:
         self._monkeypatch, self._capsys = monkeypatch, capsys
         monkeypatch.chdir(folder)
-        monkeypatch.setattr(runner, "LocalProcesses", OneAfterAnother)
+        monkeypatch.setattr(choosing, "LocalProcesses", OneAfterAnother)
         monkeypatch.setattr(draw_all, "_in_processes", draw_here)
         monkeypatch.setenv("COLUMNS", "200")
         torch.set_num_threads(1)

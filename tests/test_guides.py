@@ -74,7 +74,7 @@ def test_the_commands_of_start_run(tmp_path: Path, monkeypatch, capsys) -> None:
     table = (tmp_path / "runs" / "first" / "tables" / "white_box.md").read_text()
     assert "MedianSmoothing2D" in table
     assert (tmp_path / "mine" / "whitebox.toml").is_file()
-    assert "112 cells" in said[-1]
+    assert "128 cells" in said[-1]
 
 
 def test_the_commands_of_the_researchers_guide_run(tmp_path, monkeypatch, capsys) -> None:

@@ -115,7 +115,7 @@ def test_grids_are_listed_and_copied(call, empty) -> None:
 def test_a_grid_is_run_by_its_name(call) -> None:
     code, out, err = call("run", "demo", "--dry-run")
     assert code == 0, err
-    assert "112 cells" in out
+    assert "128 cells" in out
     assert "White-box robustness on Sidewalk (tiny)" in out
 
 
