@@ -146,7 +146,7 @@ def test_a_grid_may_lie_anywhere(
 def test_another_seed_is_green(runs, baseline: Path) -> None:
     assert regress(RegressOptions(baseline=baseline, run=runs["reseeded"]), QUIET) == 0
     found = compare_with_baseline(read_baseline(baseline), make_baseline(runs["reseeded"]))
-    assert all(cell.retrained and cell.verdict != "same" for cell in found.cells)
+    assert all(cell.model == "retrained" and cell.verdict != "same" for cell in found.cells)
 
 
 @pytest.mark.slow
@@ -163,7 +163,7 @@ def test_by_the_defaults_another_seed_is_green_and_a_third_of_the_epochs_red(pla
         compare_with_baseline(made["before"], made[name]) for name in ("reseeded", "third")
     )
     assert other.ok
-    assert other.cells[0].retrained
+    assert other.cells[0].model == "retrained"
     assert {cell.place.condition.attack for cell in third.red} >= {"none"}
     assert "settings differ in: training" in " ".join(third.remarks)
 

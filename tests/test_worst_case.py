@@ -178,7 +178,7 @@ def test_a_randomised_guard_is_ranked_on_another_draw(scene: Scene) -> None:
         noise = 0.02 * torch.randn(images.shape, generator=shaken)
         return scene.model((images + noise).clamp(0, 1))
 
-    attack = WorstCase()
+    attack = WorstCase(tier="fast")
     aim = attack.prepare(dataclasses.replace(scene.knowledge, draws=4))
     (found,) = attack.search(embed, scene.images, aim, eps=[EPS])
     assert kinds.count(False) == 1 + (4 + 2) * len(attack.parts)
