@@ -240,13 +240,13 @@ def test_the_same_seed_with_other_weights_is_a_retraining_unless_seeds_are_trust
 
 
 def test_a_given_model_is_judged_as_it_is() -> None:
-    """A fall of two points: chance where a recipe was trained anew, a change of a given model."""
+    """A fall of two points on 40 queries: chance for a recipe, a change of a given model."""
 
     def fallen(made_by: str) -> Comparison:
         def made(points: float, weights: str) -> Baseline:
             content = made_content(
-                queries=700,
-                identities=200,
+                queries=40,
+                identities=20,
                 shift=lambda defense, attack: -points / 100,
                 weights=lambda *key: sha256(f"{weights}{key}"),
             )
@@ -261,9 +261,13 @@ def test_a_given_model_is_judged_as_it_is() -> None:
     assert {cell.model for cell in trained.cells} == {"retrained"}
     assert {cell.verdict for cell in given.cells} == {"regressed"}
     assert {cell.model for cell in given.cells} == {"exchanged"}
+    for cell in given.cells:
+        assert cell.lower == cell.upper == pytest.approx(cell.difference)
+        assert cell.difference == pytest.approx(-2, abs=0.1)
     assert "declares no seed_std" in caption(trained)
     assert "6 cells are of given models, 6 with other tensors" in caption(given)
     assert "declares no seed_std" not in caption(given)
+    assert "spread of retraining is" not in caption(given)
 
 
 # --- verdicts

@@ -82,8 +82,8 @@ class SeedResult(_Record):
 class BaselineCell(_Record):
     """A cell of the grid with what each seed scored; clean has budget and steps 0.
 
-    A recipe is judged by the models it happens to make, a given model as it is: it has no spread
-    of retraining, and its other weights are the change under test.
+    A recipe is judged by the models it happens to make, a given model as it is: on the same images
+    the same tensors give the same numbers, and other tensors are the change under test.
     """
 
     train: Name

@@ -155,17 +155,14 @@ def model_variance(cell: BaselineCell, pids: Sequence[int]) -> float:
 def retraining_weight(old: BaselineCell, new: BaselineCell, *, trust_seeds: bool) -> float:
     """Return by what the standard deviation of models is multiplied in new − old.
 
-    Nothing where a given model stands on both sides: it is no draw of a recipe. Else each side is
-    a mean over its models. A model that stands on both sides cancels as far as its shares agree:
-    the result is √Σ (share in new − share in old)² over all models.
+    Each side is a mean over its models. A model that stands on both sides cancels as far as its
+    shares agree: the result is √Σ (share in new − share in old)² over all models.
 
     Args:
         old: a cell of the baseline.
         new: the same cell of the run.
         trust_seeds: take models of the same seed for the same, whatever their weights.
     """
-    if old.is_given and new.is_given:
-        return 0.0
     shares: dict[str | int, float] = defaultdict(float)
     for cell, sign in ((new, 1.0), (old, -1.0)):
         for result in cell.seeds:
