@@ -7,6 +7,8 @@ from benchbox.models.embed import Embed
 
 DRAWS = 8
 """Passes over which the gradient of a randomised guard is averaged."""
+TRIED = slice(0, 8)
+"""The images that are embedded twice to see whether a model answers alike."""
 ROUNDING = 1e-4
 """How far two passes of a fixed model may differ, as a share of an embedding's length."""
 

@@ -68,7 +68,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
             do_stage(each, place)
         seed = rank.clean.network.seed
         made[seed] = stage.images(place, budget)
-        left[seed] = 100 * rank.scored(place, stage.features(place, budget)).mAP
+        left[seed] = 100 * rank.ranking(place)(stage.features(place, budget)).mAP
     data = rank.clean.data
     keys = [record.key for record in data.records(place, "query")]
     return Planted(to_unit(data.images(place, "query")), made, keys, left)

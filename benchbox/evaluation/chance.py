@@ -18,6 +18,7 @@ import numpy as np
 from benchbox.data.protocol import JUNK_PID, ReidDataset
 from benchbox.evaluation.average_precision import ApConvention, Floats
 from benchbox.evaluation.ranking import Ints
+from benchbox.evaluation.valid_matches import people_and_cameras, valid_matches
 
 _MOST_ABOVE = 5.0
 _SMALLEST = 1.0
@@ -53,17 +54,11 @@ def chance_map(dataset: ReidDataset, *, ap: ApConvention) -> float | None:
     As in `evaluate_retrieval`, gallery images of the query's person and camera are junk, and
     queries without a match do not count. None where no query has one.
     """
-    query, gallery = (
-        [(record.pid, camid) for record, camid in zip(split, camids, strict=True)]
-        for split, camids in (
-            (dataset.query, dataset.query_camids),
-            (dataset.gallery, dataset.gallery_camids),
-        )
-    )
+    query, gallery = people_and_cameras(dataset)
     gallery = [item for item in gallery if item[0] != JUNK_PID]
-    by_person, by_camera = Counter(pid for pid, _ in gallery), Counter(gallery)
+    by_camera = Counter(gallery)
     own = np.array([by_camera[item] for item in query], dtype=np.int64)
-    matches = np.array([by_person[pid] for pid, _ in query], dtype=np.int64) - own
+    matches = np.array(valid_matches(query, gallery), dtype=np.int64)
     ranked = len(gallery) - own
     valid = matches > 0
     if not valid.any():

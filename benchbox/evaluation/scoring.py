@@ -1,10 +1,12 @@
 """The evaluator's AP for a few queries at a time, as an attack asks for it at every step."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from attacks.base import Labelled
+from attacks.base import Knowledge, Labelled
 from benchbox.evaluation.average_precision import ApConvention, ap_and_first_hit
 from benchbox.evaluation.feature_distances import Metric, RankedGallery, exact_products
 from benchbox.evaluation.ranking import Judge, Labels, match_ranks
@@ -68,3 +70,19 @@ class Scorer:
         found = ap_and_first_hit(ranks, matches.query, counts, ap=self._ap)
         precision, first_hit = (torch.from_numpy(array).to(embeddings.device) for array in found)
         return precision, first_hit
+
+
+def whole_knowledge(
+    query: Labelled, gallery: Labelled, *, ap: ApConvention, device: torch.device, draws: int
+) -> Knowledge:
+    """Return what an attacker knows who has the gallery and the evaluation as well.
+
+    Args:
+        query: clean.
+        gallery: clean.
+        ap: the AP convention of the ranking.
+        device: that is to rank.
+        draws: over how many draws of the model an attack averages.
+    """
+    ranked = replace(gallery, features=gallery.features.to(device))
+    return Knowledge(query, gallery, Scorer(query, ranked, ap=ap), draws)

@@ -72,6 +72,7 @@ class Recorder:
         """Write run.json and results; return how many cells have their numbers."""
         grid = self.plan.grid
         cells = self.write_results(store)
+        chance = {name: self._chance(name) for name in self.site.datasets}
         write_record(
             self.out / "run.json",
             RunRecord(
@@ -86,7 +87,7 @@ class Recorder:
                 device=device_name(self.site.device),
                 batch_size=self.site.batch_size,
                 store=self._store(),
-                datasets={name: self._dataset(name) for name in self.site.datasets},
+                datasets={name: self._dataset(name, chance[name]) for name in chance},
                 titles=self._titles(),
                 order={
                     "defenses": grid.defenses,
@@ -99,9 +100,7 @@ class Recorder:
                 attacks=self._attacks(),
                 rows=[self._row(row) for row in self.plan.rows],
                 cells=cells,
-                near_chance=cells_near_chance(
-                    self.plan, store, {name: self._chance(name) for name in self.site.datasets}
-                ),
+                near_chance=cells_near_chance(self.plan, store, chance),
                 failures=list(failures),
             ),
         )
@@ -115,11 +114,11 @@ class Recorder:
             ascended=ascended(self.plan.grid, given),
         )
 
-    def _dataset(self, name: str) -> DatasetRecord:
+    def _dataset(self, name: str, chance: float | None) -> DatasetRecord:
         grid, dataset = self.plan.grid, self.site.datasets[name]
         return DatasetRecord(
             **describe(dataset),
-            chance=self._chance(name),
+            chance=chance,
             size=grid.sidewalk_size if name in sidewalk.DOMAINS else None,
             validation=grid.validation,
             # Nobody published numbers of a held-out view to differ from.

@@ -10,6 +10,7 @@ from benchbox.data.layouts.layout import Layout
 from benchbox.data.naming import NAMING_TITLES
 from benchbox.data.protocol import ReidDataset, SameCamera
 from benchbox.data.reading import read_scanned
+from benchbox.data.rows import Zero
 from benchbox.data.scanning import Scan
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
@@ -76,13 +77,18 @@ class Source:
         del size
         return None
 
+    @property
+    def reading(self) -> Layout:
+        """The layout, with what a user may say of it."""
+        return self.layout
+
     def scan(self, folder: Path) -> Scan:
         """Return what names and lists say, under this dataset's camera rule.
 
         Raises:
             BenchboxError: there is no such folder, or it cannot be listed.
         """
-        scan = self.layout.scan(folder)
+        scan = self.reading.scan(folder)
         scan.same_camera = self.same_camera
         return scan
 
@@ -103,6 +109,29 @@ class Source:
 
     def prepare(self, folder: Path, *, size: str, workers: int, progress: Progress) -> None:
         """Make the dataset in ``folder`` where it can be made; most cannot."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnSource(Source):
+    """A dataset of the user's own, named by its place: ``prefix`` and a path.
+
+    Attributes:
+        zero: what identity 0 is: ``distractor``, or ``identity`` where identities count from 0.
+    """
+
+    prefix: ClassVar[str]
+
+    zero: Zero = "distractor"
+
+    @property
+    def how_to_get(self) -> str:
+        """One sentence that says what it has to be."""
+        return f"{self.name}: {self.obtain}."
+
+    def places(self, data_root: Path, *, size: str) -> list[Path]:
+        """Return the place that the name says."""
+        del data_root, size
+        return [Path(self.name.removeprefix(self.prefix)).expanduser()]
 
 
 def register(sources: dict[str, Source], source: Source) -> None:

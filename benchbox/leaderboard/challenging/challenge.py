@@ -142,7 +142,7 @@ def _ranked(images: Tensor, entry: Entry, rank: RankStage, place: Workplace) -> 
     )
     clean = to_unit(data.images(place, "query"))
     require_valid(clean, images, features, eps=_eps(entry), attack="challenge", first=0)
-    return 100 * rank.scored(place, features).mAP
+    return 100 * rank.ranking(place)(features).mAP
 
 
 def _require_its_clean_number(

@@ -1,20 +1,16 @@
 """Attacks that know the evaluation, or climb the ranking of the query set, on a subject."""
 
-from dataclasses import replace
 from typing import Any
 
 import torch
 
 from attacks import AnyAttack, Knowledge, Labelled, SmoothAP, WorstCase
-from attacks.randomised import draws_of
+from attacks.randomised import TRIED, draws_of
 from attacks.tiers import Tier
 from benchbox.evaluation.attacking import attack_queries
-from benchbox.evaluation.scoring import Scorer
+from benchbox.evaluation.scoring import whole_knowledge
 from benchbox.leaderboard.sanity.subject import Floats, Subject
 from benchbox.models.embed import of_rows
-
-_TRIED = 8
-"""How many queries are embedded twice to see whether the model answers alike."""
 
 
 def worst_case(subject: Subject, tier: Tier) -> Floats:
@@ -53,7 +49,5 @@ def _knowledge(subject: Subject) -> Knowledge:
     gallery = Labelled(
         subject.gallery, torch.tensor(subject.gallery_pids), torch.tensor(subject.gallery_camids)
     )
-    few = slice(0, _TRIED)
-    draws = draws_of(of_rows(subject.embed, few), subject.clean[few].to(subject.device))
-    ranked = replace(gallery, features=gallery.features.to(subject.device))
-    return Knowledge(query, gallery, Scorer(query, ranked, ap=subject.ap), draws)
+    draws = draws_of(of_rows(subject.embed, TRIED), subject.clean[TRIED].to(subject.device))
+    return whole_knowledge(query, gallery, ap=subject.ap, device=subject.device, draws=draws)

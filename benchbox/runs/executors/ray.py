@@ -45,7 +45,8 @@ class RayCluster:
             task = ray.remote(max_retries=0)(_do)
             site, news = ray.put(packed(self.site)), _news_board(ray)
             while waiting:
-                while len(running.stages) < _slots(ray) and (stage := waiting.next_ready()):
+                slots = _slots(ray)
+                while len(running.stages) < slots and (stage := waiting.next_ready()):
                     options = {"name": stage.title, **self._resources(stage)}
                     place = task.options(**options).remote(site, packed(stage), stage.key, news)
                     running.stages[place] = stage

@@ -1,15 +1,17 @@
 """A SLURM cluster does the stages: job arrays of one kind each, watched through submitit."""
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 from time import sleep
 from typing import Any
 
 from benchbox.errors import BenchboxError
-from benchbox.files.atomic import write_json
+from benchbox.files.atomic import write_bytes, write_json
 from benchbox.runs.executors.events import Event, Started
 from benchbox.runs.executors.parcel import MOST_DEATHS, do_packed, packed
 from benchbox.runs.executors.waiting import Waiting
@@ -81,11 +83,11 @@ class SlurmJobs:
 class StageJob:
     """What a job calls; submitit queues it again when it is preempted or its time is over."""
 
-    def __call__(self, site: bytes, stage: bytes) -> Ended:
-        """Do the stage."""
-        return do_packed(site, stage)
+    def __call__(self, site: Path, stage: bytes) -> Ended:
+        """Do the stage, on the site that a file of `packed` bytes holds."""
+        return do_packed(site.read_bytes(), stage)
 
-    def checkpoint(self, site: bytes, stage: bytes) -> Any:
+    def checkpoint(self, site: Path, stage: bytes) -> Any:
         """Return what the job that takes this one's place calls: the same again."""
         from submitit.helpers import DelayedSubmission
 
@@ -96,8 +98,8 @@ class _Queue:
     """The jobs of one run: how they are submitted, and where they are remembered."""
 
     def __init__(self, of: SlurmJobs) -> None:
-        self._site = packed(of.site)
         self._folder = (of.site.store / "slurm").absolute()
+        self._site = _stored(packed(of.site), self._folder)
         self._record = self._folder / "jobs.json"
         submitit = _submitit()
         self._job = submitit.LocalJob if of.cluster == "local" else submitit.SlurmJob
@@ -138,6 +140,13 @@ class _Queue:
         except (OSError, ValueError):
             return {}
         return {key: job for key, job in found.items() if isinstance(job, str)}
+
+
+def _stored(site: bytes, folder: Path) -> Path:
+    """Write the site once for all jobs, under a name that another site does not have."""
+    file = folder / f"site-{hashlib.sha256(site).hexdigest()[:16]}.pickle"
+    write_bytes(file, site)
+    return file
 
 
 def _array_of(stage: Stage) -> tuple[str, bool]:

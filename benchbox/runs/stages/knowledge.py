@@ -5,17 +5,14 @@ from torch import Tensor
 
 from attacks import Knowledge, Labelled
 from attacks.base import ThreatModel
-from attacks.randomised import draws_of
+from attacks.randomised import TRIED, draws_of
 from benchbox.data.images import to_unit
 from benchbox.evaluation.average_precision import ApConvention
-from benchbox.evaluation.scoring import Scorer
+from benchbox.evaluation.scoring import whole_knowledge
 from benchbox.models.embed import Embed, of_rows
 from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.workplace import Workplace
-
-_TRIED = 8
-"""How many queries are embedded twice to see whether the model answers alike."""
 
 
 def knowledge_of(
@@ -36,8 +33,7 @@ def knowledge_of(
     if threat == "query":
         return Knowledge(query, draws=draws)
     gallery = _labelled(clean, place, "gallery", features["gallery"])
-    ranking = Labelled(gallery.features.to(place.device), gallery.pids, gallery.camids)
-    return Knowledge(query, gallery, Scorer(query, ranking, ap=ap), draws)
+    return whole_knowledge(query, gallery, ap=ap, device=place.device, draws=draws)
 
 
 def _labelled(clean: EmbedStage, place: Workplace, split: TestSplit, features: Tensor) -> Labelled:
@@ -47,9 +43,8 @@ def _labelled(clean: EmbedStage, place: Workplace, split: TestSplit, features: T
 
 
 def _draws(clean: EmbedStage, place: Workplace, embed: Embed) -> int:
-    few = slice(0, _TRIED)
-    images = to_unit(clean.data.images(place, "query")[few].to(place.device))
+    images = to_unit(clean.data.images(place, "query")[TRIED].to(place.device))
     # A guard that draws at random draws the same afterwards as if nobody had asked.
     devices = [place.device] if place.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):
-        return draws_of(of_rows(embed, few), images)
+        return draws_of(of_rows(embed, TRIED), images)

@@ -1,5 +1,6 @@
 """The ranking stage: the numbers of one cell."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +22,9 @@ from benchbox.runs.stages.base import Stage, of_255
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.replay import ReplayStage
 from benchbox.runs.workplace import Workplace
+
+Ranked = Callable[[Tensor], Scored]
+"""How queries of some embeddings (Q, D) retrieve in a gallery that is at hand."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +83,15 @@ class RankStage(Stage):
     @override
     def work(self, place: Workplace, folder: Path) -> None:
         query = self.clean.data.records(place, "query")
+        scored = self.ranking(place)
         lone, draws, won = 0, 1, dict[str, int]()
         if self.attacked is None or self.budget is None:
-            found = self.scored(place, self.clean.features(place)["query"])
+            found = scored(self.clean.features(place)["query"])
         else:
             stages = (self.attacked, *self.pooled)
-            found, winners = lowest_of([self._under(place, stage, self.budget) for stage in stages])
+            found, winners = lowest_of(
+                [_under(place, stage, self.budget, scored) for stage in stages]
+            )
             lone = self.attacked.lone_queries(place)
             draws = self.attacked.draws(place)
             won = self._won(place, found.valid, winners)
@@ -99,7 +106,7 @@ class RankStage(Stage):
                 "lone_queries": lone,
                 "draws": draws,
                 "won": won,
-                "channels": self._channels(place),
+                "channels": self._channels(place, scored),
             },
         )
         per_query = [
@@ -113,40 +120,33 @@ class RankStage(Stage):
         ]
         write_json(folder / "per_query.json", per_query)
 
-    def _channels(self, place: Workplace) -> dict[str, float]:
+    def _channels(self, place: Workplace, scored: Ranked) -> dict[str, float]:
         """Return name → mAP in percent of this attack's own images after 8 bits and after JPEG."""
         if not isinstance(self.attacked, AttackStage) or self.budget is None:
             return {}
         passed = self.attacked.channels(place, self.budget)
-        return {name: 100 * self.scored(place, of).mAP for name, of in passed.items()}
+        return {name: 100 * scored(of).mAP for name, of in passed.items()}
 
-    def _under(
-        self, place: Workplace, attacked: AttackStage | ReplayStage, budget: Fraction
-    ) -> Scored:
-        """Return how the queries retrieve under an attack: AP of one point, first hit of another.
+    def ranking(self, place: Workplace) -> Ranked:
+        """Return what says how queries of some embeddings (Q, D) retrieve in the clean gallery.
 
-        For most attacks the two are the same.
+        The gallery is read once, however many embeddings are ranked against it.
         """
-        lowest, deepest = attacked.features(place, budget), attacked.deepest(place, budget)
-        found = self.scored(place, lowest)
-        if torch.equal(lowest, deepest):
-            return found
-        return Scored(found.ap, self.scored(place, deepest).first_hit)
-
-    def scored(self, place: Workplace, features: Tensor) -> Scored:
-        """Return how queries of these embeddings (Q, D) retrieve in the clean gallery."""
         data = self.clean.data
-        query, gallery = data.records(place, "query"), data.records(place, "gallery")
-        found = evaluate_retrieval(
-            features,
-            self.clean.features(place)["gallery"],
-            np.array([record.pid for record in query]),
-            np.array([record.pid for record in gallery]),
-            np.array(data.camids(place, "query")),
-            np.array(data.camids(place, "gallery")),
-            ap=self.ap,
+        gallery = self.clean.features(place)["gallery"]
+        query_pids, gallery_pids = (
+            np.array([record.pid for record in data.records(place, split)])
+            for split in ("query", "gallery")
         )
-        return Scored(found.ap, found.first_hit)
+        query_camids = np.array(data.camids(place, "query"))
+        gallery_camids = np.array(data.camids(place, "gallery"))
+
+        def scored(features: Tensor) -> Scored:
+            labels = (query_pids, gallery_pids, query_camids, gallery_camids)
+            found = evaluate_retrieval(features, gallery, *labels, ap=self.ap)
+            return Scored(found.ap, found.first_hit)
+
+        return scored
 
     def _won(self, place: Workplace, valid: npt.NDArray[np.bool_], winners: Ints) -> dict[str, int]:
         """Return which attack left how many queries their lowest AP.
@@ -173,3 +173,17 @@ class RankStage(Stage):
         index = np.where(own, parts, winners - 1 + len(attacked.attack.parts))
         counts = np.bincount(index[valid], minlength=len(names)).tolist()
         return dict(zip(names, counts, strict=True))
+
+
+def _under(
+    place: Workplace, attacked: AttackStage | ReplayStage, budget: Fraction, scored: Ranked
+) -> Scored:
+    """Return how the queries retrieve under an attack: AP of one point, first hit of another.
+
+    For most attacks the two are the same.
+    """
+    lowest, deepest = attacked.features(place, budget), attacked.deepest(place, budget)
+    found = scored(lowest)
+    if torch.equal(lowest, deepest):
+        return found
+    return Scored(found.ap, scored(deepest).first_hit)
