@@ -12,7 +12,15 @@ from pathlib import Path
 from benchbox.errors import BenchboxError
 from benchbox.files.digests import digest_of_file
 from benchbox.runs.files_read import READS
-from benchbox.runs.user_code import OURS, closure_of, distributions_of, is_users
+from benchbox.runs.user_code import (
+    OURS,
+    closure_of,
+    distributions_of,
+    imported_of_ours,
+    is_users,
+)
+
+_METHODS = ("attacks.", "defenses.")
 
 
 def code_digest(modules: Iterable[str]) -> str:
@@ -30,16 +38,46 @@ def code_digest(modules: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def methods_behind(modules: Iterable[str]) -> set[str]:
+    """Return the modules of ``attacks`` and ``defenses`` that some modules use, however indirectly.
+
+    A model that was trained with FNA is not trained again when another attack is added.
+
+    Args:
+        modules: importable names of ours or of the user's; a package stands for all below it.
+    """
+    found = set[str]()
+    waiting = set(modules)
+    while waiting:
+        for file in _files_of(waiting.pop()):
+            reached = {name for name in imported_of_ours(file) if name.startswith(_METHODS)}
+            waiting |= reached - found
+            found |= reached
+    return found
+
+
+def _files_of(module: str) -> list[Path]:
+    """Return a module's file, and for a package the files below it."""
+    file = _origin(module)
+    if file.name == "__init__.py":
+        return sorted(file.parent.rglob("*.py"))
+    return [file] if file.suffix == ".py" else []
+
+
 def _stable_name(name: str) -> str:
     """Return what names a module on every machine: a plugin file lies in another place on each."""
     return name if name.partition(".")[0] in OURS else name.rpartition(".")[2].partition("__")[0]
 
 
-def _module_digest(name: str) -> str:
-    spec = importlib.util.find_spec(name)
+def _origin(module: str) -> Path:
+    spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise BenchboxError(f"the source of module {name!r} was not found; reinstall benchbox.")
-    file = Path(spec.origin).resolve()
+        raise BenchboxError(f"the source of module {module!r} was not found; reinstall benchbox.")
+    return Path(spec.origin).resolve()
+
+
+def _module_digest(name: str) -> str:
+    file = _origin(name)
     if name.partition(".")[0] in OURS:
         return _own_digest(file)
     if is_users(file):

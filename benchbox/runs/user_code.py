@@ -6,6 +6,7 @@ every file outside installed packages by its content, every installed package by
 """
 
 import ast
+import importlib
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -14,6 +15,7 @@ from functools import cache
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 OURS = ("benchbox", "attacks", "defenses")
 """Our own packages, whose modules are digested one by one."""
@@ -69,6 +71,18 @@ def closure_of(file: Path) -> Closure:
 def imported_modules(file: Path) -> set[str]:
     """Return the top-level modules that a file imports by an absolute name."""
     return {name.dotted.split(".")[0] for name in _imported(file) if name.folder is None}
+
+
+def imported_of_ours(file: Path) -> set[str]:
+    """Return the modules of benchbox's own that a file of ours imports, by where they are defined.
+
+    ``from attacks import FNA`` is ``attacks`` and ``attacks.fna``.
+    """
+    found = set[str]()
+    for name in _imported(file):
+        if name.folder is None and name.dotted.partition(".")[0] in OURS:
+            found |= _modules_of_ours(name)
+    return found
 
 
 @dataclass(frozen=True)
@@ -169,15 +183,23 @@ def file_of(folder: Path, part: str) -> Path | None:
 def _modules_of_ours(name: _Name) -> set[str]:
     """Return the modules of ours that an import reaches, those that define the names included."""
     modules = {name.dotted}
-    loaded = sys.modules.get(name.dotted)
+    loaded = _loaded(name.dotted)
     for part in name.names:
         value = getattr(loaded, part, None)
         defined = getattr(value, "__module__", None)
         if isinstance(defined, str) and defined.partition(".")[0] in OURS:
             modules.add(defined)
-        elif find_spec(f"{name.dotted}.{part}") is not None:
+        elif hasattr(loaded, "__path__") and find_spec(f"{name.dotted}.{part}") is not None:
             modules.add(f"{name.dotted}.{part}")
     return modules
+
+
+def _loaded(module: str) -> ModuleType | None:
+    """Return a module of ours, imported if need be; None where there is none."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        return None
 
 
 @cache

@@ -21,6 +21,7 @@ from benchbox.evaluation.real_images import CHANNELS
 from benchbox.files.atomic import write_bytes, write_json
 from benchbox.models.embed import Embed
 from benchbox.models.folding import Precision
+from benchbox.runs.code import methods_behind
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.knowledge import knowledge_of
@@ -72,7 +73,6 @@ class AttackStage(Stage):
 
     kind: ClassVar[str] = "attack"
     code: ClassVar[tuple[str, ...]] = (
-        "attacks",
         "benchbox.data",
         "benchbox.models",
         "benchbox.evaluation",
@@ -121,7 +121,9 @@ class AttackStage(Stage):
 
     @override
     def extra_code(self) -> set[str]:
-        return defining_modules(self.attack) | self.clean.extra_code()
+        # Not all of `attacks`: a number stays when an attack is added that it does not rest on.
+        attack = defining_modules(self.attack)
+        return methods_behind({*attack, *self.code}) | attack | self.clean.extra_code()
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from typing_extensions import override
 
+from benchbox.runs.code import methods_behind
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.model import ReidModelStage
@@ -57,8 +58,8 @@ class PrepareStage(Stage):
 
     @override
     def extra_code(self) -> set[str]:
-        attacked = {"attacks"} if self.preparation.needs_vanilla else set()
-        return attacked | defining_modules(self.preparation)
+        preparation = defining_modules(self.preparation)
+        return methods_behind(preparation) | preparation
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:

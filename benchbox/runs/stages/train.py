@@ -12,6 +12,7 @@ from benchbox.files.digests import digest_of_file
 from benchbox.models.registry import build_model, module_of_backbone, timm_version
 from benchbox.models.reid import ReidModel
 from benchbox.models.weights import digest_of_state, load_weights, save_weights
+from benchbox.runs.code import methods_behind
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.model import ReidModelStage
@@ -99,7 +100,8 @@ class TrainStage(ReidModelStage):
     @override
     def extra_code(self) -> set[str]:
         backbone = module_of_backbone(self.backbone)
-        return {"attacks", *defining_modules(self.recipe), *({backbone} if backbone else ())}
+        recipe = defining_modules(self.recipe)
+        return methods_behind(recipe) | recipe | ({backbone} if backbone else set())
 
     def _initial_weights(self) -> str | None:
         """Return the digest of what a backbone of the user's starts from, which may be a file."""
