@@ -26,8 +26,10 @@ class Part:
         name: in records; seeds its random starts.
         objective: what it raises: 1 − smoothed AP, or the mean distance to the matches.
         temperature: of the smoothed AP, in units of the embeddings' root mean square length.
-        steps: of Auto-PGD.
-        reach: the size of its first steps, in budgets; the paper's is 2.
+        ascent: which takes the steps: Adam, whose step size falls to zero on schedule, or Auto-PGD,
+            which halves it where an image asks for it.
+        steps: of the ascent.
+        reach: the size of its first steps, in budgets; Auto-PGD's paper has 2.
         start: at the clean image, at the worst found so far, in a random corner of the ball, or
             where the last part ended, whatever that was worth.
         on: which queries it meets: all that are not finished, or those still above chance.
@@ -36,16 +38,17 @@ class Part:
     name: str
     objective: Literal["smooth_ap", "match_distance"] = "smooth_ap"
     temperature: float = TEMPERATURE
+    ascent: Literal["adam", "apgd"] = "apgd"
     steps: int
     reach: float = 2.0
     start: Literal["clean", "found", "corner", "last"]
     on: Literal["unfinished", "above_chance"] = "unfinished"
 
 
-_FAST = (Part(name="smooth_ap", steps=19, reach=1.0, start="clean"),)
+_FAST = (Part(name="smooth_ap", ascent="adam", steps=19, reach=2.5, start="clean"),)
 _FULL = (
     *_FAST,
-    Part(name="long", steps=100, start="clean"),
+    Part(name="long", ascent="adam", steps=100, reach=2.5, start="clean"),
     Part(
         name="match_distance",
         objective="match_distance",
