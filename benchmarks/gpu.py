@@ -34,6 +34,7 @@ from attacks import FNA, Labelled, WorstCase
 from benchbox.evaluation.scoring import whole_knowledge
 from benchbox.files.atomic import write_json, write_text
 from benchbox.files.console import make_console
+from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
@@ -160,13 +161,13 @@ def attack_rates(options: Options) -> pd.DataFrame:
     sides: dict[str, tuple[str, Callable[[], Any]]] = {"torchattacks": ("fp32", peer)}
     for precision in PRECISIONS:
         ready = attack_ready(model, precision="bf16" if precision == "bf16" else "fp32")
-        variants = {"": ready}
+        variants: dict[str, Embed] = {"": ready}
         if options.device.type == "cuda":
             graphs = torch.compile(ready, mode="reduce-overhead")
             variants |= {", torch.compile": torch.compile(ready), ", CUDA graphs": graphs}
         for name, used in variants.items():
-            side = partial(attack, used, images, guides)
-            sides[f"benchbox, {precision}{name}"] = precision, side
+            ascent = partial(attack, used, images, guides)
+            sides[f"benchbox, {precision}{name}"] = precision, ascent
     rows = []
     for name, (precision, side) in sides.items():
         with products(precision):
