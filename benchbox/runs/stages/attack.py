@@ -57,6 +57,10 @@ def images_file(budget: Fraction) -> str:
     return f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
 
 
+_ATTACKING = ("benchbox.evaluation", "benchbox.runs.stages.knowledge")
+"""What of benchbox itself calls attacks, and so decides which modules of theirs count."""
+
+
 @dataclass(frozen=True)
 class AttackStage(Stage):
     """Attack the queries at all budgets in one sweep and embed the results.
@@ -76,8 +80,7 @@ class AttackStage(Stage):
     code: ClassVar[tuple[str, ...]] = (
         "benchbox.data",
         "benchbox.models",
-        "benchbox.evaluation",
-        "benchbox.runs.stages.knowledge",
+        *_ATTACKING,
         "benchbox.training.seeding",
     )
 
@@ -134,7 +137,7 @@ class AttackStage(Stage):
     def extra_code(self) -> set[str]:
         # Not all of `attacks`: a number stays when an attack is added that it does not rest on.
         attack = defining_modules(self.attack)
-        return methods_behind({*attack, *self.code}) | attack | self.clean.extra_code()
+        return methods_behind({*attack, *_ATTACKING}) | attack | self.clean.extra_code()
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
