@@ -11,6 +11,7 @@ from attacks import AnyAttack
 from attacks.base import Aim, Found
 from benchbox.data.images import to_unit
 from benchbox.evaluation.real_images import in_eight_bits
+from benchbox.evaluation.streaming import Images, in_batches
 from benchbox.evaluation.validity import require_valid
 from benchbox.files.progress import Progress, silent
 from benchbox.models.embed import Embed, of_rows
@@ -42,7 +43,7 @@ class AttackedQueries:
 def attack_queries(
     embed: Embed,
     attack: AnyAttack[A],
-    images: Tensor,
+    images: Images,
     aim: A,
     *,
     budgets: Sequence[float],
@@ -77,9 +78,9 @@ def attack_queries(
     """
     results: list[list[AttackedQueries]] = [[] for _ in budgets]
     aim = aim.to(device)
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, start + batch_size)
-        clean = to_unit(images[rows].to(device))
+    for rows, batch in in_batches(images, batch_size):
+        start = rows.start
+        clean = to_unit(batch.to(device))
         wanted = [row for row in range(len(clean)) if start + row in keep]
         model = of_rows(embed, rows)
         swept = attack.search(
@@ -99,7 +100,7 @@ def attack_queries(
                 deepest = _embedded(model, attack.name, eps, clean, found.deepest, start)
             kept = found.images[wanted].cpu()
             parts.append(AttackedQueries(eps, features, deepest, found.part.cpu(), kept))
-        progress(min(1.0, (start + batch_size) / len(images)), attack.title)
+        progress(min(1.0, rows.stop / len(images)), attack.title)
     return [_joined(parts) for parts in results]
 
 

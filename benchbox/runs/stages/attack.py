@@ -25,6 +25,7 @@ from benchbox.runs.code import methods_behind
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.knowledge import knowledge_of
+from benchbox.runs.stages.streamed import streamed
 from benchbox.runs.workplace import Workplace
 from benchbox.training.seeding import seeded
 
@@ -77,6 +78,7 @@ class AttackStage(Stage):
         "benchbox.models",
         "benchbox.evaluation",
         "benchbox.runs.stages.knowledge",
+        "benchbox.runs.stages.streamed",
         "benchbox.training.seeding",
     )
 
@@ -138,7 +140,7 @@ class AttackStage(Stage):
         results = attack_queries(
             embed,
             self.attack,
-            data.images(place, "query"),
+            streamed(data, place, "query"),
             aim,
             budgets=[float(budget) for budget in self.budgets],
             generators=[seeded(self.seed, self.attack.name, record.key) for record in records],

@@ -10,8 +10,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks import AnyAttack
-from benchbox.data.images import at_size
 from benchbox.evaluation.embedding import embed_images
+from benchbox.evaluation.streaming import AtSize
 from benchbox.files.atomic import write_bytes
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage
@@ -36,6 +36,7 @@ class ReplayStage(Stage):
         "benchbox.data",
         "benchbox.models",
         "benchbox.evaluation.embedding",
+        "benchbox.evaluation.streaming",
     )
 
     clean: EmbedStage
@@ -82,7 +83,7 @@ class ReplayStage(Stage):
         for index, budget in enumerate(self.budgets):
             features[str(budget)] = embed_images(
                 embed,
-                at_size(self.source.images(place, budget), self.clean.data.image_size),
+                AtSize(self.source.images(place, budget), self.clean.data.image_size),
                 batch_size=place.batch_size,
                 device=place.device,
             )
