@@ -16,6 +16,7 @@ from benchbox.evaluation.streaming import Images
 from benchbox.files.rows_file import writing_rows
 from benchbox.models.embed import Bound, Embed, of_rows
 from benchbox.models.folding import Precision, attack_ready
+from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data, TestSplit
 from benchbox.runs.stages.model import ModelStage
@@ -74,8 +75,15 @@ class EmbedStage(Stage):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.3
+    def cost(self) -> Cost:
+        counts = self.data.counts
+        images = counts.query_images + counts.gallery_images
+        return Cost(network=self.passed, embedded=images, loads=len(SPLITS))
+
+    @property
+    def passed(self) -> str:
+        """What images pass through, as calibrations name it."""
+        return network_in_words(self.network.architecture, self.data.image_size, self.guard)
 
     @override
     def settings(self) -> dict[str, Any]:
