@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save
 
 from benchbox.data.images import at_size, load_images
 from benchbox.data.protocol import ImageRecord
+from benchbox.data.streaming import AHEAD, AtSize, FileImages, in_batches
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.embedding import embed_images, embed_in_batches
-from benchbox.evaluation.streaming import AHEAD, AtSize, FileImages, in_batches
 from benchbox.files.rows_file import writing_rows
 from tests.made_datasets import noise_image
 from tests.test_training import TinyModel
@@ -92,9 +92,10 @@ def test_whoever_stops_early_leaves_no_thread_behind():
     images = Recorded(100)
     batches = in_batches(images, 5)
     next(batches)
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("batching")]
     batches.close()
     assert len(images.asked) <= 1 + AHEAD
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("images")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batching")]
 
 
 def test_the_first_damaged_image_is_named_when_its_turn_comes(records, monkeypatch):

@@ -10,8 +10,8 @@ from torch import Tensor
 from attacks import AnyAttack
 from attacks.base import Aim, Found
 from benchbox.data.images import to_unit
+from benchbox.data.streaming import Images, in_batches
 from benchbox.evaluation.real_images import in_eight_bits
-from benchbox.evaluation.streaming import Images, in_batches
 from benchbox.evaluation.validity import require_valid
 from benchbox.files.progress import Progress, silent
 from benchbox.models.embed import Embed, of_rows

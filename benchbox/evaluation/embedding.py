@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchbox.data.images import to_unit
-from benchbox.evaluation.streaming import Images, in_batches
+from benchbox.data.streaming import Images, in_batches
 from benchbox.files.progress import Progress, silent
 from benchbox.models.embed import Embed, of_rows
 

@@ -45,7 +45,7 @@ batch_images = 4
 """
 
 
-def make_dataset(root: Path, *, gallery: int, queries: int = 200, height: int = 64) -> Path:
+def make_dataset(root: Path, *, gallery: int, queries: int = 1000, height: int = 64) -> Path:
     """Write a dataset in Market-1501's layout, every image a JPEG of its own.
 
     Identities 1 to 4 are trained on; 101 upwards are searched, two queries each; the gallery goes

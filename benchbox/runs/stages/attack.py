@@ -26,7 +26,6 @@ from benchbox.runs.cost import Cost
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.knowledge import knowledge_of
-from benchbox.runs.stages.streamed import streamed
 from benchbox.runs.workplace import Workplace
 from benchbox.training.seeding import seeded
 
@@ -79,7 +78,6 @@ class AttackStage(Stage):
         "benchbox.models",
         "benchbox.evaluation",
         "benchbox.runs.stages.knowledge",
-        "benchbox.runs.stages.streamed",
         "benchbox.training.seeding",
     )
 
@@ -151,7 +149,7 @@ class AttackStage(Stage):
         results = attack_queries(
             embed,
             self.attack,
-            streamed(data, place, "query"),
+            data.test_images(place, "query"),
             aim,
             budgets=[float(budget) for budget in self.budgets],
             generators=[seeded(self.seed, self.attack.name, record.key) for record in records],

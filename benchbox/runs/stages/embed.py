@@ -9,10 +9,10 @@ from torch import Tensor, nn
 from typing_extensions import override
 
 from benchbox.data.images import to_unit
+from benchbox.data.streaming import Images
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.embedding import embed_in_batches
 from benchbox.evaluation.embedding_checks import TRIED, require_batch_independent
-from benchbox.evaluation.streaming import Images
 from benchbox.files.rows_file import writing_rows
 from benchbox.models.embed import Bound, Embed, of_rows
 from benchbox.models.folding import Precision, attack_ready
@@ -20,7 +20,6 @@ from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data, TestSplit
 from benchbox.runs.stages.model import ModelStage
-from benchbox.runs.stages.streamed import streamed
 from benchbox.runs.workplace import Workplace
 from defenses import Guard
 
@@ -53,9 +52,6 @@ class EmbedStage(Stage):
         "benchbox.models",
         "benchbox.evaluation.embedding",
         "benchbox.evaluation.embedding_checks",
-        "benchbox.evaluation.streaming",
-        "benchbox.files.rows_file",
-        "benchbox.runs.stages.streamed",
     )
 
     network: ModelStage
@@ -108,7 +104,7 @@ class EmbedStage(Stage):
         counts: dict[str, int] = {s: len(self.data.records(place, s)) for s in SPLITS}
         with writing_rows(folder / "features.safetensors", counts) as file:
             for split in SPLITS:
-                embed, images = self.embed(place, split), streamed(self.data, place, split)
+                embed, images = self.embed(place, split), self.data.test_images(place, split)
                 self._require_batch_independent(embed, images, place)
                 for rows in embed_in_batches(
                     embed,

@@ -31,7 +31,6 @@ from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.living_model import LivingModel
 from benchbox.runs.stages.data import Data, Split
 from benchbox.runs.stages.model import ModelStage
-from benchbox.runs.stages.streamed import streamed
 from benchbox.runs.user_code import is_users
 from benchbox.runs.workplace import Workplace
 
@@ -55,8 +54,6 @@ class GivenStage(ModelStage):
         "benchbox.data",
         "benchbox.models",
         "benchbox.evaluation.embedding_checks",
-        "benchbox.evaluation.streaming",
-        "benchbox.runs.stages.streamed",
     )
 
     name: str
@@ -140,7 +137,7 @@ class GivenStage(ModelStage):
     def _tried(self, model: GivenModel, place: Workplace) -> int:
         """Check the model on a few queries and return the width of its embeddings."""
         few = slice(0, TRIED)
-        images = to_unit(streamed(self.data, place, "query")[few].to(place.device))
+        images = to_unit(self.data.test_images(place, "query")[few].to(place.device))
         ids = self.ids(self.data, place, "query")
         embed = Bound(model, tuple(each[few] for each in ids)) if ids else model
         before = digest_of_state(model.model)

@@ -12,7 +12,6 @@ from benchbox.evaluation.scoring import whole_knowledge
 from benchbox.models.embed import Embed, of_rows
 from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
-from benchbox.runs.stages.streamed import streamed
 from benchbox.runs.workplace import Workplace
 
 
@@ -44,7 +43,7 @@ def _labelled(clean: EmbedStage, place: Workplace, split: TestSplit, features: T
 
 
 def _draws(clean: EmbedStage, place: Workplace, embed: Embed) -> int:
-    images = to_unit(streamed(clean.data, place, "query")[TRIED].to(place.device))
+    images = to_unit(clean.data.test_images(place, "query")[TRIED].to(place.device))
     # A guard that draws at random draws the same afterwards as if nobody had asked.
     devices = [place.device] if place.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

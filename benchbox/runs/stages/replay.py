@@ -10,8 +10,8 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks import AnyAttack
+from benchbox.data.streaming import AtSize
 from benchbox.evaluation.embedding import embed_images
-from benchbox.evaluation.streaming import AtSize
 from benchbox.files.atomic import write_bytes
 from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
@@ -37,7 +37,6 @@ class ReplayStage(Stage):
         "benchbox.data",
         "benchbox.models",
         "benchbox.evaluation.embedding",
-        "benchbox.evaluation.streaming",
     )
 
     clean: EmbedStage

@@ -1,13 +1,13 @@
 """Images of a test set, decoded a few batches ahead of their use and never held all at once."""
 
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
+from benchbox.data.decoding import in_threads
 from benchbox.data.images import Interpolation, at_size, load_images
 from benchbox.data.protocol import ImageRecord
 
@@ -94,14 +94,6 @@ def in_batches(images: Images, batch_size: int) -> Iterator[tuple[slice, Tensor]
     """
     starts = range(0, len(images), batch_size)
     places = [slice(start, start + batch_size) for start in starts]
-    waiting: deque[Future[Tensor]] = deque()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="images") as pool:
-        try:
-            for index, rows in enumerate(places):
-                while len(waiting) <= AHEAD and index + len(waiting) < len(places):
-                    following = places[index + len(waiting)]
-                    waiting.append(pool.submit(images.__getitem__, following))
-                yield rows, waiting.popleft().result()
-        finally:
-            # Whoever stops early, by an error or by choice, does not wait for all that is ahead.
-            pool.shutdown(cancel_futures=True)
+    made = in_threads(images.__getitem__, places, threads=1, doing="batching", ahead=AHEAD)
+    with closing(made):
+        yield from zip(places, made, strict=True)
