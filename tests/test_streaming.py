@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 
+import numpy as np
 import pytest
 import torch
 from PIL import ImageFile
@@ -16,8 +18,14 @@ from benchbox.data.images import at_size, load_images
 from benchbox.data.protocol import ImageRecord
 from benchbox.data.streaming import AHEAD, AtSize, FileImages, in_batches
 from benchbox.errors import BenchboxError
+from benchbox.evaluation.attacking import queries_at_once
 from benchbox.evaluation.embedding import embed_images, embed_in_batches
+from benchbox.evaluation.feature_distances import RankedGallery, exact_products
+from benchbox.evaluation.retrieval import evaluate_retrieval
+from benchbox.evaluation.retrieval_inputs import read_features
 from benchbox.files.rows_file import writing_rows
+from benchbox.runs.memory import memory_in_words
+from benchbox.runs.runner import Options, preview
 from tests.made_datasets import noise_image
 from tests.test_training import TinyModel
 
@@ -144,6 +152,72 @@ def test_rows_that_do_not_fill_the_matrix_make_no_file(tmp_path, parts, says):
     with pytest.raises(BenchboxError, match=says):
         write(file, *parts)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_embeddings_mapped_from_a_file_are_ranked_like_those_in_memory(tmp_path, order):
+    draw = np.random.default_rng(0)
+    query, gallery = (draw.standard_normal((n, 6), dtype=np.float32) for n in (30, 400))
+    gallery[300:] = gallery[:100]
+    np.save(tmp_path / "gallery.npy", np.asarray(gallery, order=order))
+    mapped = np.load(tmp_path / "gallery.npy", mmap_mode="r")
+    labels = (np.arange(30) % 9, np.arange(400) % 9, np.zeros(30, int), np.ones(400, int))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = evaluate_retrieval(query, mapped, *labels)
+        read = read_features("gallery", mapped)
+    expected = evaluate_retrieval(query, gallery, *labels)
+    np.testing.assert_array_equal(found.ap, expected.ap)
+    # Rows that lie one after another stay in the file.
+    assert np.shares_memory(read.numpy(), mapped) == (order == "C")
+
+
+def test_rows_are_repeats_only_where_they_are_equal_in_every_column():
+    draw = torch.Generator().manual_seed(0)
+    rows = torch.randint(0, 2, (3000, 70), generator=draw).float()
+    rows[:, ::2] = rows[:1, ::2]  # every sampled column alike: all rows are suspects
+    rows[1700:1900] = rows[40:240]
+    rows[5] = -0.0
+    rows[2999] = 0.0
+    first: dict[tuple[float, ...], int] = {}
+    pairs = [
+        (place, first.setdefault(tuple(row), place)) for place, row in enumerate(rows.tolist())
+    ]
+    with exact_products(CPU):
+        ranked = RankedGallery.of(rows, "euclidean")
+    found = list(zip(ranked.copies.tolist(), ranked.originals.tolist(), strict=True))
+    assert found == [(place, original) for place, original in pairs if place != original]
+    assert (2999, 5) in found
+
+
+@pytest.mark.parametrize(
+    ("batch", "gallery", "expected"),
+    [(64, 0, 64), (64, 15_913, 64), (256, 82_161, 256), (64, 520_000, 64), (256, 520_000, 64)],
+)
+def test_an_attack_that_knows_a_large_gallery_takes_fewer_queries_at_a_time(
+    batch, gallery, expected
+):
+    assert queries_at_once(batch, gallery) == expected
+    assert queries_at_once(batch, 10**9) == 1
+
+
+def test_a_plan_says_what_a_worker_holds(tmp_path):
+    grid = tmp_path / "grid.toml"
+    grid.write_text(
+        'name = "large"\ndatasets = ["msmt17"]\nbudgets = ["8/255"]\n'
+        'defenses = ["origin"]\nattacks = ["worst_case"]\nkeep_adversarial = true\n'
+    )
+    plan, _ = preview(grid, Options(data_root=tmp_path))
+    pixels = 3 * 256 * 128
+    # Two batches ahead and one in use, that one in float32 too; MSMT17's published counts.
+    images = [round(batch * pixels * (3 + 4) / 1e6) for batch in (64, 256)]
+    pairs = [round(batch * 82_161 * 4 * 6 / 1e6) for batch in (64, 256)]
+    assert memory_in_words(plan) == (
+        f"test images {images[0]} MB at a batch of 64, {images[1]} MB at 256; distances 34 MB; "
+        f"attacks that know the gallery {pairs[0]} MB at a batch of 64, {pairs[1]} MB at 256; "
+        f"adversarial queries kept {11_659 * pixels * 4 / 1e9:.1f} GB; "
+        f"training set {32_621 * pixels / 1e9:.1f} GB"
+    )
 
 
 # Images are written at 64×32 and fed at 192×96, so that a split held whole is noticed: 4,500 more

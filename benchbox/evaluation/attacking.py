@@ -18,6 +18,10 @@ from benchbox.models.embed import Embed, of_rows
 
 A = TypeVar("A", bound=Aim)
 
+MOST_PAIRS = 2**25
+"""Of query and gallery image, that an attack may hold: 134 MB a matrix. 256 queries still go
+together in a gallery of 131,072 images, 64 in one of 524,288."""
+
 
 @dataclass(frozen=True, slots=True)
 class AttackedQueries:
@@ -102,6 +106,14 @@ def attack_queries(
             parts.append(AttackedQueries(eps, features, deepest, found.part.cpu(), kept))
         progress(min(1.0, rows.stop / len(images)), attack.title)
     return [_joined(parts) for parts in results]
+
+
+def queries_at_once(batch_size: int, gallery: int) -> int:
+    """Return how many queries to attack at a time where each is ranked in a gallery of some size.
+
+    That is the batch size, but at most `MOST_PAIRS` pairs of query and gallery image.
+    """
+    return max(1, min(batch_size, MOST_PAIRS // max(1, gallery)))
 
 
 def _in_eight_bits(found: Found, clean: Tensor, eps: float) -> Found:
