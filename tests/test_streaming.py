@@ -229,7 +229,7 @@ import torch
 import benchbox
 from benchbox.data.images import load_images
 from benchbox.data.protocol import ImageRecord
-from tests.benchmarks.large_gallery import make_dataset
+from benchmarks.large_gallery import make_dataset
 
 SIZE = (192, 96)
 peak, stop = 0.0, threading.Event()
