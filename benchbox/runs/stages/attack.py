@@ -14,7 +14,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks import AnyAttack
-from benchbox.evaluation.attacking import AttackedQueries, attack_queries
+from benchbox.evaluation.attacking import AttackedQueries, attack_queries, queries_at_once
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.real_images import CHANNELS
@@ -149,14 +149,15 @@ class AttackStage(Stage):
         coarser = None
         if self.precision != "fp32":
             coarser = self.clean.embed(place, "query", precision=self.precision)
+        ranked = 0 if known.gallery is None else len(known.gallery.pids)
         results = attack_queries(
             embed,
             self.attack,
-            data.images(place, "query"),
+            data.test_images(place, "query"),
             aim,
             budgets=[float(budget) for budget in self.budgets],
             generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
-            batch_size=place.batch_size,
+            batch_size=queries_at_once(place.batch_size, ranked),
             device=place.device,
             ascend_on=coarser,
             keep=range(len(records)) if self.keep else sample_rows(len(records)),
