@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 from attacks import AnyAttack
+from benchbox.runs.attack_columns import AttackColumn
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
@@ -24,7 +25,7 @@ class Cell:
         test_dataset: name of the dataset whose queries are attacked.
         backbone: name of the network.
         defense: name of the defense.
-        attack: name of the attack, or ``none`` where the queries are clean.
+        attack: name of the attack's column, or ``none`` where the queries are clean.
         budget: L∞ budget of the attack; 0 where the queries are clean.
         seed: seed of the training and of random starts.
         overrides: what the grid changed in recipe, guard and attack, by table.
@@ -61,7 +62,7 @@ class Plan:
         stages: every stage that those rows need.
         defenses: name → defense with the grid's overrides applied, as it runs; those that are
             only sources included.
-        attacks: name → attack with the grid's overrides applied, in the grid's order.
+        columns: the attacks with the grid's overrides applied, as the tables have them.
     """
 
     grid: Grid
@@ -70,7 +71,12 @@ class Plan:
     black_box: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
-    attacks: Mapping[str, AnyAttack[Any]]
+    columns: tuple[AttackColumn, ...]
+
+    @property
+    def attacks(self) -> Mapping[str, AnyAttack[Any]]:
+        """Name → attack, in the grid's order."""
+        return {column.attack.name: column.attack for column in self.columns}
 
 
 def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, where: str) -> Plan:
@@ -99,7 +105,8 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         place = (row.train, row.test, row.backbone, name)
         clean = planner.embedded(*row)
         for attack, budget, rank in planner.ranks(clean, row.backbone, name):
-            changes = resolved.changed(name, attack)
+            attacked = rank.attacked.attack.name if rank.attacked else None
+            changes = resolved.changed(name, attacked)
             cells.append(Cell(*place, attack, budget, seed, changes, rank))
         for from_, attack, budget, rank in planner.black_box_ranks(clean, row):
             changes = resolved.changed(name, attack)
@@ -111,5 +118,5 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         tuple(black_box),
         with_needs(cell.rank for cell in (*cells, *black_box)),
         resolved.defenses,
-        resolved.attacks,
+        planner.columns,
     )

@@ -35,7 +35,8 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
     if run.black_box is not None and not run.black_box.empty:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
     for pairs, file in _REAL_IMAGES.items():
-        table = real_images(run.results, run.record.cells, names, pairs=pairs)
+        quality = run.record.jpeg_quality
+        table = real_images(run.results, run.record.cells, names, pairs=pairs, quality=quality)
         if table is not None:
             tables[file] = table
     if measurements(run.results, names).scores:

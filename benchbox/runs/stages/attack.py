@@ -17,7 +17,7 @@ from attacks import AnyAttack
 from benchbox.evaluation.attacking import AttackedQueries, attack_queries
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.embedding import embed_images
-from benchbox.evaluation.real_images import CHANNELS
+from benchbox.evaluation.real_images import CHANNELS, QUALITY, Through, behind_jpeg, passed
 from benchbox.files.atomic import write_bytes, write_json
 from benchbox.models.embed import Embed
 from benchbox.models.folding import Precision
@@ -69,6 +69,9 @@ class AttackStage(Stage):
         keep: store all adversarial images; without it only those of a few queries, for figures.
         eight_bit: round what was found to 8 bits inside its ball before it is embedded.
         ap: the convention of average precision, for attacks that are told how queries retrieve.
+        through: what stands before the model while it is attacked, and when what was found is
+            embedded; what the attack knows are clean embeddings without it.
+        quality: of a JPEG, that one or the one that kept images pass.
     """
 
     kind: ClassVar[str] = "attack"
@@ -88,11 +91,14 @@ class AttackStage(Stage):
     keep: bool = False
     eight_bit: bool = False
     ap: ApConvention = "trapezoid"
+    through: Through = "nothing"
+    quality: int = QUALITY
 
     @property
     @override
     def title(self) -> str:
-        return f"{self.attack.name} on {self.clean.title.removeprefix('embed ')}"
+        through = "" if self.through == "nothing" else f" through {self.through}"
+        return f"{self.attack.name}{through} on {self.clean.title.removeprefix('embed ')}"
 
     @property
     @override
@@ -116,6 +122,8 @@ class AttackStage(Stage):
             "precision": self.precision,
             "keep": self.keep,
             **({"eight_bit": True} if self.eight_bit else {}),
+            **({} if self.through == "nothing" else {"through": self.through}),
+            **({} if self.quality == QUALITY else {"jpeg_quality": self.quality}),
             **({} if self.attack.threat == "query" else {"ap": self.ap}),
         }
 
@@ -136,7 +144,7 @@ class AttackStage(Stage):
         if self.precision != "fp32":
             coarser = self.clean.embed(place, "query", precision=self.precision)
         results = attack_queries(
-            embed,
+            self._shown(embed),
             self.attack,
             data.images(place, "query"),
             aim,
@@ -144,7 +152,7 @@ class AttackStage(Stage):
             generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
             batch_size=place.batch_size,
             device=place.device,
-            ascend_on=coarser,
+            ascend_on=None if coarser is None else self._shown(coarser),
             keep=range(len(records)) if self.keep else sample_rows(len(records)),
             eight_bit=self.eight_bit,
             progress=place.report,
@@ -161,6 +169,10 @@ class AttackStage(Stage):
             },
         )
 
+    def _shown(self, embed: Embed) -> Embed:
+        """Return a model as the attack meets it."""
+        return embed if self.through == "nothing" else behind_jpeg(embed, quality=self.quality)
+
     def _write(self, folder: Path, results: Sequence[AttackedQueries]) -> None:
         found = dict(zip(map(str, self.budgets), results, strict=True))
         lowest = {budget: result.features for budget, result in found.items()}
@@ -175,13 +187,13 @@ class AttackStage(Stage):
     def _write_channels(
         self, place: Workplace, folder: Path, embed: Embed, results: Sequence[AttackedQueries]
     ) -> None:
-        """Embed all adversarial queries after 8 bits and after JPEG, the model as it is ranked."""
+        """Embed all adversarial queries as they are, after 8 bits and after JPEG."""
         found = {
             f"{name} {budget}": embed_images(
-                embed, channel(result.images), batch_size=place.batch_size, device=place.device
+                embed, images, batch_size=place.batch_size, device=place.device
             )
             for budget, result in zip(self.budgets, results, strict=True)
-            for name, channel in CHANNELS.items()
+            for name, images in passed(result.images, quality=self.quality)
         }
         write_bytes(folder / _CHANNELS, save(found))
 
