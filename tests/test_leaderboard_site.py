@@ -793,7 +793,7 @@ def names(page: Any) -> list[str]:
 
 def test_tables_sort_both_ways_by_mouse_and_keyboard(site: Path, open_page: Any) -> None:
     page = open_page(site / "micro" / "index.html")
-    head = page.locator(".block >> nth=0 >> th[data-says='worst case at 8/255']")
+    head = page.locator(".block >> nth=0 >> th[data-says='worst of FNA, SMA at 8/255']")
 
     def values() -> list[float]:
         cells = page.locator(f"{ROWS} >> td >> nth=1")
