@@ -1,7 +1,7 @@
 """Reads run.json: where a run's numbers come from, and what its tables call things."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -95,7 +95,7 @@ class ReadRecord(RunRecord):
             titles=self.titles,
             order=self.order,
             pairs=_planned_pairs(self.grid),
-            conditions=_planned_conditions(self.grid, self.attacks, self.order.get("attacks")),
+            conditions=tuple(c for c in self._planned if c.attack not in self._targeted),
             threats={name: attack.threat for name, attack in self.attacks.items()},
             seeds=_planned_seeds(self.grid),
             rows=tuple(self.rows),
@@ -103,6 +103,21 @@ class ReadRecord(RunRecord):
             given=_given(self.defenses),
             through={name: each.through for name, each in self.attacks.items() if each.through},
         )
+
+    @property
+    def names_of_targeted(self) -> Names:
+        """The same for targeted.csv: its columns are planned, and no others."""
+        planned = tuple(c for c in self._planned if c.attack in self._targeted)
+        return replace(self.names, conditions=planned)
+
+    @property
+    def _targeted(self) -> set[str]:
+        """The attacks that make queries retrieve somebody, whose numbers stand apart."""
+        return {name for name, attack in self.attacks.items() if attack.threat == "targeted"}
+
+    @property
+    def _planned(self) -> tuple[Condition, ...]:
+        return _planned_conditions(self.grid, self.attacks, self.order.get("attacks"))
 
     @property
     def jpeg_quality(self) -> int:

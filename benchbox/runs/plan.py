@@ -59,6 +59,7 @@ class Plan:
         rows: the models that are measured, in the table's order.
         cells: the rows of results.csv.
         black_box: the rows of black_box.csv.
+        targeted: the rows of targeted.csv.
         stages: every stage that those rows need.
         defenses: name → defense with the grid's overrides applied, as it runs; those that are
             only sources included.
@@ -69,6 +70,7 @@ class Plan:
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
     black_box: tuple[Cell, ...]
+    targeted: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
     columns: tuple[AttackColumn, ...]
@@ -98,7 +100,7 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         for name, digest in digests.items()
     }
     planner = Planner(grid, resolved, data)
-    cells, black_box = [], []
+    cells, black_box, targeted = [], [], []
     rows = tuple(planner.rows())
     for row in rows:
         name, seed = row.defense, row.seed
@@ -108,6 +110,9 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
             attacked = rank.attacked.attack.name if rank.attacked else None
             changes = resolved.changed(name, attacked)
             cells.append(Cell(*place, attack, budget, seed, changes, rank))
+        for attack, budget, rank in planner.targeted_ranks(clean, row.backbone, name):
+            changes = resolved.changed(name, rank.attacked.attack.name)
+            targeted.append(Cell(*place, attack, budget, seed, changes, rank))
         for from_, attack, budget, rank in planner.black_box_ranks(clean, row):
             changes = resolved.changed(name, attack)
             black_box.append(Cell(*place, attack, budget, seed, changes, rank, from_))
@@ -116,7 +121,8 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         rows,
         tuple(cells),
         tuple(black_box),
-        with_needs(cell.rank for cell in (*cells, *black_box)),
+        tuple(targeted),
+        with_needs(cell.rank for cell in (*cells, *black_box, *targeted)),
         resolved.defenses,
         planner.columns,
     )

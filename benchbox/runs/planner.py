@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from attacks import WorstCase
 from benchbox.runs.attack_columns import AttackColumn, attack_columns
+from benchbox.runs.attack_stages import is_pooled, stage_of
 from benchbox.runs.grid import Grid
 from benchbox.runs.resolving import Resolved
 from benchbox.runs.stages import (
@@ -21,6 +22,8 @@ from benchbox.runs.stages import (
     PrepareStage,
     RankStage,
     ReplayStage,
+    TargetedRankStage,
+    TargetedStage,
     TrainStage,
 )
 from benchbox.training.recipe import Recipe
@@ -101,8 +104,23 @@ class Planner:
         ap = self.grid.ap
         yield "none", Fraction(0), RankStage(clean=clean, ap=ap)
         for column in self.columns:
-            for budget in self.grid.budgets_of(column.attack.name):
-                yield column.name, budget, self._rank(clean, column, budget, backbone, name)
+            if column.attack.threat != "targeted":
+                for budget in self.grid.budgets_of(column.attack.name):
+                    yield column.name, budget, self._rank(clean, column, budget, backbone, name)
+
+    def targeted_ranks(
+        self, clean: EmbedStage, backbone: str, name: str
+    ) -> Iterator[tuple[str, Fraction, TargetedRankStage]]:
+        """Yield (column, budget, stage): how well one row's queries retrieve who they are not."""
+        for column in self.columns:
+            attacked = self._attacked(clean, column, backbone, name)
+            if isinstance(attacked, TargetedStage):
+                for budget in self.grid.budgets_of(column.attack.name):
+                    yield (
+                        column.name,
+                        budget,
+                        TargetedRankStage(clean, self.grid.ap, attacked, budget),
+                    )
 
     def black_box_ranks(
         self, clean: EmbedStage, row: Row
@@ -140,6 +158,7 @@ class Planner:
             for other in self.columns
             if isinstance(column.attack, WorstCase)
             and other != column
+            and is_pooled(other.attack)
             and other.through == column.through
             and budget in self.grid.budgets_of(other.attack.name)
         ]
@@ -155,13 +174,14 @@ class Planner:
         is_source = column.through == "nothing" and any(
             (backbone, name) in self._sources(row) for row in shown_to
         )
-        return AttackStage(
+        return stage_of(column.attack)(
             clean=clean,
             attack=column.attack,
             budgets=tuple(grid.budgets_of(column.attack.name)),
             seed=clean.network.seed,
             precision=grid.precision,
-            keep=grid.keep_adversarial or is_source,
+            # A gallery is many times the queries, of which figures show some.
+            keep=(grid.keep_adversarial or is_source) and column.attack.threat != "gallery",
             ap=grid.ap,
             eight_bit=grid.eight_bit,
             through=column.through,

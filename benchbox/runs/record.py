@@ -81,7 +81,8 @@ class AttackRecord(_Known):
     """An attack as it ran.
 
     Attributes:
-        threat: what the attacker knows and may change; see `attacks.base.ThreatModel`.
+        threat: what the attacker knows and may change; see `attacks.base.ThreatModel`. Of
+            `Universal` what it knows in the place of the query set.
         budgets: its L∞ budgets, as fractions of the pixel range.
         steps: how many steps it takes; 0 where it has no fixed number of them.
         step_size_255: of one, in units of 1/255; 0 where it chooses its own.

@@ -141,7 +141,7 @@ class Recorder:
             pace = pace_of(column.attack)
             budgets = self.plan.grid.budgets_of(column.attack.name)
             found[column.name] = AttackRecord(
-                threat=column.attack.threat,
+                threat=getattr(column.attack, "knows", column.attack.threat),
                 budgets=[str(budget) for budget in budgets],
                 steps=pace.steps,
                 step_size_255=pace.step_size_255,

@@ -45,7 +45,10 @@ def real_images(
     columns = {"none": "as found", "eight_bit": "8 bits", "jpeg": f"JPEG {quality}"}
     cells = measurements(results, names, pairs=pairs)
     kept = {cell: record.channels for cell, record in cells_of_run.items() if record.channels}
-    shown = [condition for condition in cells.conditions if not condition.is_clean]
+    # Of a gallery that is attacked only a sample is kept.
+    threats = names.threats
+    attacked = [condition for condition in cells.conditions if not condition.is_clean]
+    shown = [condition for condition in attacked if threats.get(condition.attack) != "gallery"]
     top = [Header(text) for text in ("Model", "Dataset", "Defense")]
     below = [Header("") for _ in top]
     for condition in shown:

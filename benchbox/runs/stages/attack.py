@@ -1,4 +1,8 @@
-"""The attack stage: the queries at all budgets of one attack, in one sweep."""
+"""The attack stage: the queries at all budgets of one attack, in one sweep.
+
+Attacks that are told something else or change something else have stages of their own, which
+differ in just that: `benchbox.runs.stages.other_threats`.
+"""
 
 import json
 from collections.abc import Sequence
@@ -13,7 +17,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from typing_extensions import override
 
-from attacks import AnyAttack
+from attacks import AnyAttack, Knowledge
 from benchbox.evaluation.attacking import AttackedQueries, attack_queries
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.embedding import embed_images
@@ -23,6 +27,7 @@ from benchbox.models.embed import Embed
 from benchbox.models.folding import Precision
 from benchbox.runs.code import methods_behind
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
+from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.knowledge import knowledge_of
 from benchbox.runs.workplace import Workplace
@@ -94,6 +99,9 @@ class AttackStage(Stage):
     through: Through = "nothing"
     quality: int = QUALITY
 
+    attacked: ClassVar[TestSplit] = "query"
+    """The split whose images are changed."""
+
     @property
     @override
     def title(self) -> str:
@@ -136,23 +144,23 @@ class AttackStage(Stage):
     @override
     def work(self, place: Workplace, folder: Path) -> None:
         data = self.clean.data
-        records = data.records(place, "query")
-        embed = self.clean.embed(place, "query")
-        known = knowledge_of(self.clean, place, embed, threat=self.attack.threat, ap=self.ap)
+        records = data.records(place, self.attacked)
+        embed = self.clean.embed(place, self.attacked)
+        known = self.knowledge(place, embed)
         aim = self.attack.prepare(known)
         coarser = None
         if self.precision != "fp32":
-            coarser = self.clean.embed(place, "query", precision=self.precision)
+            coarser = self.clean.embed(place, self.attacked, precision=self.precision)
         results = attack_queries(
-            self._shown(embed),
+            self.shown(embed),
             self.attack,
-            data.images(place, "query"),
+            data.images(place, self.attacked),
             aim,
             budgets=[float(budget) for budget in self.budgets],
             generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
             batch_size=place.batch_size,
             device=place.device,
-            ascend_on=None if coarser is None else self._shown(coarser),
+            ascend_on=None if coarser is None else self.shown(coarser),
             keep=range(len(records)) if self.keep else sample_rows(len(records)),
             eight_bit=self.eight_bit,
             progress=place.report,
@@ -169,7 +177,11 @@ class AttackStage(Stage):
             },
         )
 
-    def _shown(self, embed: Embed) -> Embed:
+    def knowledge(self, place: Workplace, embed: Embed) -> Knowledge:
+        """Return what the attack is told."""
+        return knowledge_of(self.clean, place, embed, threat=self.attack.threat, ap=self.ap)
+
+    def shown(self, embed: Embed) -> Embed:
         """Return a model as the attack meets it."""
         return embed if self.through == "nothing" else behind_jpeg(embed, quality=self.quality)
 
