@@ -97,6 +97,12 @@ class Universal(AnyAttack[Overlay]):
         require_steps(self.epochs, name="epochs")
         require_steps(self.batch_size - 1, name="batch_size − 1")
 
+    @property
+    @override
+    def passes(self) -> float:
+        """Of a training image: queries cost nothing."""
+        return float(self.epochs)
+
     @override
     def prepare(self, known: Knowledge) -> Overlay:
         if not isinstance(known, TrainingKnowledge):

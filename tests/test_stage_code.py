@@ -17,6 +17,7 @@ HARMLESS = {
     "attacks.base",  # what an attack knows and hands back; below attacks, where an attack runs
     "benchbox.errors",
     "benchbox.runs.code",
+    "benchbox.runs.cost",
     "benchbox.runs.stages.base",
     "benchbox.runs.store",
     "benchbox.torchvision_import",

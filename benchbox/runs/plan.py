@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from attacks import AnyAttack
+from benchbox.data.counting import Counts
 from benchbox.runs.attack_columns import AttackColumn
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
@@ -13,6 +15,7 @@ from benchbox.runs.planner import Planner, Row
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve
 from benchbox.runs.stages import Data, RankStage, Stage, with_needs
+from benchbox.runs.stages.data import MARKET
 from defenses import Defense
 
 
@@ -81,7 +84,14 @@ class Plan:
         return {column.attack.name: column.attack for column in self.columns}
 
 
-def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, where: str) -> Plan:
+def make_plan(
+    grid: Grid,
+    registry: Registry,
+    digests: Mapping[str, str],
+    *,
+    where: str,
+    counts: Mapping[str, Counts] = MappingProxyType({}),
+) -> Plan:
     """Return the cells and stages of a grid.
 
     Args:
@@ -89,6 +99,8 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         registry: attacks and defenses.
         digests: of each dataset the grid names.
         where: the grid's file, for errors about overrides.
+        counts: how many images the datasets have, for estimates; where one is left out, it is
+            taken for as large as Market-1501.
 
     Raises:
         BenchboxError: an override does not fit.
@@ -96,7 +108,13 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
     resolved = resolve(grid, registry, where=where)
     sources = grid_sources(grid, registry)
     data = {
-        name: Data(name, digest, grid.image_size, same_camera=sources[name].same_camera)
+        name: Data(
+            name,
+            digest,
+            grid.image_size,
+            same_camera=sources[name].same_camera,
+            counts=counts.get(name, MARKET),
+        )
         for name, digest in digests.items()
     }
     planner = Planner(grid, resolved, data)

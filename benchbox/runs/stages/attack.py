@@ -26,6 +26,7 @@ from benchbox.files.atomic import write_bytes, write_json
 from benchbox.models.embed import Embed
 from benchbox.models.folding import Precision
 from benchbox.runs.code import methods_behind
+from benchbox.runs.cost import Cost
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
@@ -116,8 +117,20 @@ class AttackStage(Stage):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.2 * self.attack.passes * len(self.budgets)
+    def cost(self) -> Cost:
+        counts = self.clean.data.counts
+        images, gradients = counts.query_images, self.attack.gradients(self.budgets)
+        ranked = 0 if self.attack.threat == "query" else counts.gallery_images
+        if self.attacked == "gallery":
+            images, ranked = ranked, images
+        channels = len(CHANNELS) if self.keep else 0
+        return Cost(
+            network=self.clean.passed,
+            ascended=images * gradients,
+            embedded=images * len(self.budgets) * (1 + channels),
+            pairs=images * gradients * ranked,
+            loads=1,
+        )
 
     @override
     def settings(self) -> dict[str, Any]:

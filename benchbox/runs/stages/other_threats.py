@@ -15,6 +15,7 @@ from attacks.universal import TrainingKnowledge
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_bytes
 from benchbox.models.embed import Embed
+from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.data import Data, TestSplit
 from benchbox.runs.stages.train import TrainStage
@@ -40,6 +41,13 @@ class UniversalStage(OtherThreatStage):
     Of a model that was trained elsewhere the images are not here; it is attacked by means of the
     training split of the dataset that it is tested on.
     """
+
+    @property
+    @override
+    def cost(self) -> Cost:
+        images = self._training_data.counts.train_images
+        made = images * self.attack.gradients(self.budgets)
+        return replace(super().cost, ascended=made, loads=2)
 
     @override
     def knowledge(self, place: Workplace, embed: Embed) -> Knowledge:
