@@ -41,8 +41,6 @@ def campaign_stages(
             }
         )
         planned = planned_datasets(grid, registry, data_root=None)
-        plan = make_plan(
-            grid, registry, planned.digests, where=str(path), counts=planned.counts
-        )
+        plan = make_plan(grid, registry, planned.digests, where=str(path), counts=planned.counts)
         found += plan.stages
     return with_needs(found)
