@@ -77,6 +77,9 @@ def study_campaign(
     ascended: Annotated[float, typer.Option(min=1, help="Image-steps/s in attacks.")] = 1_500,
     embedded: Annotated[float, typer.Option(min=1, help="Images/s embedded.")] = 3_000,
     shard_minutes: Annotated[float, typer.Option(min=1, help="Longer attacks are split.")] = 15,
+    train: Annotated[
+        bool, typer.Option(help="Count training, or only measure models that are there.")
+    ] = True,
     out: Annotated[Path, typer.Option(help="The study's folder.")] = Path("runs/study-campaign"),
 ) -> None:
     """How long would a paper's tables take on 1 to 512 GPUs? Plays the stages' schedule through."""
@@ -96,11 +99,14 @@ def study_campaign(
     console = make_console()
     with console.status("planning the stages"):
         stages = campaign_stages(grids, datasets=datasets, seeds=range(seeds))
+    if not train:
+        stages = tuple(stage for stage in stages if stage.kind not in {"train", "prepare"})
     whole = play(tasks_of(stages, rates))
     sharded = play(tasks_of(stages, rates, shard_seconds=60 * shard_minutes))
     about = (
         f"{', '.join(path.stem for path in grids)} with the worst case on {', '.join(datasets)}, "
-        f"{seeds} seeds; {trained:,.0f} images/s in training, {ascended:,.0f} image-steps/s, "
+        f"{seeds} seeds{'' if train else ' of models that are there'}; "
+        f"{trained:,.0f} images/s in training, {ascended:,.0f} image-steps/s, "
         f"{embedded:,.0f} images/s embedded: given, not measured. Attacks are split beyond "
         f"{shard_minutes:g} minutes."
     )

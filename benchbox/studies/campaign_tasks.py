@@ -108,7 +108,7 @@ def tasks_of(
     """Return the stages as tasks, each once and behind those that it needs.
 
     Args:
-        stages: each behind those it needs.
+        stages: each behind those it needs; what is not among them is done already.
         rates: of the devices.
         shard_seconds: attacks that take longer are split into as few shards as keep below it; a
             task that takes no device and no time joins them.
@@ -116,7 +116,7 @@ def tasks_of(
     made: dict[str, Task] = {}
     found: list[Task] = []
     for stage in stages:
-        needs = tuple(made[need.key] for need in stage.needs)
+        needs = tuple(made[need.key] for need in stage.needs if need.key in made)
         seconds, held = rates.seconds(stage.cost), rates.held(stage)
         shards = 1
         if stage.kind == "attack" and seconds > shard_seconds:

@@ -33,13 +33,15 @@ def campaign_hours(whole: Campaign, sharded: Campaign) -> Figure:
         axes.annotate(
             f"longest chain, {label}: {campaign.path_hours:.1f} h",
             (devices[0], campaign.path_hours),
-            xytext=(0, 2),
+            xytext=(0, (3, -3)[index]),
             textcoords="offset points",
+            va=("bottom", "top")[index],
             fontsize=TEXT_POINTS - 1,
             color=colour,
         )
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:,g}")
     axes.set_xticks(devices, [str(n) for n in devices])
     axes.minorticks_off()
     axes.legend(fontsize=TEXT_POINTS, frameon=False)
