@@ -77,9 +77,9 @@ def study_campaign(
     ascended: Annotated[float, typer.Option(min=1, help="Image-steps/s in attacks.")] = 1_500,
     embedded: Annotated[float, typer.Option(min=1, help="Images/s embedded.")] = 3_000,
     shard_minutes: Annotated[float, typer.Option(min=1, help="Longer attacks are split.")] = 15,
-    train: Annotated[
-        bool, typer.Option(help="Count training, or only measure models that are there.")
-    ] = True,
+    measure_only: Annotated[
+        bool, typer.Option("--measure-only", help="The models are there: leave training out.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="The study's folder.")] = Path("runs/study-campaign"),
 ) -> None:
     """How long would a paper's tables take on 1 to 512 GPUs? Plays the stages' schedule through."""
@@ -99,13 +99,13 @@ def study_campaign(
     console = make_console()
     with console.status("planning the stages"):
         stages = campaign_stages(grids, datasets=datasets, seeds=range(seeds))
-    if not train:
+    if measure_only:
         stages = tuple(stage for stage in stages if stage.kind not in {"train", "prepare"})
     whole = play(tasks_of(stages, rates))
     sharded = play(tasks_of(stages, rates, shard_seconds=60 * shard_minutes))
     about = (
         f"{', '.join(path.stem for path in grids)} with the worst case on {', '.join(datasets)}, "
-        f"{seeds} seeds{'' if train else ' of models that are there'}; "
+        f"{seeds} seeds{' of models that are there' if measure_only else ''}; "
         f"{trained:,.0f} images/s in training, {ascended:,.0f} image-steps/s, "
         f"{embedded:,.0f} images/s embedded: given, not measured. Attacks are split beyond "
         f"{shard_minutes:g} minutes."
