@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from attacks import FNA
+from attacks import FNA, AscentAttack
 from attacks.in_training import attack_batch
 from benchbox.models.reid import Features, ReidModel
 from benchbox.training.recipe import Batch, Recipe
@@ -37,7 +37,7 @@ class AdversarialRecipe(Recipe):
         self.attack  # noqa: B018 - refuses a bad value
 
     @property
-    def attack(self) -> FNA:
+    def attack(self) -> AscentAttack:
         """The attack inside the training step."""
         return FNA(eps=self.eps, steps=self.steps, step_size=self.step_size)
 
