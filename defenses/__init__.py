@@ -17,11 +17,14 @@ from defenses.bs_ms import BS_MS, SqueezeThenSmooth
 from defenses.das import DAS, DynamicAttack
 from defenses.ddd.recipe import ABLATION, DDD, DualInvariantDefense
 from defenses.est import EST, EmbeddingShiftedTriplet
+from defenses.fare import FARE, Fare
 from defenses.goat import GOAT, Goat
 from defenses.hm_ics import HM_ICS, HardnessManipulation
+from defenses.lgpr import LGPR, LGPR_ADVERSARIAL, Lgpr, LgprAdversarial
 from defenses.median_smoothing import MEDIAN_SMOOTHING, MedianSmoothing
 from defenses.metric_at import METRIC_AT, MetricAT
 from defenses.origin import ORIGIN, ORIGIN_EQUAL_EPOCHS, Vanilla
+from defenses.trades import TRADES, TRADES_1, Trades
 
 __all__ = [
     "ATPGD",
@@ -36,19 +39,33 @@ __all__ = [
     "DualInvariantDefense",
     "DynamicAttack",
     "EmbeddingShiftedTriplet",
+    "Fare",
     "Goat",
     "Guard",
     "HardnessManipulation",
+    "Lgpr",
+    "LgprAdversarial",
     "MedianSmoothing",
     "MetricAT",
     "SqueezeThenSmooth",
+    "Trades",
     "Vanilla",
     "register",
 ]
 
 _TABLE_2 = (ORIGIN, BIT_SQUEEZING, MEDIAN_SMOOTHING, BS_MS, AMD, ADV_TRAIN, DAS, DDD)
 _TABLES_3_AND_4 = (METRIC_AT, *ABLATION, AT_PGD)
-BEYOND_THE_PAPER = (GOAT, EST, ACT, HM_ICS)
+BEYOND_THE_PAPER = (
+    GOAT,
+    EST,
+    ACT,
+    HM_ICS,
+    TRADES,
+    TRADES_1,
+    FARE,
+    LGPR,
+    LGPR_ADVERSARIAL,
+)
 """Rows that the field knows and the paper's tables do not have."""
 
 DEFENSES = MappingProxyType(

@@ -582,10 +582,9 @@ def test_one_step_of_every_recipe(name: str) -> None:
     assert model.trunk[0].weight.grad.abs().max() > 0
     with torch.random.fork_rng():
         torch.manual_seed(12345)  # all randomness is the generator's
+        model = Recorded().train()
         companion = recipe.companion(model, data, seed=0, device=CPU)
-        again = recipe.losses(
-            Recorded().train(), replace(batch, generator=seeded(0), companion=companion)
-        )
+        again = recipe.losses(model, replace(batch, generator=seeded(0), companion=companion))
     assert {k: v.item() for k, v in again.items()} == {k: v.item() for k, v in losses.items()}
 
 
