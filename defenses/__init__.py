@@ -25,6 +25,7 @@ from defenses.median_smoothing import MEDIAN_SMOOTHING, MedianSmoothing
 from defenses.metric_at import METRIC_AT, MetricAT
 from defenses.origin import ORIGIN, ORIGIN_EQUAL_EPOCHS, Vanilla
 from defenses.trades import TRADES, TRADES_1, Trades
+from defenses.worst_case_training import WORST_CASE_TRAINING, WorstCaseTraining
 
 __all__ = [
     "ATPGD",
@@ -50,6 +51,7 @@ __all__ = [
     "SqueezeThenSmooth",
     "Trades",
     "Vanilla",
+    "WorstCaseTraining",
     "register",
 ]
 
@@ -65,6 +67,7 @@ BEYOND_THE_PAPER = (
     FARE,
     LGPR,
     LGPR_ADVERSARIAL,
+    WORST_CASE_TRAINING,
 )
 """Rows that the field knows and the paper's tables do not have."""
 
