@@ -7,7 +7,7 @@ by exporting ``Defense`` objects; nobody edits this file for that.
 from types import MappingProxyType
 
 from defenses.act import ACT, AntiCollapseTriplet
-from defenses.adv_train import ADV_TRAIN, AdvTrain
+from defenses.adv_train import ADV_TRAIN, ADV_TRAIN_AWP, ADV_TRAIN_EMA, AdvTrain
 from defenses.adversarial import AdversarialRecipe
 from defenses.amd import AMD, AdversarialMetricDefense
 from defenses.at_pgd import AT_PGD, ATPGD
@@ -67,6 +67,8 @@ BEYOND_THE_PAPER = (
     FARE,
     LGPR,
     LGPR_ADVERSARIAL,
+    ADV_TRAIN_AWP,
+    ADV_TRAIN_EMA,
     WORST_CASE_TRAINING,
 )
 """Rows that the field knows and the paper's tables do not have."""

@@ -32,8 +32,8 @@ class AntiCollapseTriplet(RankingRecipe):
     @property
     @override
     def step_cost(self) -> float:
-        # One pass to draw triplets; two images attacked for an anchor; three trained on.
-        return 3 + (1 + 2 * 2 * self.steps) / 3
+        # Of each anchor two images are attacked, not one, and three trained on.
+        return super().step_cost + 2 * self.steps / 3 + 2
 
     @override
     def losses(self, model: ReidModel, batch: Batch) -> dict[str, Tensor]:

@@ -11,6 +11,7 @@ from typing_extensions import override
 from attacks.ascent import Gradient
 from attacks.in_training import ascend_batch, frozen
 from attacks.start import uniform_noise
+from benchbox.errors import BenchboxError
 from benchbox.models.reid import ReidModel
 from benchbox.training.recipe import Batch
 from benchbox.training.training_set import TrainingSet
@@ -51,6 +52,9 @@ class Fare(AdversarialRecipe):
 
     Attributes:
         momentum: μ of the attack.
+
+    Raises:
+        BenchboxError: a value is out of its range.
     """
 
     name: ClassVar[str] = "fare"
@@ -60,6 +64,12 @@ class Fare(AdversarialRecipe):
     steps: int = 10
     step_size: float = 1 / 255
     momentum: float = 0.9
+
+    @override
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.awp:
+            raise BenchboxError("fare: awp raises a loss of labels, and none is used here; leave 0")
 
     @override
     def companion(

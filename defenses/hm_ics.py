@@ -68,8 +68,8 @@ class HardnessManipulation(RankingRecipe):
     @property
     @override
     def step_cost(self) -> float:
-        # One pass to draw triplets; three images attacked for an anchor; four trained on.
-        return 4 + (1 + 3 * 2 * self.steps) / 3
+        # Of each anchor three images are attacked, not one, and four trained on.
+        return super().step_cost + 2 * 2 * self.steps / 3 + 3
 
     @override
     def companion(

@@ -47,7 +47,7 @@ class Trades(AdversarialRecipe):
     @property
     @override
     def title(self) -> str:
-        return f"{self.name} (β {self.beta:g})"
+        return f"{super().title} (β {self.beta:g})"
 
     @property
     @override
