@@ -20,10 +20,13 @@ from defenses.est import EST, EmbeddingShiftedTriplet
 from defenses.fare import FARE, Fare
 from defenses.goat import GOAT, Goat
 from defenses.hm_ics import HM_ICS, HardnessManipulation
+from defenses.jpeg import JPEG, Jpeg
 from defenses.lgpr import LGPR, LGPR_ADVERSARIAL, Lgpr, LgprAdversarial
 from defenses.median_smoothing import MEDIAN_SMOOTHING, MedianSmoothing
 from defenses.metric_at import METRIC_AT, MetricAT
 from defenses.origin import ORIGIN, ORIGIN_EQUAL_EPOCHS, Vanilla
+from defenses.random_resize_pad import RANDOM_RESIZE_PAD, RandomResizePad
+from defenses.total_variation import TOTAL_VARIATION, TotalVariation
 from defenses.trades import TRADES, TRADES_1, Trades
 from defenses.worst_case_training import WORST_CASE_TRAINING, WorstCaseTraining
 
@@ -44,11 +47,14 @@ __all__ = [
     "Goat",
     "Guard",
     "HardnessManipulation",
+    "Jpeg",
     "Lgpr",
     "LgprAdversarial",
     "MedianSmoothing",
     "MetricAT",
+    "RandomResizePad",
     "SqueezeThenSmooth",
+    "TotalVariation",
     "Trades",
     "Vanilla",
     "WorstCaseTraining",
@@ -70,6 +76,9 @@ BEYOND_THE_PAPER = (
     ADV_TRAIN_AWP,
     ADV_TRAIN_EMA,
     WORST_CASE_TRAINING,
+    JPEG,
+    TOTAL_VARIATION,
+    RANDOM_RESIZE_PAD,
 )
 """Rows that the field knows and the paper's tables do not have."""
 

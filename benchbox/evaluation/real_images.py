@@ -1,19 +1,12 @@
 """Adversarial images as a camera or a file could hold them: in 8 bits, and as JPEG."""
 
 from collections.abc import Callable, Mapping
-from io import BytesIO
 from types import MappingProxyType
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
+from benchbox.data.jpeg import through_jpeg
 from benchbox.evaluation.validity import ROUNDING
-
-QUALITY = 95
-"""Of the JPEG, on libjpeg's scale up to 100: what cameras and editors call high."""
 
 
 def in_eight_bits(adversarial: Tensor, clean: Tensor, *, eps: float) -> Tensor:
@@ -36,25 +29,6 @@ def in_eight_bits(adversarial: Tensor, clean: Tensor, *, eps: float) -> Tensor:
 def rounded(images: Tensor) -> Tensor:
     """Return images rounded to 8 bits a channel, as any file format would, ball or not."""
     return (images * 255).round() / 255
-
-
-def through_jpeg(images: Tensor, *, quality: int = QUALITY) -> Tensor:
-    """Return images as they come back from a JPEG by Pillow, with its subsampled colours (4:2:0).
-
-    Args:
-        images: (B, 3, H, W) float32 in [0, 1].
-        quality: from 1 to 100.
-    """
-    pixels = (images * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-    back = np.stack([_decoded(image, quality) for image in pixels])
-    return torch.from_numpy(back).permute(0, 3, 1, 2).float().div_(255).to(images.device)
-
-
-def _decoded(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    stream = BytesIO()
-    Image.fromarray(pixels).save(stream, format="JPEG", quality=quality)
-    with Image.open(stream, formats=("JPEG",)) as image:
-        return np.asarray(image)
 
 
 CHANNELS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
