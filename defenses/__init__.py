@@ -11,7 +11,7 @@ from defenses.adv_train import ADV_TRAIN, ADV_TRAIN_AWP, ADV_TRAIN_EMA, AdvTrain
 from defenses.adversarial import AdversarialRecipe
 from defenses.amd import AMD, AdversarialMetricDefense
 from defenses.at_pgd import AT_PGD, ATPGD
-from defenses.base import Defense, Guard, register
+from defenses.base import Defense, Guard, PreparedGuard, register
 from defenses.bit_squeezing import BIT_SQUEEZING, BitSqueezing
 from defenses.bs_ms import BS_MS, SqueezeThenSmooth
 from defenses.das import DAS, DynamicAttack
@@ -25,6 +25,7 @@ from defenses.lgpr import LGPR, LGPR_ADVERSARIAL, Lgpr, LgprAdversarial
 from defenses.median_smoothing import MEDIAN_SMOOTHING, MedianSmoothing
 from defenses.metric_at import METRIC_AT, MetricAT
 from defenses.origin import ORIGIN, ORIGIN_EQUAL_EPOCHS, Vanilla
+from defenses.purification import PURIFICATION, Purification
 from defenses.random_resize_pad import RANDOM_RESIZE_PAD, RandomResizePad
 from defenses.total_variation import TOTAL_VARIATION, TotalVariation
 from defenses.trades import TRADES, TRADES_1, Trades
@@ -52,6 +53,8 @@ __all__ = [
     "LgprAdversarial",
     "MedianSmoothing",
     "MetricAT",
+    "PreparedGuard",
+    "Purification",
     "RandomResizePad",
     "SqueezeThenSmooth",
     "TotalVariation",
@@ -79,6 +82,7 @@ BEYOND_THE_PAPER = (
     JPEG,
     TOTAL_VARIATION,
     RANDOM_RESIZE_PAD,
+    PURIFICATION,
 )
 """Rows that the field knows and the paper's tables do not have."""
 

@@ -15,10 +15,22 @@ from benchbox.errors import BenchboxError
 from benchbox.training.losses import identity_loss, triplet_loss
 from benchbox.training.recipe import Batch
 from benchbox.training.seeding import seeded
-from defenses import DEFENSES, AdvTrain, BitSqueezing, MedianSmoothing, SqueezeThenSmooth, register
+from defenses import (
+    DEFENSES,
+    AdvTrain,
+    BitSqueezing,
+    MedianSmoothing,
+    PreparedGuard,
+    SqueezeThenSmooth,
+    register,
+)
 from tests.test_training import TinyModel
 
-GUARDED = [defense for defense in DEFENSES.values() if defense.guard is not None]
+GUARDED = [
+    defense
+    for defense in DEFENSES.values()
+    if defense.guard is not None and not isinstance(defense.guard, PreparedGuard)
+]
 
 
 def images(seed: int = 0, *shape: int) -> Tensor:

@@ -98,7 +98,7 @@ class AttackStage(Stage):
     @override
     def needs(self) -> tuple[Stage, ...]:
         # The weights are read again, so a damaged training has to be mended first.
-        return (self.clean, self.clean.network)
+        return (self.clean, *self.clean.needs)
 
     @property
     @override
