@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from attacks.adam import adam
 from attacks.apgd import apgd
 from attacks.ascent import Ball
 from attacks.briefing import Inside
@@ -71,7 +72,8 @@ class Ensemble:
         def done(chosen: Tensor) -> Tensor:
             return nominated.ap[rows[chosen]] <= self.aim.finished[rows[chosen]]
 
-        self.last[rows] = apgd(
+        ascend = {"adam": adam, "apgd": apgd}[part.ascent]
+        self.last[rows] = ascend(
             Climb(
                 of_rows(self.embed, rows),
                 self._objective(part)[rows],
@@ -109,8 +111,7 @@ class Ensemble:
             generators = [seeded(self.seeds[row], part.name) for row in rows.tolist()]
             noise = uniform_noise(clean, range(len(rows)), generators).sign()
             return Ball.around(clean, self.eps).project(clean + self.eps * noise)
-        starts = {"clean": self.clean, "found": self.lowest.images, "last": self.last}
-        return starts[part.start][rows].clone()
+        return clean.clone() if part.start == "clean" else self.last[rows].clone()
 
     def _scored(self, drawn: Sequence[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return AP and first hit of the queries ``rows``, over all draws: the mean, the least.

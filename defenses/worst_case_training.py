@@ -46,7 +46,7 @@ class WorstCaseTraining(AdversarialRecipe):
     """Train on what ranks worst: L_cls(x̂, y) + L_tri(x̂), x̂ = argmax 1 − AP_smooth(x̂).
 
     x̂ comes from Auto-PGD on the smoothed AP (`SmoothAP`, Brown et al. 2020, Croce and Hein 2020),
-    one of the ascents of `WorstCase`. Each image of the batch is a query; its gallery are the clean
+    the objective of `WorstCase`. Each image of the batch is a query; its gallery are the clean
     embeddings of the others, or those of the whole training set as they were last seen.
 
     Our own baseline, of no paper: budget and steps are those of our adversarial training, and the

@@ -3,15 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from attacks import AnyAttack
+from benchbox.data.counting import Counts
+from benchbox.runs.attack_columns import AttackColumn
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve
 from benchbox.runs.stages import Data, RankStage, Stage, with_needs
+from benchbox.runs.stages.data import MARKET
 from defenses import Defense
 
 
@@ -24,7 +28,7 @@ class Cell:
         test_dataset: name of the dataset whose queries are attacked.
         backbone: name of the network.
         defense: name of the defense.
-        attack: name of the attack, or ``none`` where the queries are clean.
+        attack: name of the attack's column, or ``none`` where the queries are clean.
         budget: L∞ budget of the attack; 0 where the queries are clean.
         seed: seed of the training and of random starts.
         overrides: what the grid changed in recipe, guard and attack, by table.
@@ -58,22 +62,36 @@ class Plan:
         rows: the models that are measured, in the table's order.
         cells: the rows of results.csv.
         black_box: the rows of black_box.csv.
+        targeted: the rows of targeted.csv.
         stages: every stage that those rows need.
         defenses: name → defense with the grid's overrides applied, as it runs; those that are
             only sources included.
-        attacks: name → attack with the grid's overrides applied, in the grid's order.
+        columns: the attacks with the grid's overrides applied, as the tables have them.
     """
 
     grid: Grid
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
     black_box: tuple[Cell, ...]
+    targeted: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
-    attacks: Mapping[str, AnyAttack[Any]]
+    columns: tuple[AttackColumn, ...]
+
+    @property
+    def attacks(self) -> Mapping[str, AnyAttack[Any]]:
+        """Name → attack, in the grid's order."""
+        return {column.attack.name: column.attack for column in self.columns}
 
 
-def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, where: str) -> Plan:
+def make_plan(
+    grid: Grid,
+    registry: Registry,
+    digests: Mapping[str, str],
+    *,
+    where: str,
+    counts: Mapping[str, Counts] = MappingProxyType({}),
+) -> Plan:
     """Return the cells and stages of a grid.
 
     Args:
@@ -81,6 +99,8 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         registry: attacks and defenses.
         digests: of each dataset the grid names.
         where: the grid's file, for errors about overrides.
+        counts: how many images the datasets have, for estimates; where one is left out, it is
+            taken for as large as Market-1501.
 
     Raises:
         BenchboxError: an override does not fit.
@@ -88,19 +108,29 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
     resolved = resolve(grid, registry, where=where)
     sources = grid_sources(grid, registry)
     data = {
-        name: Data(name, digest, grid.image_size, same_camera=sources[name].same_camera)
+        name: Data(
+            name,
+            digest,
+            grid.image_size,
+            same_camera=sources[name].same_camera,
+            counts=counts.get(name, MARKET),
+        )
         for name, digest in digests.items()
     }
     planner = Planner(grid, resolved, data)
-    cells, black_box = [], []
+    cells, black_box, targeted = [], [], []
     rows = tuple(planner.rows())
     for row in rows:
         name, seed = row.defense, row.seed
         place = (row.train, row.test, row.backbone, name)
         clean = planner.embedded(*row)
         for attack, budget, rank in planner.ranks(clean, row.backbone, name):
-            changes = resolved.changed(name, attack)
+            attacked = rank.attacked.attack.name if rank.attacked else None
+            changes = resolved.changed(name, attacked)
             cells.append(Cell(*place, attack, budget, seed, changes, rank))
+        for attack, budget, rank in planner.targeted_ranks(clean, row.backbone, name):
+            changes = resolved.changed(name, rank.attacked.attack.name)
+            targeted.append(Cell(*place, attack, budget, seed, changes, rank))
         for from_, attack, budget, rank in planner.black_box_ranks(clean, row):
             changes = resolved.changed(name, attack)
             black_box.append(Cell(*place, attack, budget, seed, changes, rank, from_))
@@ -109,7 +139,8 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         rows,
         tuple(cells),
         tuple(black_box),
-        with_needs(cell.rank for cell in (*cells, *black_box)),
+        tuple(targeted),
+        with_needs(cell.rank for cell in (*cells, *black_box, *targeted)),
         resolved.defenses,
-        resolved.attacks,
+        planner.columns,
     )

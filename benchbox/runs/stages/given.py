@@ -27,6 +27,7 @@ from benchbox.models.given import Given
 from benchbox.models.given_building import build_given, restore_given
 from benchbox.models.given_model import GivenModel, ids_for
 from benchbox.models.weights import digest_of_state, save_weights
+from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.living_model import LivingModel
 from benchbox.runs.stages.data import Data, Split
 from benchbox.runs.stages.model import ModelStage
@@ -72,13 +73,19 @@ class GivenStage(ModelStage):
 
     @property
     @override
+    def architecture(self) -> str:
+        return self.name
+
+    @property
+    @override
     def needs(self) -> tuple[()]:
         return ()
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.1
+    def cost(self) -> Cost:
+        passed = network_in_words(self.architecture, self.given.image_size)
+        return Cost(network=passed, ascended=TRIED, embedded=4 * TRIED, loads=1)
 
     @override
     def settings(self) -> dict[str, Any]:
@@ -130,7 +137,7 @@ class GivenStage(ModelStage):
     def _tried(self, model: GivenModel, place: Workplace) -> int:
         """Check the model on a few queries and return the width of its embeddings."""
         few = slice(0, TRIED)
-        images = to_unit(self.data.images(place, "query")[few].to(place.device))
+        images = to_unit(self.data.test_images(place, "query")[few].to(place.device))
         ids = self.ids(self.data, place, "query")
         embed = Bound(model, tuple(each[few] for each in ids)) if ids else model
         before = digest_of_state(model.model)

@@ -10,9 +10,10 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks import AnyAttack
-from benchbox.data.images import at_size
+from benchbox.data.streaming import AtSize
 from benchbox.evaluation.embedding import embed_images
 from benchbox.files.atomic import write_bytes
+from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage
 from benchbox.runs.stages.embed import EmbedStage
@@ -64,8 +65,9 @@ class ReplayStage(Stage):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.1 * len(self.budgets)
+    def cost(self) -> Cost:
+        shown = self.clean.data.counts.query_images * len(self.budgets)
+        return Cost(network=self.clean.passed, embedded=shown, loads=1)
 
     @override
     def settings(self) -> dict[str, Any]:
@@ -82,7 +84,7 @@ class ReplayStage(Stage):
         for index, budget in enumerate(self.budgets):
             features[str(budget)] = embed_images(
                 embed,
-                at_size(self.source.images(place, budget), self.clean.data.image_size),
+                AtSize(self.source.images(place, budget), self.clean.data.image_size),
                 batch_size=place.batch_size,
                 device=place.device,
             )
