@@ -131,5 +131,5 @@ WORST_CASE_TRAINING = Defense(
     name="worst_case_training",
     title="Worst-case training (ours)",
     recipe=WorstCaseTraining(),
-    source="ours: SmoothAP by Auto-PGD in the training step",
+    source="no paper: SmoothAP by Auto-PGD in the training step",
 )
