@@ -53,5 +53,5 @@ ADV_TRAIN_EMA = Defense(
     name="adv_train_ema",
     title="Adv_train + EMA",
     recipe=AdvTrain(training=Training(ema=0.995)),
-    source="Bouniot et al. 2020 with averaged weights (Rebuffi et al. 2021)",
+    source="Bouniot et al. 2020 with averaged weights (Gowal et al. 2020)",
 )

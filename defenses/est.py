@@ -19,7 +19,7 @@ class EmbeddingShiftedTriplet(RankingRecipe):
     """Train on images moved away from themselves: [d(a', p') − d(a', n') + m]₊.
 
     x' = argmax d(f(x'), f(x)) inside the ball, for every image of the batch (Zhou et al. 2020,
-    "Adversarial Ranking Attack and Defense", Section 4.2).
+    "Adversarial Ranking Attack and Defense").
 
     Source: Zhou et al. 2020, values as in `RankingRecipe`. Where we deviate: x' is SMA's, which
     starts at a random point of the ball; the code starts at x and moves f(x) by 1e-7 for the

@@ -43,7 +43,7 @@ class Fare(AdversarialRecipe):
     f_orig is the model that training starts from, frozen. No label is used, and nothing but
     ``model(images)``: so a model without a classifier can be hardened, too.
 
-    Source: Schlarmann et al. 2024, "Robust CLIP", Eq. 3, and their code: 4/255 (2/255 for the
+    Source: Schlarmann et al. 2024, "Robust CLIP", and their code: 4/255 (2/255 for the
     milder of their two models), 10 steps of 1/255 with momentum 0.9 from a random point of the
     ball. They train two epochs of ImageNet by AdamW with a rate of 1e-5; the grid's training
     holds here, and a rate well below that of the first training is wanted. Where we deviate: f

@@ -28,7 +28,7 @@ class TotalVariation:
     from torch's own generator, anew for each look, so attacks average over draws or meet another
     one at each step.
 
-    Source: Guo et al. 2018, "Countering Adversarial Images using Input Transformations", Eq. 2,
+    Source: Guo et al. 2018, "Countering Adversarial Images using Input Transformations",
     and their code: half of the pixels are dropped, λ is 0.03, 100 iterations.
 
     Attributes:

@@ -25,7 +25,7 @@ class Trades(AdversarialRecipe):
     through both f(x) and f(x').
 
     Source: Zhang et al. 2019, "Theoretically Principled Trade-off between Robustness and
-    Accuracy", Eq. 5, and their code for CIFAR-10: 0.031, 10 steps of 0.007, β 1 or 6.
+    Accuracy", and their code for CIFAR-10: 0.031, 10 steps of 0.007, β 1 or 6.
 
     Attributes:
         beta: β = 1/λ, what stability counts.

@@ -9,8 +9,9 @@ def averaged(model: nn.Module, *, decay: float) -> AveragedModel:
     """Return a copy of a model whose ``update_parameters`` moves it towards the model.
 
     θ̄ ← κ θ̄ + (1 − κ) θ with κ = min(decay, (1 + t) / (10 + t)) at step t, so that the start
-    weights are soon forgotten; running statistics likewise (Izmailov et al. 2018; Rebuffi et al.
-    2021, "Data Augmentation Can Improve Robustness", for adversarial training).
+    weights are soon forgotten; running statistics likewise (Izmailov et al. 2018; Gowal et al.
+    2020, "Uncovering the Limits of Adversarial Training against Norm-Bounded Adversarial
+    Examples", for adversarial training).
 
     Args:
         model: on the device to work on.

@@ -19,7 +19,7 @@ def perturbed_losses(
 
     v = γ ‖θ_l‖ ∇_l / ‖∇_l‖ for every layer l with a matrix or a kernel, ∇ of ``worse``; vectors
     (shifts, batch norms' scales) stay (Wu et al. 2020, "Adversarial Weight Perturbation Helps
-    Robust Generalization", Eq. 8 and 10, one step). Running statistics are moved by ``losses``
+    Robust Generalization", in one step). Running statistics are moved by ``losses``
     alone.
 
     Args:
