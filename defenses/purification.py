@@ -25,9 +25,9 @@ class Purification:
     """Diffuse each image up to a noise level and follow the model back (DiffPure).
 
     y_σ = y + σ n, n ~ N(0, 1), then the probability-flow ODE dy/dσ = (y − D(y; σ)) / σ from σ down
-    to 0 in Euler steps (Karras et al. 2022, Algorithm 1 without its second-order correction), D being the denoiser of DDD's diffusion
-    model, told no identity and a camera that is drawn, for a guard does not know it. Images are
-    brought to the model's size and back.
+    to 0 in Euler steps (Karras et al. 2022, Algorithm 1 without its second-order correction), D
+    being the denoiser of DDD's diffusion model, told no identity and a camera that is drawn, for a
+    guard does not know it. Images are brought to the model's size and back.
 
     Source: Nie et al. 2022, "Diffusion Models for Adversarial Purification": diffusion time 0.1
     at 8/255 on CIFAR-10, which is σ = √(exp(0.1095) − 1) = 0.34 here; 0.15 on ImageNet, σ = 0.52.
