@@ -1,8 +1,11 @@
-"""The attack inside adversarial training: the batch is its own set of guides."""
+"""The attack inside adversarial training: on a batch, by its own guides or by any objective."""
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from attacks.ascent import Ball, Gradient, ascend
 from attacks.ascent_attack import AscentAttack
 from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
@@ -44,3 +47,44 @@ def frozen(model: nn.Module) -> Embed:
     device = next(model.parameters()).device.type
     half = torch.is_autocast_enabled(device)
     return attack_ready(model, precision="bf16" if half else "fp32")
+
+
+def ascend_batch(
+    objective: Callable[[Tensor], Tensor],
+    images: Tensor,
+    *,
+    eps: float,
+    steps: int,
+    step_size: float,
+    start: Tensor | None = None,
+    remembering: Callable[[Gradient], Gradient] = lambda gradient: gradient,
+) -> Tensor:
+    """Return images that raise an objective of a whole batch inside the ball, detached.
+
+    x⁰ = Ψ(start); xⁿ⁺¹ = Ψ(xⁿ + step_size · sign ∇ objective(xⁿ)).
+
+    Args:
+        objective: (B, 3, H, W) to a scalar, differentiable; a sum over images, so that an image's
+            gradient does not depend on the size of its batch.
+        images: (B, 3, H, W) in [0, 1].
+        eps: radius of the L∞ ball, in [0, 1].
+        steps: gradient steps.
+        step_size: of one step.
+        start: (B, 3, H, W) where to start; the images themselves if None.
+        remembering: makes another direction of the gradient, such as a running one.
+    """
+
+    def gradient(points: Tensor) -> Tensor:
+        points = points.detach().requires_grad_()
+        return torch.autograd.grad(objective(points), points)[0]
+
+    ball = Ball.around(images, eps)
+    with torch.enable_grad():
+        reached = ascend(
+            images if start is None else start,
+            remembering(gradient),
+            ball,
+            steps=steps,
+            step_size=step_size,
+        )
+    return ball.project(reached).detach()

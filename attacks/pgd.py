@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from attacks.ascent import Ball, ascend
+from attacks.in_training import ascend_batch
 from attacks.start import uniform_noise
 from benchbox.models.embed import Embed
 
@@ -33,14 +33,8 @@ def classifier_pgd(
         generator: of the random start.
     """
 
-    def gradient(points: Tensor) -> Tensor:
-        points = points.detach().requires_grad_()
-        # A sum, so that an image's gradient does not depend on the size of its batch.
-        loss = F.cross_entropy(classify(points).float(), labels, reduction="sum")
-        return torch.autograd.grad(loss, points)[0]
+    def loss(points: Tensor) -> Tensor:
+        return F.cross_entropy(classify(points).float(), labels, reduction="sum")
 
-    ball = Ball.around(images, eps)
     start = images + eps * uniform_noise(images, range(len(images)), generator)
-    with torch.enable_grad():
-        reached = ascend(start, gradient, ball, steps=steps, step_size=step_size)
-    return ball.project(reached).detach()
+    return ascend_batch(loss, images, eps=eps, steps=steps, step_size=step_size, start=start)

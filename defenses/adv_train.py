@@ -7,7 +7,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from benchbox.models.reid import ReidModel
-from benchbox.training.recipe import Batch
+from benchbox.training.recipe import Batch, Training
 from defenses.adversarial import AdversarialRecipe
 from defenses.base import Defense
 
@@ -42,4 +42,16 @@ ADV_TRAIN = Defense(
     title="Adv_train",
     recipe=AdvTrain(),
     source="Bouniot, Audigier and Loesch 2020 (GOAT)",
+)
+ADV_TRAIN_AWP = Defense(
+    name="adv_train_awp",
+    title="Adv_train + AWP",
+    recipe=AdvTrain(awp=0.005),
+    source="Bouniot et al. 2020 with Wu et al. 2020",
+)
+ADV_TRAIN_EMA = Defense(
+    name="adv_train_ema",
+    title="Adv_train + EMA",
+    recipe=AdvTrain(training=Training(ema=0.995)),
+    source="Bouniot et al. 2020 with averaged weights (Gowal et al. 2020)",
 )

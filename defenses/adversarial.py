@@ -6,10 +6,12 @@ import torch
 from torch import Tensor
 from typing_extensions import override
 
-from attacks import FNA
+from attacks import FNA, AscentAttack
 from attacks.in_training import attack_batch
+from benchbox.errors import BenchboxError
 from benchbox.models.reid import Features, ReidModel
 from benchbox.training.recipe import Batch, Recipe
+from benchbox.training.weight_perturbation import perturbed_losses
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,8 @@ class AdversarialRecipe(Recipe):
         eps: the attack's budget: radius of the L∞ ball, in [0, 1].
         steps: how many gradient steps the attack takes.
         step_size: how far one step moves each pixel, in [0, 1].
+        awp: γ of adversarial weight perturbation (Wu et al. 2020, who take 0.005): gradients are
+            taken at the weights of that relative distance that do worst on x̂; 0 means none.
 
     Raises:
         BenchboxError: a value is out of its range.
@@ -32,12 +36,22 @@ class AdversarialRecipe(Recipe):
     eps: float = 8 / 255
     steps: int = 7
     step_size: float = 2 / 255
+    awp: float = 0.0
 
     def __post_init__(self) -> None:
         self.attack  # noqa: B018 - refuses a bad value
+        if self.awp < 0:
+            raise BenchboxError(f"{self.name}: expected awp ≥ 0, got {self.awp!r}")
 
     @property
-    def attack(self) -> FNA:
+    @override
+    def title(self) -> str:
+        options = {"awp": self.awp, "ema": self.training.ema}
+        shown = ", ".join(f"{name} {value:g}" for name, value in options.items() if value)
+        return f"{self.name} ({shown})" if shown else self.name
+
+    @property
+    def attack(self) -> AscentAttack:
         """The attack inside the training step."""
         return FNA(eps=self.eps, steps=self.steps, step_size=self.step_size)
 
@@ -45,7 +59,8 @@ class AdversarialRecipe(Recipe):
     @override
     def step_cost(self) -> float:
         # An attack step is a forward pass and the input's half of a backward pass.
-        return 1 + (1 + 2 * self.steps) / 3
+        step = 1 + (1 + 2 * self.steps) / 3
+        return 2 * step if self.awp else step
 
     @override
     def attacked(self, model: ReidModel, batch: Batch) -> Tensor:
@@ -53,6 +68,23 @@ class AdversarialRecipe(Recipe):
         return attack_batch(
             self.attack, model, batch.images, batch.labels, generator=batch.generator
         )
+
+    @override
+    def step(self, model: ReidModel, batch: Batch) -> dict[str, Tensor]:
+        """Return the losses, with ``awp`` those at perturbed weights.
+
+        The perturbation raises L_cls(x̂, y) + L_tri(x̂), x̂ made at the weights as they are. The
+        losses then make an x̂ of their own, at the perturbed weights, as the paper's Algorithm 1
+        has it (its code attacks once). What a recipe draws comes after what the perturbation drew.
+        """
+        if not self.awp:
+            return self.losses(model, batch)
+
+        def worse() -> Tensor:
+            pair = self.identity_and_triplet(model, self.attacked(model, batch), batch.labels)
+            return torch.stack(list(pair.values())).sum()
+
+        return perturbed_losses(model, worse, lambda: self.losses(model, batch), gamma=self.awp)
 
 
 def both(clean: Tensor, robust: Tensor) -> Tensor:

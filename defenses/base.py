@@ -1,12 +1,15 @@
 """A defense is a model and an input guard: where weights come from, what input meets."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
 from benchbox.errors import BenchboxError
 from benchbox.models.given import Given
+from benchbox.training.preparation import Preparation
 from benchbox.training.recipe import Recipe
 
 
@@ -20,6 +23,26 @@ class Guard(Protocol):
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return guarded images, (B, 3, H, W) in [0, 1], differentiable in ``images``."""
+        ...
+
+
+@runtime_checkable
+class PreparedGuard(Guard, Protocol):
+    """A guard that stands on what a preparation made of the training set, such as a network."""
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is made, once a training set."""
+        ...
+
+    def ready(self, folder: Path, *, size: tuple[int, int], device: torch.device) -> Guard:
+        """Return the guard as it is called.
+
+        Args:
+            folder: of the preparation's artefact.
+            size: (height, width) of the images it will meet.
+            device: the device to work on.
+        """
         ...
 
 

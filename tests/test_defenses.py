@@ -15,10 +15,22 @@ from benchbox.errors import BenchboxError
 from benchbox.training.losses import identity_loss, triplet_loss
 from benchbox.training.recipe import Batch
 from benchbox.training.seeding import seeded
-from defenses import DEFENSES, AdvTrain, BitSqueezing, MedianSmoothing, SqueezeThenSmooth, register
+from defenses import (
+    DEFENSES,
+    AdvTrain,
+    BitSqueezing,
+    MedianSmoothing,
+    PreparedGuard,
+    SqueezeThenSmooth,
+    register,
+)
 from tests.test_training import TinyModel
 
-GUARDED = [defense for defense in DEFENSES.values() if defense.guard is not None]
+GUARDED = [
+    defense
+    for defense in DEFENSES.values()
+    if defense.guard is not None and not isinstance(defense.guard, PreparedGuard)
+]
 
 
 def images(seed: int = 0, *shape: int) -> Tensor:
@@ -91,8 +103,17 @@ def test_guards_keep_shape_range_and_gradient(defense) -> None:
     (gradient,) = torch.autograd.grad(guarded.sum(), pixels)
     assert gradient.isfinite().all()
     assert (gradient != 0).float().mean() > 0.2, "an attack through this guard would be a sham"
-    one = defense.guard(pixels.detach()[1:2])
-    assert torch.equal(one, guarded.detach()[1:2]), "an image's result depends on its batch"
+    if torch.equal(defense.guard(pixels.detach()), guarded):
+        one = defense.guard(pixels.detach()[1:2])
+        assert torch.equal(one, guarded.detach()[1:2]), "an image's result depends on its batch"
+        return
+    twins = defense.guard(pixels.detach()[:1].expand(2, -1, -1, -1))
+    assert not torch.equal(twins[0], twins[1]), "a random guard draws for each image"
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        first = defense.guard(pixels.detach())
+        torch.manual_seed(7)
+        assert torch.equal(defense.guard(pixels.detach()), first)
 
 
 @pytest.mark.parametrize("defense", DEFENSES.values(), ids=lambda d: d.name)

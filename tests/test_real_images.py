@@ -15,7 +15,8 @@ from PIL import Image
 from rich.console import Console
 
 from attacks import ATTACKS, WorstCase
-from benchbox.evaluation.real_images import in_eight_bits, through_jpeg
+from benchbox.data.jpeg import through_jpeg
+from benchbox.evaluation.real_images import in_eight_bits
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.reports.tables.of_run import run_tables
 from benchbox.results.artefacts import Artefacts

@@ -13,8 +13,9 @@ from rich.console import Console
 from torch import Tensor
 
 from attacks import FNA
+from benchbox.data.jpeg import straight_through_jpeg
 from benchbox.errors import BenchboxError
-from benchbox.evaluation.real_images import behind_jpeg, straight_through_jpeg
+from benchbox.evaluation.real_images import behind_jpeg
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.models.embed import Bound, of_rows
 from benchbox.reports.tables.of_run import run_tables

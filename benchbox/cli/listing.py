@@ -12,6 +12,7 @@ from benchbox.files.printable import printable
 
 if TYPE_CHECKING:
     from benchbox.runs.registry import Registry
+    from benchbox.training.recipe import Recipe
 
 
 class Listed(NamedTuple):
@@ -81,7 +82,10 @@ def _kinds(registry: "Registry") -> Iterator[tuple[str, list[Listed]]]:
     )
     defenses = registry.defenses.values()
     yield "defenses", [Listed(each.name, f"{each.title}: {each.source}") for each in defenses]
-    recipes = {each.recipe.name: each.recipe for each in defenses if each.recipe is not None}
+    recipes: dict[str, Recipe] = {}
+    for each in defenses:  # rows may share a recipe: the first one's stands for it
+        if each.recipe is not None:
+            recipes.setdefault(each.recipe.name, each.recipe)
     yield (
         "recipes, in [recipe.<name>]",
         [

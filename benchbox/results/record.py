@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from benchbox.data.jpeg import QUALITY
 from benchbox.errors import BenchboxError
-from benchbox.evaluation.real_images import QUALITY
 from benchbox.files.bounded import Links, read_at_most
 from benchbox.files.printable import printable
 from benchbox.results.conditions import CLEAN, Condition

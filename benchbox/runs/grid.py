@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from benchbox.evaluation.real_images import QUALITY, Through
+from benchbox.data.jpeg import QUALITY
+from benchbox.evaluation.real_images import Through
 from benchbox.runs.slurm_settings import SlurmSettings
 
 _FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20}| */ *[0-9]{1,9})?")

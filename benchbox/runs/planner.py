@@ -27,6 +27,7 @@ from benchbox.runs.stages import (
     TrainStage,
 )
 from benchbox.training.recipe import Recipe
+from defenses import PreparedGuard
 
 
 class Row(NamedTuple):
@@ -92,10 +93,15 @@ class Planner:
         if defense.model is not None:
             given = defense.model
             data = replace(data, image_size=given.image_size, interpolation=given.interpolation)
+            learned_on = data
             network = self.given.setdefault(name, GivenStage(name, given, data, seed))
         elif defense.recipe is not None:
-            network = self._trained(self.data[train_on], backbone, defense.recipe, seed)
-        return EmbedStage(network=network, data=data, guard=defense.guard)
+            learned_on = self.data[train_on]
+            network = self._trained(learned_on, backbone, defense.recipe, seed)
+        guard, prepared = defense.guard, None
+        if isinstance(guard, PreparedGuard):
+            prepared = PrepareStage(learned_on, guard.preparation)
+        return EmbedStage(network=network, data=data, guard=guard, prepared=prepared)
 
     def ranks(
         self, clean: EmbedStage, backbone: str, name: str

@@ -30,6 +30,7 @@ from benchbox.runs.registry import Registry, load_registry
 from benchbox.runs.stages import Stage, TrainStage
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
+from defenses import PreparedGuard
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +207,8 @@ def _require_preparations(plan: Plan) -> None:
     for defense in plan.defenses.values():
         if defense.recipe is not None and defense.recipe.preparation is not None:
             defense.recipe.preparation.require()
+        if isinstance(defense.guard, PreparedGuard):
+            defense.guard.preparation.require()
 
 
 def _require_backbones(plan: Plan) -> None:

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from benchbox.evaluation.real_images import QUALITY
+from benchbox.data.jpeg import QUALITY
 from benchbox.runs.plan import Plan
 from benchbox.runs.resolving import VANILLA
 from benchbox.runs.stages import TrainStage

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
 
 from benchbox.errors import BenchboxError
 from benchbox.files.progress import Notice, Progress, silent, unheard
 from benchbox.models.reid import ReidModel
 from benchbox.training.augmentation import augment
+from benchbox.training.averaging import averaged
 from benchbox.training.checkpoint import Checkpoint
 from benchbox.training.probing import probe, rank1_by_chance
 from benchbox.training.recipe import Batch, Companion, Recipe, Training
@@ -67,6 +69,7 @@ def train(
         optimizer=_optimizer(model, training),
         scaler=torch.amp.GradScaler(device.type, enabled=training.precision == "fp16"),
         companion=recipe.companion(model, data, seed=seed, device=device),
+        average=averaged(model, decay=training.ema) if training.ema else None,
     )
     checkpoint = Checkpoint(folder / "checkpoint.pt", folder / "log.jsonl", work.parts())
     history = checkpoint.restore(device)
@@ -75,6 +78,8 @@ def train(
         checkpoint.save(history)
         if _by_chance(history[-1]) and not (epoch and _by_chance(history[-2])):
             notice(_collapse(history[-1]))
+    if work.average is not None:
+        model.load_state_dict(work.average.module.state_dict())
     return history
 
 
@@ -90,6 +95,7 @@ class _Work:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     companion: Companion | None
+    average: AveragedModel | None
 
     def parts(self) -> dict[str, Companion]:
         """Return what a checkpoint must hold."""
@@ -98,7 +104,8 @@ class _Work:
             "optimizer": self.optimizer,
             "scaler": self.scaler,
         }
-        return parts if self.companion is None else parts | {"companion": self.companion}
+        further = {"companion": self.companion, "average": self.average}
+        return parts | {name: part for name, part in further.items() if part is not None}
 
     def epoch(self, epoch: int, progress: Progress, text: str) -> dict[str, Any]:
         """Train for one epoch, telling ``progress`` that ``text``, and return the log's line."""
@@ -154,7 +161,7 @@ class _Work:
         training = self.recipe.training
         try:
             with _autocast(training, self.device):
-                losses = self.recipe.losses(self.model, batch)
+                losses = self.recipe.step(self.model, batch)
         except BenchboxError as error:  # such as an attack on a model that has diverged
             raise BenchboxError(f"recipe {self.recipe.name}, epoch {epoch + 1}: {error}") from error
         total = torch.stack(list(losses.values())).sum()
@@ -165,6 +172,8 @@ class _Work:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.clip_norm)
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        if self.average is not None:
+            self.average.update_parameters(self.model)
         return {name: value.detach() for name, value in losses.items()}
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import torch
 from torch import Tensor
 
+from benchbox.errors import BenchboxError
 from benchbox.models.reid import Features, ReidModel
 from benchbox.training.augmentation import Augmentation
 from benchbox.training.losses import identity_loss, triplet_loss
@@ -34,11 +35,16 @@ class Training:
         milestones: epochs at which the step schedule multiplies the rate by ``gamma``.
         gamma: the factor that each milestone multiplies the rate by.
         clip_norm: largest gradient norm; 0 means no clipping.
+        ema: decay of a moving average of the weights, such as 0.995, which the training then ends
+            with; 0 means none. The log's numbers are of the weights that are averaged.
         label_smoothing: the share of the identity loss's label that goes to all classes alike.
         triplet_margin: by how much farther the triplet loss wants negatives than positives.
         precision: number format of the forward and backward passes; ``bf16`` and ``fp16`` mean
             autocast.
         augmentation: what is done to a training image.
+
+    Raises:
+        BenchboxError: a value is out of its range.
     """
 
     epochs: int = 120
@@ -52,10 +58,15 @@ class Training:
     milestones: tuple[int, ...] = (40, 70)
     gamma: float = 0.1
     clip_norm: float = 0.0
+    ema: float = 0.0
     label_smoothing: float = 0.1
     triplet_margin: float = 0.3
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ema < 1:
+            raise BenchboxError(f"ema: expected 0 or a decay below 1, got {self.ema!r}")
 
 
 class Companion(Protocol):
@@ -149,6 +160,13 @@ class Recipe(ABC):
     def metrics(self, batch: Batch) -> dict[str, float]:  # noqa: ARG002
         """Return what else the log should say after an epoch, such as of the companion."""
         return {}
+
+    def step(self, model: ReidModel, batch: Batch) -> dict[str, Tensor]:
+        """Return what the loop minimises: `losses`, or what an option of the recipe makes of them.
+
+        The model is in training mode, and its weights are the same afterwards.
+        """
+        return self.losses(model, batch)
 
     @abstractmethod
     def losses(self, model: ReidModel, batch: Batch) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from benchbox.evaluation.real_images import QUALITY
+from benchbox.data.jpeg import QUALITY
 from benchbox.reports.tables.wording import MISSING, mean_and_std, split_sizes
 from benchbox.results.measurements import Measurements, Pairs, Score, measurements
 from benchbox.results.record import Names

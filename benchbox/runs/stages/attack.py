@@ -18,10 +18,11 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks import AnyAttack, Knowledge
+from benchbox.data.jpeg import QUALITY
 from benchbox.evaluation.attacking import AttackedQueries, attack_queries, queries_at_once
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.embedding import embed_images
-from benchbox.evaluation.real_images import CHANNELS, QUALITY, Through, behind_jpeg, passed
+from benchbox.evaluation.real_images import CHANNELS, Through, behind_jpeg, passed
 from benchbox.files.atomic import write_bytes, write_json
 from benchbox.models.embed import Embed
 from benchbox.models.folding import Precision
@@ -116,7 +117,7 @@ class AttackStage(Stage):
     @override
     def needs(self) -> tuple[Stage, ...]:
         # The weights are read again, so a damaged training has to be mended first.
-        return (self.clean, self.clean.network)
+        return (self.clean, *self.clean.needs)
 
     @property
     @override

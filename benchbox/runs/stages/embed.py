@@ -20,8 +20,9 @@ from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data, Split, TestSplit
 from benchbox.runs.stages.model import ModelStage
+from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.workplace import Workplace
-from defenses import Guard
+from defenses import Guard, PreparedGuard
 
 SPLITS: tuple[TestSplit, TestSplit] = ("query", "gallery")
 
@@ -44,6 +45,7 @@ class EmbedStage(Stage):
         network: the stage that gives the model: trained here, or given.
         data: the test set, whose query and gallery are embedded.
         guard: stands before the model, for queries and gallery alike.
+        prepared: the stage that makes what the guard stands on, if it stands on something.
     """
 
     kind: ClassVar[str] = "embed"
@@ -57,6 +59,7 @@ class EmbedStage(Stage):
     network: ModelStage
     data: Data
     guard: Guard | None
+    prepared: PrepareStage | None = None
 
     @property
     @override
@@ -67,7 +70,7 @@ class EmbedStage(Stage):
     @property
     @override
     def needs(self) -> tuple[Stage, ...]:
-        return (self.network,)
+        return (self.network, self.prepared) if self.prepared else (self.network,)
 
     @property
     @override
@@ -97,7 +100,14 @@ class EmbedStage(Stage):
     def embed(self, place: Workplace, split: Split, *, precision: Precision = "fp32") -> Embed:
         """Return guard and model as one callable, ready to embed a split with or to attack it."""
         model = attack_ready(self.network.model(place).to(place.device), precision=precision)
-        return guarded(model, self.guard, self.network.ids(self.data, place, split))
+        return guarded(model, self._ready(place), self.network.ids(self.data, place, split))
+
+    def _ready(self, place: Workplace) -> Guard | None:
+        """Return the guard as it is called, with what was prepared for it."""
+        if self.prepared is None or not isinstance(self.guard, PreparedGuard):
+            return self.guard
+        folder = place.store.folder(self.prepared.kind, self.prepared.key)
+        return self.guard.ready(folder, size=self.data.image_size, device=place.device)
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:

@@ -61,7 +61,7 @@ class ReplayStage(Stage):
     @property
     @override
     def needs(self) -> tuple[Stage, ...]:
-        return (self.clean, self.clean.network, self.source)
+        return (self.clean, *self.clean.needs, self.source)
 
     @property
     @override
