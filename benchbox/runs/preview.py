@@ -9,6 +9,7 @@ from rich.table import Table
 
 from benchbox.models.given import Given
 from benchbox.runs.attack_settings import pace_of
+from benchbox.runs.memory import memory_in_words
 from benchbox.runs.plan import Plan
 from benchbox.runs.reach import is_beyond_reach
 from benchbox.runs.stages import of_255
@@ -64,6 +65,7 @@ def _settings(plan: Plan) -> Table:
         "average precision": grid.ap,
         "precision": grid.precision,
         "seeds": ", ".join(map(str, grid.seeds)),
+        "memory of a worker": f"beside the model: {memory_in_words(plan)}",
     }.items():
         if value:
             table.add_row(key, value)

@@ -18,7 +18,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks import AnyAttack, Knowledge
-from benchbox.evaluation.attacking import AttackedQueries, attack_queries
+from benchbox.evaluation.attacking import AttackedQueries, attack_queries, queries_at_once
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.real_images import CHANNELS, QUALITY, Through, behind_jpeg, passed
@@ -62,6 +62,10 @@ def images_file(budget: Fraction) -> str:
     return f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
 
 
+_ATTACKING = ("benchbox.evaluation", "benchbox.runs.stages.knowledge")
+"""What of benchbox itself calls attacks, and so decides which modules of theirs count."""
+
+
 @dataclass(frozen=True)
 class AttackStage(Stage):
     """Attack the queries at all budgets in one sweep and embed the results.
@@ -84,8 +88,7 @@ class AttackStage(Stage):
     code: ClassVar[tuple[str, ...]] = (
         "benchbox.data",
         "benchbox.models",
-        "benchbox.evaluation",
-        "benchbox.runs.stages.knowledge",
+        *_ATTACKING,
         "benchbox.training.seeding",
     )
 
@@ -152,7 +155,7 @@ class AttackStage(Stage):
     def extra_code(self) -> set[str]:
         # Not all of `attacks`: a number stays when an attack is added that it does not rest on.
         attack = defining_modules(self.attack)
-        return methods_behind({*attack, *self.code}) | attack | self.clean.extra_code()
+        return methods_behind({*attack, *_ATTACKING}) | attack | self.clean.extra_code()
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
@@ -164,14 +167,15 @@ class AttackStage(Stage):
         coarser = None
         if self.precision != "fp32":
             coarser = self.clean.embed(place, self.attacked, precision=self.precision)
+        ranked = 0 if known.gallery is None else len(known.gallery.pids)
         results = attack_queries(
             self.shown(embed),
             self.attack,
-            data.images(place, self.attacked),
+            data.test_images(place, self.attacked),
             aim,
             budgets=[float(budget) for budget in self.budgets],
             generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
-            batch_size=place.batch_size,
+            batch_size=queries_at_once(place.batch_size, ranked),
             device=place.device,
             ascend_on=None if coarser is None else self.shown(coarser),
             keep=range(len(records)) if self.keep else sample_rows(len(records)),

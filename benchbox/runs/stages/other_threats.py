@@ -64,7 +64,7 @@ class UniversalStage(OtherThreatStage):
             known.query,
             draws=known.draws,
             embed=self.shown(model),
-            images=data.images(place, "train"),
+            images=data.training_set(place).images,
             pids=torch.tensor([record.pid for record in records]),
             seed=seeded(self.seed, self.attack.name).initial_seed(),
             device=place.device,
