@@ -15,7 +15,7 @@ from attacks import FNA, Knowledge, Labelled, MetricIFGSM
 from attacks.gallery import Hiding, Promoting
 from attacks.targeted import Impersonation
 from attacks.universal import perturbed, universal_perturbation
-from benchbox.data.images import to_unit
+from benchbox.data.images import load_images, to_unit
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.retrieval import Retrieval, evaluate_retrieval
@@ -85,7 +85,7 @@ class Hand:
         clean = self.rank.clean
         self.embed = clean.embed(self.place, "query")
         self.images = {
-            split: to_unit(clean.data.images(self.place, split))
+            split: to_unit(load_images(getattr(data, split), size=clean.data.image_size))
             for split in ("train", "query", "gallery")
         }
         self.features = clean.features(self.place)

@@ -177,4 +177,5 @@ def _counts(plan: Plan) -> str:
     counts = Counter(stage.kind for stage in plan.stages)
     stages = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     black_box = f" and {len(plan.black_box)} black-box cells" if plan.black_box else ""
-    return f"{len(plan.cells)} cells{black_box} from {len(plan.stages)} stages: {stages}"
+    targeted = f" and {len(plan.targeted)} targeted cells" if plan.targeted else ""
+    return f"{len(plan.cells)} cells{black_box}{targeted} from {len(plan.stages)} stages: {stages}"

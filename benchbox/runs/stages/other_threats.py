@@ -15,6 +15,7 @@ from attacks.universal import TrainingKnowledge
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_bytes
 from benchbox.models.embed import Embed
+from benchbox.runs.code import methods_behind
 from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.data import Data, TestSplit
@@ -27,11 +28,11 @@ _CHOSEN = "chosen.safetensors"
 
 @dataclass(frozen=True)
 class OtherThreatStage(AttackStage):
-    """What these stages have in common: their key covers the stage they vary."""
+    """What these stages have in common: their key covers the stage they vary, and this file."""
 
     @override
     def extra_code(self) -> set[str]:
-        return super().extra_code() | {AttackStage.__module__, __name__}
+        return super().extra_code() | methods_behind({__name__}) | {AttackStage.__module__}
 
 
 @dataclass(frozen=True)
