@@ -61,6 +61,7 @@ def _settings(plan: Plan) -> Table:
         "of one attack": _own_settings(plan),
         "black box": f"queries attacked on {', '.join(grid.sources)}" if grid.sources else "",
         "adversarial images": "rounded to 8 bits" if grid.eight_bit else "",
+        "attacked again": f"through JPEG {grid.jpeg_quality}" if grid.through == "jpeg" else "",
         "average precision": grid.ap,
         "precision": grid.precision,
         "seeds": ", ".join(map(str, grid.seeds)),

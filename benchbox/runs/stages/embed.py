@@ -18,7 +18,7 @@ from benchbox.models.embed import Bound, Embed, of_rows
 from benchbox.models.folding import Precision, attack_ready
 from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
-from benchbox.runs.stages.data import Data, TestSplit
+from benchbox.runs.stages.data import Data, Split, TestSplit
 from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.workplace import Workplace
 from defenses import Guard
@@ -94,7 +94,7 @@ class EmbedStage(Stage):
     def extra_code(self) -> set[str]:
         return defining_modules(self.guard) if self.guard else set()
 
-    def embed(self, place: Workplace, split: TestSplit, *, precision: Precision = "fp32") -> Embed:
+    def embed(self, place: Workplace, split: Split, *, precision: Precision = "fp32") -> Embed:
         """Return guard and model as one callable, ready to embed a split with or to attack it."""
         model = attack_ready(self.network.model(place).to(place.device), precision=precision)
         return guarded(model, self.guard, self.network.ids(self.data, place, split))
