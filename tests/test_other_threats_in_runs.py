@@ -85,7 +85,7 @@ class Hand:
         clean = self.rank.clean
         self.embed = clean.embed(self.place, "query")
         self.images = {
-            split: to_unit(clean.data.images(self.place, split))
+            split: to_unit(clean.data.test_images(self.place, split)[:])
             for split in ("train", "query", "gallery")
         }
         self.features = clean.features(self.place)
