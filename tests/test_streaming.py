@@ -215,7 +215,7 @@ def test_a_plan_says_what_a_worker_holds(tmp_path):
     assert memory_in_words(plan) == (
         f"test images {images[0]} MB at a batch of 64, {images[1]} MB at 256; distances 34 MB; "
         f"attacks that know the gallery {pairs[0]} MB at a batch of 64, {pairs[1]} MB at 256; "
-        f"adversarial queries kept {11_659 * pixels * 4 / 1e9:.1f} GB; "
+        f"adversarial images kept {11_659 * pixels * 4 / 1e9:.1f} GB; "
         f"training set {32_621 * pixels / 1e9:.1f} GB"
     )
 

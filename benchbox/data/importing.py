@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchbox.data.holding_out import hold_out
@@ -48,7 +48,7 @@ def write_manifest(
     return {split: len(records[folder]) for split, folder in SPLITS.items()}
 
 
-def _divided(scan: Scan, *, share: float, seed: int) -> dict[str, tuple[ImageRecord, ...]]:
+def _divided(scan: Scan, *, share: float, seed: int) -> dict[str, Sequence[ImageRecord]]:
     """Return the splits where some of the training identities become the test."""
     records = scan.records
     if records[QUERY] or records[GALLERY]:

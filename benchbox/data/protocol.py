@@ -78,9 +78,9 @@ class ReidDataset:
 
     name: str
     root: Path
-    train: tuple[ImageRecord, ...]
-    query: tuple[ImageRecord, ...]
-    gallery: tuple[ImageRecord, ...]
+    train: Sequence[ImageRecord]
+    query: Sequence[ImageRecord]
+    gallery: Sequence[ImageRecord]
     junk: int
     digest: str
     same_camera: SameCamera = "ignore"

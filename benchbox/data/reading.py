@@ -6,6 +6,7 @@ from pathlib import Path
 
 from benchbox.data.decoding import ImageError, in_threads, strict_decoding
 from benchbox.data.digest import dataset_digest, image_digest
+from benchbox.data.packed_records import PackedRecords
 from benchbox.data.protocol import ImageRecord, ReidDataset
 from benchbox.data.scanning import QUERY, TRAIN, Scan, scan_dataset
 from benchbox.data.suggesting import suggestion
@@ -56,7 +57,7 @@ def read_scanned(
         root=scan.root,
         train=train,
         query=query,
-        gallery=gallery,
+        gallery=PackedRecords(gallery),
         junk=sum(map(len, scan.records.values())) - len(listed),
         digest=scanned_digest(scan, contents),
         same_camera=scan.same_camera,

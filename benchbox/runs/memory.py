@@ -34,15 +34,19 @@ def batch_bytes(data: Data, batch_size: int) -> int:
 
 def pair_bytes(stage: AttackStage, batch_size: int) -> int:
     """Return what a batch's distances to the gallery take in an attack that knows it."""
-    gallery = 0 if stage.attack.threat == "query" else stage.clean.data.counts.gallery_images
-    return queries_at_once(batch_size, gallery) * gallery * FLOAT * MATRICES_OF_PAIRS
+    counts = stage.clean.data.counts
+    ranked = counts.query_images if stage.attacked == "gallery" else counts.gallery_images
+    if stage.attack.threat == "query":
+        ranked = 0
+    return queries_at_once(batch_size, ranked) * ranked * FLOAT * MATRICES_OF_PAIRS
 
 
 def kept_bytes(stage: AttackStage) -> int:
-    """Return what the adversarial queries take that are kept until all are there."""
+    """Return what the adversarial images take that are kept until all are there."""
     data = stage.clean.data
-    images = data.counts.query_images * len(stage.budgets) if stage.keep else 0
-    return images * image_bytes(data) * FLOAT
+    of_gallery = stage.attacked == "gallery"
+    images = data.counts.gallery_images if of_gallery else data.counts.query_images
+    return images * len(stage.budgets) * image_bytes(data) * FLOAT if stage.keep else 0
 
 
 def memory_in_words(plan: Plan) -> str:
@@ -63,7 +67,7 @@ def memory_in_words(plan: Plan) -> str:
         f"test images {at_batches(images)}",
         f"distances {_amount(CHUNK_ELEMENTS * FLOAT)}",
         f"attacks that know the gallery {at_batches(pairs)}" if any(pairs) else "",
-        f"adversarial queries kept {_amount(kept)}" if kept else "",
+        f"adversarial images kept {_amount(kept)}" if kept else "",
         f"training set {_amount(training)}" if training else "",
     ]
     return "; ".join(filter(None, parts))

@@ -2,6 +2,7 @@
 
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -95,7 +96,7 @@ def without_home(path: Path) -> str:
 def describe(dataset: ReidDataset) -> dict[str, Any]:
     """Return a dataset's digest and counts as run.json records them."""
 
-    def counts(records: tuple[ImageRecord, ...]) -> dict[str, int]:
+    def counts(records: Sequence[ImageRecord]) -> dict[str, int]:
         return {
             "images": len(records),
             "ids": len({r.pid for r in records if r.pid > 0}),

@@ -83,7 +83,7 @@ class Present:
         without: what a caption adds about the others; nothing where all are there.
     """
 
-    images: dict[str, tuple[ImageRecord, ...]]
+    images: dict[str, Sequence[ImageRecord]]
     without: str
 
 

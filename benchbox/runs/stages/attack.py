@@ -168,7 +168,8 @@ class AttackStage(Stage):
         coarser = None
         if self.precision != "fp32":
             coarser = self.clean.embed(place, self.attacked, precision=self.precision)
-        ranked = 0 if known.gallery is None else len(known.gallery.pids)
+        against = known.query if self.attacked == "gallery" else known.gallery
+        ranked = 0 if against is None else len(against.pids)
         results = attack_queries(
             self.shown(embed),
             self.attack,

@@ -1,5 +1,6 @@
 """A dataset as stages know it: by name and digest; the images come from the workplace."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,9 +43,9 @@ class Data:
     same_camera: SameCamera = "ignore"
     counts: Counts = MARKET
 
-    def records(self, place: Workplace, split: Split) -> tuple[ImageRecord, ...]:
+    def records(self, place: Workplace, split: Split) -> Sequence[ImageRecord]:
         """Return the records of a split."""
-        records: tuple[ImageRecord, ...] = getattr(place.dataset(self.name), split)
+        records: Sequence[ImageRecord] = getattr(place.dataset(self.name), split)
         return records
 
     def camids(self, place: Workplace, split: TestSplit) -> tuple[int, ...]:
