@@ -8,8 +8,10 @@ import typer
 
 from benchbox.cli.options import (
     BatchSize,
+    CalibrationFile,
     DataRoot,
     Device,
+    DeviceHours,
     Executor,
     GpusPerStage,
     Plugins,
@@ -37,7 +39,7 @@ def run(
     ] = None,
     device: Device = "auto",
     plugin: Plugins = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print plan and cost; stop.")] = False,
     workers: Workers = 0,
     batch_size: BatchSize = 0,
     data_root: DataRoot = None,
@@ -46,6 +48,8 @@ def run(
     ray_address: RayAddress = "auto",
     gpus_per_stage: GpusPerStage = 1.0,
     stage_memory: StageMemory = 0.0,
+    device_hours: DeviceHours = 0.0,
+    calibration: CalibrationFile = None,
 ) -> None:
     """Execute a grid, or go on with it where it was stopped, and write tables and report."""
     file = find_grid(grid)
@@ -64,9 +68,11 @@ def run(
         batch_size=batch_size,
         data_root=data_root,
         store=store,
+        device_hours=device_hours,
+        calibration=calibration,
     )
     if dry_run:
-        _print_plan(file, options)
+        _print_plan(file, str(grid), options)
     else:
         _execute(file, out or Path("runs") / file.stem, options)
 
@@ -84,13 +90,20 @@ def demo(
     _execute(bundled_grids()["demo"], out, options)
 
 
-def _print_plan(file: Path, options: "Options") -> None:
+def _print_plan(file: Path, named: str, options: "Options") -> None:
+    from benchbox.runs.estimating import Speed, estimate_parts
     from benchbox.runs.preview import plan_tables
-    from benchbox.runs.runner import preview
+    from benchbox.runs.runner import default_workers, preview, resolve_device
 
     console = make_console()
     plan, missing = preview(file, options)
-    for part in plan_tables(plan, missing):
+    # A cluster's device need not be one of this machine.
+    device = resolve_device("auto") if options.device == "auto" else options.device
+    speed = Speed.of(device, options.calibration, where=named)
+    workers = options.workers or default_workers(device)
+    parts = plan_tables(plan, missing)
+    parts += estimate_parts(plan.stages, speed, workers=workers, missing=missing)
+    for part in parts:
         console.print(part, soft_wrap=isinstance(part, str), highlight=False, markup=False)
 
 

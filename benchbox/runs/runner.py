@@ -1,6 +1,6 @@
 """``benchbox run``: resolve a grid, do what is missing, write the run's folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from benchbox.files.atomic import cannot_write
 from benchbox.files.watch import Watch
 from benchbox.models.registry import try_backbone
 from benchbox.runs.display import show
+from benchbox.runs.estimating import Speed, require_within
 from benchbox.runs.executors.choosing import Order, make_executor
 from benchbox.runs.executors.events import Done, Event, Executor, Failed, LeftOut
 from benchbox.runs.executors.inline import Inline
@@ -49,6 +50,8 @@ class Options:
         data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.
         store: where finished stages are; several runs may share one. None means in the run's own
             folder.
+        device_hours: what the run may take; one that would exceed it is not started. 0: any.
+        calibration: the file that says how fast the device is; None means this machine's own.
     """
 
     device: str = "auto"
@@ -62,6 +65,8 @@ class Options:
     batch_size: int = 0
     data_root: Path | None = None
     store: Path | None = None
+    device_hours: float = 0.0
+    calibration: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,16 @@ def resolve_device(wanted: str) -> str:
             "use --device cpu, or install a CUDA build of PyTorch and check nvidia-smi."
         )
     return f"cuda:{number or 0}"
+
+
+def default_workers(device: str) -> int:
+    """Return how many processes there are where nobody says it: one a core, or one on a GPU."""
+    return cores() if device == "cpu" else 1
+
+
+def default_batch_size(device: str) -> int:
+    """Return how many images are attacked at a time where nobody says it."""
+    return 64 if device == "cpu" else 256
 
 
 def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
@@ -167,15 +182,20 @@ def run_resolved(
             store=options.store or out / "store",
             datasets=datasets,
             device=device,
-            batch_size=options.batch_size or (64 if device == "cpu" else 256),
+            batch_size=options.batch_size or default_batch_size(device),
             plugins=tuple(path.resolve() for path in options.plugins),
             builders=tuple(path.resolve() for path in options.builders),
         )
+        store = Store(site.store)
+        todo = [stage for stage in plan.stages if store.manifest(stage.kind, stage.key) is None]
+        if options.device_hours:
+            speed = Speed.of(device, options.calibration, where=where)
+            require_within(options.device_hours, todo, speed)
         executor = (
             Inline(site) if inline else make_executor(options.executor, _order(options, site, grid))
         )
         recorder = Recorder(out, plan, registry, site)
-        return _do(plan, Store(site.store), executor, recorder, console)
+        return _do(plan, todo, store, executor, recorder, console)
 
 
 def _device_of(options: Options) -> str:
@@ -193,7 +213,7 @@ def _device_of(options: Options) -> str:
 def _order(options: Options, site: Site, grid: Grid) -> Order:
     return Order(
         site=site,
-        workers=options.workers or (cores() if site.device == "cpu" else 1),
+        workers=options.workers or default_workers(site.device),
         ray_address=options.ray_address,
         gpus_per_stage=options.gpus_per_stage,
         stage_memory=options.stage_memory,
@@ -216,10 +236,14 @@ def _require_backbones(plan: Plan) -> None:
 
 
 def _do(
-    plan: Plan, store: Store, executor: Executor, recorder: Recorder, console: Console
+    plan: Plan,
+    todo: Sequence[Stage],
+    store: Store,
+    executor: Executor,
+    recorder: Recorder,
+    console: Console,
 ) -> Outcome:
     """Do the missing stages, keeping results.csv up to date."""
-    todo = [stage for stage in plan.stages if store.manifest(stage.kind, stage.key) is None]
     console.print(
         f"{len(plan.cells)} cells, {len(plan.stages)} stages, "
         f"{len(plan.stages) - len(todo)} of them in the store already.",

@@ -109,7 +109,7 @@ class AttackStage(Stage):
         ranked = 0 if self.attack.threat == "query" else counts.gallery_images
         channels = len(CHANNELS) if self.keep else 0
         return Cost(
-            network=self.clean.passed,
+            network=self.clean.passed(precision=self.precision),
             ascended=queries * gradients,
             embedded=queries * len(self.budgets) * (1 + channels),
             pairs=queries * gradients * ranked,
