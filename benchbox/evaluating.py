@@ -29,7 +29,7 @@ from benchbox.runs.plan import make_plan
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.registry import Registry, load_registry, with_row
 from benchbox.runs.runner import Options, run_resolved
-from benchbox.runs.stages.attack import images_file
+from benchbox.runs.stages.attacked import images_file
 from benchbox.runs.store import Store
 from benchbox.tables.as_html import table_to_html
 from benchbox.tables.as_rich import FittedTable

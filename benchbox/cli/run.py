@@ -16,6 +16,7 @@ from benchbox.cli.options import (
     GpusPerStage,
     Plugins,
     RayAddress,
+    ShardQueries,
     StageMemory,
     Store,
     Workers,
@@ -48,6 +49,7 @@ def run(
     ray_address: RayAddress = "auto",
     gpus_per_stage: GpusPerStage = 1.0,
     stage_memory: StageMemory = 0.0,
+    shard_queries: ShardQueries = 0,
     device_hours: DeviceHours = 0.0,
     calibration: CalibrationFile = None,
 ) -> None:
@@ -68,6 +70,7 @@ def run(
         batch_size=batch_size,
         data_root=data_root,
         store=store,
+        shard_queries=shard_queries,
         device_hours=device_hours,
         calibration=calibration,
     )
@@ -93,7 +96,13 @@ def demo(
 def _print_plan(file: Path, named: str, options: "Options") -> None:
     from benchbox.runs.estimating import Speed, estimate_parts
     from benchbox.runs.preview import plan_tables
-    from benchbox.runs.runner import default_workers, preview, resolve_device
+    from benchbox.runs.runner import (
+        default_batch_size,
+        default_workers,
+        preview,
+        resolve_device,
+    )
+    from benchbox.runs.sharding import in_shards
 
     console = make_console()
     plan, missing = preview(file, options)
@@ -102,7 +111,9 @@ def _print_plan(file: Path, named: str, options: "Options") -> None:
     speed = Speed.of(device, options.calibration, where=named)
     workers = options.workers or default_workers(device)
     parts = plan_tables(plan, missing)
-    parts += estimate_parts(plan.stages, speed, workers=workers, missing=missing)
+    batch_size = options.batch_size or default_batch_size(device)
+    stages = list(in_shards(plan.stages, queries=options.shard_queries, batch_size=batch_size))
+    parts += estimate_parts(stages, speed, workers=workers, missing=missing)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str), highlight=False, markup=False)
 

@@ -28,6 +28,7 @@ from benchbox.runs.preview import plan_tables
 from benchbox.runs.provenance import now
 from benchbox.runs.recorder import Recorder
 from benchbox.runs.registry import Registry, load_registry
+from benchbox.runs.sharding import in_shards
 from benchbox.runs.stages import Stage, TrainStage
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
@@ -50,6 +51,8 @@ class Options:
         data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.
         store: where finished stages are; several runs may share one. None means in the run's own
             folder.
+        shard_queries: how many queries of a large attack are one piece of work; 0 means as many
+            as take some minutes.
         device_hours: what the run may take; one that would exceed it is not started. 0: any.
         calibration: the file that says how fast the device is; None means this machine's own.
     """
@@ -65,6 +68,7 @@ class Options:
     batch_size: int = 0
     data_root: Path | None = None
     store: Path | None = None
+    shard_queries: int = 0
     device_hours: float = 0.0
     calibration: Path | None = None
 
@@ -187,7 +191,14 @@ def run_resolved(
             builders=tuple(path.resolve() for path in options.builders),
         )
         store = Store(site.store)
-        todo = [stage for stage in plan.stages if store.manifest(stage.kind, stage.key) is None]
+        missing = [stage for stage in plan.stages if not store.manifest(stage.kind, stage.key)]
+        todo = [
+            stage
+            for stage in in_shards(
+                missing, queries=options.shard_queries, batch_size=site.batch_size
+            )
+            if stage.part_of is None or not store.manifest(stage.kind, stage.key)
+        ]
         if options.device_hours:
             speed = Speed.of(device, options.calibration, where=where)
             require_within(options.device_hours, todo, speed)
@@ -244,9 +255,12 @@ def _do(
     console: Console,
 ) -> Outcome:
     """Do the missing stages, keeping results.csv up to date."""
+    left = {stage.key for stage in plan.stages} & {stage.key for stage in todo}
+    shards = len(todo) - len(left)
     console.print(
         f"{len(plan.cells)} cells, {len(plan.stages)} stages, "
-        f"{len(plan.stages) - len(todo)} of them in the store already.",
+        f"{len(plan.stages) - len(left)} of them in the store already."
+        + (f" Large attacks are split: {shards} shards are to be done." if shards else ""),
         highlight=False,
     )
     failures: list[str] = []

@@ -57,6 +57,9 @@ def do_stage(stage: Stage, place: Workplace) -> float:
         done = place.store.manifest(stage.kind, stage.key)
         if done is not None:
             return done.seconds
+        whole = stage.part_of
+        if whole is not None and place.store.manifest(whole.kind, whole.key) is not None:
+            return 0.0  # another run's pieces were joined meanwhile
         if code_digest(stage.sources) != stage.code_version:
             raise BenchboxError(
                 f"{stage.title}: its code was changed since the run was planned; run the same "
@@ -72,6 +75,9 @@ def do_stage(stage: Stage, place: Workplace) -> float:
                     stage.work(place, folder)
                 except OSError as error:
                     raise file_fault(error, doing=stage.title) from error
+            seconds = time.monotonic() - started
+            made = [place.store.recorded(piece.kind, piece.key) for piece in stage.pieces]
+            seconds += sum(piece.seconds for piece in made if piece is not None)
             place.store.finish(
                 folder,
                 manifest={
@@ -79,12 +85,14 @@ def do_stage(stage: Stage, place: Workplace) -> float:
                     "kind": stage.kind,
                     "title": stage.title,
                     "settings": stage.settings(),
-                    "seconds": time.monotonic() - started,
+                    "seconds": seconds,
                     "device": str(place.device),
                     "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                     "torch": torch.__version__,
                 },
             )
+        for piece in stage.pieces:
+            place.store.drop(piece.kind, piece.key)
         return time.monotonic() - started
 
 

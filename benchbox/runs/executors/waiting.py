@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 
 from benchbox.runs.executors.events import Done, Event, Failed, LeftOut
-from benchbox.runs.schedule import chains
-from benchbox.runs.stages import Stage, with_needs
+from benchbox.runs.schedule import chains, in_order
+from benchbox.runs.stages import Stage
 from benchbox.runs.worker import Ended
 
 
@@ -60,8 +60,8 @@ class Waiting:
         self._unfinished.discard(stage.key)
         lost: list[Stage] = []
         gone = {stage.key}
-        for candidate in with_needs(self._todo.values()):
-            if candidate.key in self._todo and any(need.key in gone for need in candidate.needs):
+        for candidate in in_order(self._todo.values()):
+            if any(need.key in gone for need in candidate.needs):
                 gone.add(candidate.key)
                 lost.append(candidate)
                 del self._todo[candidate.key]

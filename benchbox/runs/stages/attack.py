@@ -1,7 +1,7 @@
 """The attack stage: the queries at all budgets of one attack, in one sweep."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 from typing_extensions import override
 
@@ -18,24 +18,25 @@ from benchbox.evaluation.attacking import AttackedQueries, attack_queries
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.real_images import CHANNELS
-from benchbox.files.atomic import write_bytes, write_json
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Embed, of_rows
 from benchbox.models.folding import Precision
 from benchbox.runs.code import methods_behind
 from benchbox.runs.cost import Cost
+from benchbox.runs.stages.attacked import (
+    CHANNEL_FEATURES,
+    COUNTS,
+    DEEPEST,
+    LOWEST,
+    PARTS,
+    Attacked,
+    channel_name,
+    images_file,
+)
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.knowledge import knowledge_of
 from benchbox.runs.workplace import Workplace
 from benchbox.training.seeding import seeded
-
-_LOWEST = "features.safetensors"
-_DEEPEST = "deepest.safetensors"
-_PARTS = "parts.safetensors"
-_CHANNELS = "channels.safetensors"
-"""Embeddings of the points with the lowest AP, of those with the deepest first match where they
-are others, which part of the attack found each query, by budget; and of all images after what
-they may pass on their way, by its name and budget."""
 
 SAMPLES = 12
 """How many adversarial queries every attack stage keeps: figures show a few of them."""
@@ -46,15 +47,6 @@ def sample_rows(queries: int) -> list[int]:
     return sorted(
         set(np.linspace(0, queries - 1, min(SAMPLES, queries)).round().astype(int).tolist())
     )
-
-
-def images_file(budget: Fraction) -> str:
-    """Return the name of the file that holds the adversarial queries of a budget."""
-    of_255 = budget * 255
-    # 10/255 is 2/51 in lowest terms, which nobody looks for; half a 255th is 0.5-255.
-    if Fraction(text := f"{float(of_255):g}") == of_255:
-        return f"adversarial-{text}-255.safetensors"
-    return f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,9 @@ class AttackStage(Stage):
         "benchbox.data",
         "benchbox.models",
         "benchbox.evaluation",
+        "benchbox.runs.stages.attacked",
         "benchbox.runs.stages.knowledge",
+        "benchbox.runs.stages.shard",
         "benchbox.training.seeding",
     )
 
@@ -138,6 +132,11 @@ class AttackStage(Stage):
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
+        everyone = slice(0, len(self.clean.data.records(place, "query")))
+        self.attacked(place, everyone).write(folder, parts=self.attack.parts)
+
+    def attacked(self, place: Workplace, rows: slice) -> Attacked:
+        """Attack a range of the queries, with what the attack knows of all of them."""
         data = self.clean.data
         records = data.records(place, "query")
         embed = self.clean.embed(place, "query")
@@ -145,71 +144,68 @@ class AttackStage(Stage):
         aim = self.attack.prepare(known)
         coarser = None
         if self.precision != "fp32":
-            coarser = self.clean.embed(place, "query", precision=self.precision)
+            coarser = of_rows(self.clean.embed(place, "query", precision=self.precision), rows)
+        kept = range(len(records)) if self.keep else sample_rows(len(records))
+        embed = of_rows(embed, rows)
         results = attack_queries(
             embed,
             self.attack,
-            data.images(place, "query"),
-            aim,
+            data.images(place, "query")[rows],
+            aim[rows],
             budgets=[float(budget) for budget in self.budgets],
-            generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
+            generators=[
+                seeded(self.seed, self.attack.name, record.key) for record in records[rows]
+            ],
             batch_size=place.batch_size,
             device=place.device,
             ascend_on=coarser,
-            keep=range(len(records)) if self.keep else sample_rows(len(records)),
+            keep=[row - rows.start for row in kept if rows.start <= row < rows.stop],
             eight_bit=self.eight_bit,
+            first=rows.start,
             progress=place.report,
         )
-        if self.keep:
-            self._write_channels(place, folder, embed, results)
-        self._write(folder, results)
-        write_json(
-            folder / "counts.json",
-            {
-                "lone_queries": int(aim.lone.sum()),
-                "draws": known.draws,
-                "found_by": [self._found_by(result) for result in results],
-            },
+        found = dict(zip(self.budgets, results, strict=True))
+        return Attacked(
+            found=found,
+            channels=self._channels(place, embed, found, rows.start) if self.keep else {},
+            lone_queries=int(aim.lone[rows].sum()),
+            draws=known.draws,
         )
 
-    def _write(self, folder: Path, results: Sequence[AttackedQueries]) -> None:
-        found = dict(zip(map(str, self.budgets), results, strict=True))
-        lowest = {budget: result.features for budget, result in found.items()}
-        write_bytes(folder / _LOWEST, save(lowest))
-        deepest = {budget: result.deepest for budget, result in found.items()}
-        if not all(torch.equal(lowest[budget], deepest[budget]) for budget in found):
-            write_bytes(folder / _DEEPEST, save(deepest))
-        write_bytes(folder / _PARTS, save({b: result.part for b, result in found.items()}))
-        for budget, result in zip(self.budgets, results, strict=True):
-            write_bytes(folder / images_file(budget), save({"images": result.images}))
-
-    def _write_channels(
-        self, place: Workplace, folder: Path, embed: Embed, results: Sequence[AttackedQueries]
-    ) -> None:
-        """Embed all adversarial queries after 8 bits and after JPEG, the model as it is ranked."""
-        found = {
-            f"{name} {budget}": embed_images(
-                embed, channel(result.images), batch_size=place.batch_size, device=place.device
-            )
-            for budget, result in zip(self.budgets, results, strict=True)
-            for name, channel in CHANNELS.items()
-        }
-        write_bytes(folder / _CHANNELS, save(found))
-
-    def _found_by(self, result: AttackedQueries) -> dict[str, int]:
-        """Return how many queries each part of the attack found."""
-        parts = self.attack.parts
-        counts = torch.bincount(result.part, minlength=len(parts)).tolist()
-        return dict(zip(parts, counts, strict=True))
+    def _channels(
+        self,
+        place: Workplace,
+        embed: Embed,
+        found: Mapping[Fraction, AttackedQueries],
+        first: int,
+    ) -> dict[str, Tensor]:
+        """Embed adversarial queries after 8 bits and after JPEG, the model as it is ranked."""
+        passed: dict[str, Tensor] = {}
+        for budget, result in found.items():
+            for name, channel in CHANNELS.items():
+                parts = []
+                for start in range(0, len(result.images), place.batch_size):
+                    rows = slice(start, start + place.batch_size)
+                    torch.manual_seed(first + start)  # for guards that draw; see `attack_queries`
+                    parts.append(
+                        embed_images(
+                            of_rows(embed, rows),
+                            channel(result.images[rows]),
+                            batch_size=place.batch_size,
+                            device=place.device,
+                        )
+                    )
+                passed[channel_name(name, budget)] = torch.cat(parts)
+        return passed
 
     def features(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return the saved embeddings of the queries attacked at ``budget``: the lowest AP."""
-        return load_file(self._folder(place) / _LOWEST)[str(budget)]
+        return load_file(self._folder(place) / LOWEST)[str(budget)]
 
     def deepest(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return those whose first match ranks deepest; for most attacks the same."""
         folder = self._folder(place)
-        file = folder / _DEEPEST if (folder / _DEEPEST).is_file() else folder / _LOWEST
+        file = folder / DEEPEST if (folder / DEEPEST).is_file() else folder / LOWEST
         return load_file(file)[str(budget)]
 
     def channels(self, place: Workplace, budget: Fraction) -> dict[str, Tensor]:
@@ -217,15 +213,15 @@ class AttackStage(Stage):
 
         None where not all adversarial images were kept.
         """
-        file = self._folder(place) / _CHANNELS
+        file = self._folder(place) / CHANNEL_FEATURES
         if not file.is_file():
             return {}
         stored = load_file(file)
-        return {name: stored[f"{name} {budget}"] for name in CHANNELS}
+        return {name: stored[channel_name(name, budget)] for name in CHANNELS}
 
     def parts(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return (Q,) which of ``attack.parts`` found each query at ``budget``."""
-        return load_file(self._folder(place) / _PARTS)[str(budget)]
+        return load_file(self._folder(place) / PARTS)[str(budget)]
 
     def images(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return the adversarial queries at ``budget``, all of them where ``keep`` was set."""
@@ -240,7 +236,7 @@ class AttackStage(Stage):
         return int(self._counts(place)["draws"])
 
     def _counts(self, place: Workplace) -> dict[str, Any]:
-        counts: dict[str, Any] = json.loads((self._folder(place) / "counts.json").read_text())
+        counts: dict[str, Any] = json.loads((self._folder(place) / COUNTS).read_text())
         return counts
 
     def _folder(self, place: Workplace) -> Path:
