@@ -222,7 +222,7 @@ def test_submitit_runs_a_grid_to_the_same_numbers(local_run, tmp_path, monkeypat
         "benchbox.runs.executors.choosing.SlurmJobs",
         lambda site, settings: SlurmJobs(site, settings, cluster="local", look_every=0.1),
     )
-    options = Options(executor="slurm", device="cpu")
+    options = Options(executor="slurm", device="cpu", batch_size=2, shard_queries=4)
     outcome = run_grid(grid, tmp_path / "out", options, Console(quiet=True))
     assert outcome.failures == []
     pd.testing.assert_frame_equal(numbers(tmp_path / "out"), expected, check_exact=True)
@@ -241,7 +241,7 @@ def test_two_ray_nodes_run_a_grid_to_the_same_numbers_though_one_is_lost(
 
     losing = threading.Thread(target=lose_it)
     losing.start()
-    options = Options(executor="ray", device="cpu")
+    options = Options(executor="ray", device="cpu", batch_size=2, shard_queries=4)
     outcome = run_grid(grid, tmp_path / "out", options, Console(quiet=True))
     losing.join()
     assert outcome.failures == []
