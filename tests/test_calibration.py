@@ -22,7 +22,8 @@ from benchbox.runs.cost import Cost
 from benchbox.runs.estimating import Speed, estimate_parts, require_within
 from benchbox.runs.measured_networks import MeasuredNetwork, backbone_alone, networks_of
 from benchbox.runs.measuring import measure
-from benchbox.runs.runner import Options, preview, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import preview, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
 
 HERE = Provenance(

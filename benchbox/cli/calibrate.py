@@ -13,7 +13,7 @@ from benchbox.files.toml import read_toml
 
 if TYPE_CHECKING:
     from benchbox.runs.measured_networks import MeasuredNetwork
-    from benchbox.runs.runner import Options
+    from benchbox.runs.options import Options
 
 
 def calibrate(
@@ -40,7 +40,7 @@ def calibrate(
 
     from benchbox.runs.calibration import calibration_file, write_calibration
     from benchbox.runs.measuring import measure
-    from benchbox.runs.runner import Options, default_batch_size, resolve_device
+    from benchbox.runs.options import Options, default_batch_size, resolve_device
 
     there = resolve_device(device)
     options = Options(device=there, plugins=tuple(plugin or ()), data_root=data_root)

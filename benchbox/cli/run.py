@@ -28,7 +28,7 @@ from benchbox.files.console import make_console
 from benchbox.files.toml import read_toml
 
 if TYPE_CHECKING:
-    from benchbox.runs.runner import Options
+    from benchbox.runs.options import Options
 
 
 def run(
@@ -57,7 +57,7 @@ def run(
     file = find_grid(grid)
     read_toml(file)  # a file that is no TOML need not wait for PyTorch
 
-    from benchbox.runs.runner import Options
+    from benchbox.runs.options import Options
 
     options = Options(
         device=device,
@@ -87,7 +87,7 @@ def demo(
     data_root: DataRoot = None,
 ) -> None:
     """Run the demo grid: eight defenses on rendered people, in minutes on two cores."""
-    from benchbox.runs.runner import Options
+    from benchbox.runs.options import Options
 
     options = Options(device=device, workers=workers, data_root=data_root)
     _execute(bundled_grids()["demo"], out, options)
@@ -95,13 +95,9 @@ def demo(
 
 def _print_plan(file: Path, named: str, options: "Options") -> None:
     from benchbox.runs.estimating import Speed, estimate_parts
+    from benchbox.runs.options import default_batch_size, default_workers, resolve_device
     from benchbox.runs.preview import plan_tables
-    from benchbox.runs.runner import (
-        default_batch_size,
-        default_workers,
-        preview,
-        resolve_device,
-    )
+    from benchbox.runs.runner import preview
     from benchbox.runs.sharding import in_shards
 
     console = make_console()

@@ -15,9 +15,11 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from attacks import FNA
+from benchbox.data.images import to_unit
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.files.progress import Progress, silent
+from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
 from benchbox.runs.calibration import Calibration, Provenance, Rates, machine_name
 from benchbox.runs.measured_networks import MeasuredNetwork
@@ -80,42 +82,42 @@ class _Meter:
         """Return what a second gives of a network."""
         network.build()  # once for what is imported on the way
         started = self.clock()
-        model = network.build()
-        ready = attack_ready(model.to(self.device), precision=network.precision)
+        ready = attack_ready(network.build().to(self.device), precision=network.precision)
         load_seconds = self.clock() - started
-        trained = None
+
+        def of(count: int) -> Embed:
+            ids = torch.zeros(count, dtype=torch.int64, device=self.device)
+            return guarded(ready, network.guard, (ids,) * network.ids)
+
         pixels = _pixels(self.batch_size, network.image_size)
-
-        def embed(count: int) -> float:
-            ids = tuple(torch.zeros(count, dtype=torch.int64) for _ in range(network.ids))
-            there = tuple(each.to(self.device) for each in ids)
-            model = guarded(ready, network.guard, there)
-            images = pixels[:count]
-            passed = self.each(
-                lambda: embed_images(model, images, batch_size=count, device=self.device)
-            )
-            return passed / count
-
-        count = self.affordable(embed(_FEW), self.batch_size)
-        forward = embed(count)
+        few = self._embedded(of(_FEW), pixels[:_FEW])
+        count = self.affordable(few, self.batch_size)
+        forward = self._embedded(of(count), pixels[:count])
         count = self.affordable(3 * _STEPS * forward, self.batch_size)
-        ids = tuple(
-            torch.zeros(count, dtype=torch.int64, device=self.device) for _ in range(network.ids)
-        )
-        attacked = guarded(ready, network.guard, ids)
-        images = pixels[:count].to(self.device) / 255
-        attack = FNA(steps=_STEPS)
-        with torch.no_grad():
-            guides = attack.guides(attacked(images), torch.arange(count) // 2)
-        ascended = self.each(lambda: attack(attacked, images, guides))
-        if network.training is not None:
-            trained = 1 / self._trained(network, network.training, 3 * forward)
+        training = network.training
         return Rates(
-            trained=trained,
-            ascended=count * _STEPS / ascended,
+            trained=1 / self._trained(network, training, 3 * forward) if training else None,
+            ascended=1 / self._ascended(of(count), pixels[:count]),
             embedded=1 / forward,
             load_seconds=load_seconds,
         )
+
+    def _embedded(self, embed: Embed, images: Tensor) -> float:
+        """Return the seconds an image takes to pass forward."""
+        count = len(images)
+
+        def work() -> None:
+            embed_images(embed, images, batch_size=count, device=self.device)
+
+        return self.each(work) / count
+
+    def _ascended(self, embed: Embed, images: Tensor) -> float:
+        """Return the seconds an image takes in a step of an attack."""
+        there = to_unit(images.to(self.device))
+        attack = FNA(steps=_STEPS)
+        with torch.no_grad():
+            guides = attack.guides(embed(there), torch.arange(len(there)) // 2)
+        return self.each(lambda: attack(embed, there, guides)) / (len(there) * _STEPS)
 
     def _trained(self, network: MeasuredNetwork, training: Training, image_seconds: float) -> float:
         """Return the seconds an image takes in training, between one step's end and the next's."""

@@ -41,10 +41,17 @@ class Noted:
 
 @dataclass(frozen=True)
 class Ended:
-    """A worker is done with its stage; ``error`` is the one line a user should read, or None."""
+    """A worker is done with its stage.
+
+    Attributes:
+        seconds: it took.
+        error: the one line a user should read; None where all went well.
+        notices: what a person should read, where nobody could be told on the way.
+    """
 
     seconds: float
     error: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 def do_stage(stage: Stage, place: Workplace) -> float:

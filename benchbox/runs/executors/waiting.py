@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from benchbox.runs.executors.events import Done, Event, Failed, LeftOut
+from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Noticed
 from benchbox.runs.schedule import chains, in_order
 from benchbox.runs.stages import Stage
 from benchbox.runs.worker import Ended
@@ -47,6 +47,8 @@ class Waiting:
 
     def settle(self, stage: Stage, ended: Ended, notify: Callable[[Event], None]) -> None:
         """Note how a stage ended, and tell it; a failure takes down what needs the stage."""
+        for text in ended.notices:
+            notify(Noticed(stage, text))
         if ended.error is None:
             self.finished(stage)
             notify(Done(stage, ended.seconds))
