@@ -11,7 +11,7 @@ from typing import Any
 from benchbox.evaluation.chance import is_near_chance
 from benchbox.files.atomic import write_text
 from benchbox.runs.attack_settings import Pace, pace_of
-from benchbox.runs.columns import PER_ID_COLUMNS, RESULT_COLUMNS, SOURCE_COLUMNS
+from benchbox.runs.columns import PER_ID_COLUMNS, RESULT_COLUMNS, SOURCE_COLUMNS, TARGETED_COLUMNS
 from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.record import CellRecord
 from benchbox.runs.store import Store
@@ -20,7 +20,7 @@ from benchbox.runs.store import Store
 def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecord]:
     """Write results.csv and per_id.csv for the finished cells, in the plan's order.
 
-    A grid with sources has black_box.csv too.
+    A grid with sources has black_box.csv too, one with targeted attacks targeted.csv.
 
     ``seconds`` is the wall time of the cell's attack (its share of the sweep over all budgets)
     or, for a clean cell, of embedding.
@@ -54,6 +54,10 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
         results = [(cell, _result(cell, store)) for cell in plan.black_box]
         shown = [_row(cell, result, store) for cell, result in results if result is not None]
         _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *RESULT_COLUMNS), shown)
+    if plan.targeted:
+        results = [(cell, _result(cell, store)) for cell in plan.targeted]
+        aimed = [_row(cell, result, store) for cell, result in results if result is not None]
+        _write_csv(folder / "targeted.csv", TARGETED_COLUMNS, aimed)
     return extra
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from math import ceil
 
+from benchbox.evaluation.attacking import queries_at_once
 from benchbox.runs.stages import AttackShard, AttackStage, JoinStage, Stage
 
 GRADIENTS = 250_000
@@ -17,23 +18,26 @@ def in_shards(stages: Iterable[Stage], *, queries: int, batch_size: int) -> Iter
 
     Args:
         stages: to be done.
-        queries: in a shard, about; 0: as many as `GRADIENTS` allow.
-        batch_size: queries at a time.
+        queries: images in a shard, about; 0: as many as `GRADIENTS` allow.
+        batch_size: images at a time.
     """
     for stage in stages:
-        shards = _shards(stage, queries, batch_size) if isinstance(stage, AttackStage) else ()
-        if isinstance(stage, AttackStage) and len(shards) > 1:
+        whole = stage if isinstance(stage, AttackStage) and stage.in_ranges else None
+        shards = _shards(whole, queries, batch_size) if whole else ()
+        if whole and len(shards) > 1:
             yield from shards
-            yield JoinStage(stage, shards)
+            yield JoinStage(whole, shards)
         else:
             yield stage
 
 
 def _shards(whole: AttackStage, queries: int, batch_size: int) -> tuple[AttackShard, ...]:
-    many = whole.clean.data.counts.query_images
+    many, counts = whole.images_attacked, whole.clean.data.counts
+    ranked = 0 if whole.attack.threat == "query" else counts.gallery_images
+    together = queries_at_once(batch_size, ranked)
     fitting = queries or GRADIENTS / max(whole.attack.gradients(whole.budgets), 1)
     count = ceil(many / max(fitting, 1))
-    step = batch_size * ceil(many / count / batch_size)
+    step = together * ceil(many / count / together)
     return tuple(
         AttackShard(whole, start, min(start + step, many)) for start in range(0, many, step)
     )

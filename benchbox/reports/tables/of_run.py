@@ -9,6 +9,7 @@ from benchbox.reports.tables.black_box import black_box_table
 from benchbox.reports.tables.by_layout import best_run, over_seeds
 from benchbox.reports.tables.fairness import fairness
 from benchbox.reports.tables.real_images import real_images
+from benchbox.reports.tables.targeted import targeted_table
 from benchbox.results.measurements import Pairs, measurements
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_rich import FittedTable
@@ -16,6 +17,8 @@ from benchbox.tables.table import Table
 from benchbox.tables.table_files import write_table
 
 _REAL_IMAGES: dict[Pairs, str] = {"same": "real_images", "transfer": "real_images_transfer"}
+
+_TARGETED: dict[Pairs, str] = {"same": "targeted", "transfer": "targeted_transfer"}
 
 
 def run_tables(run: RunFolder) -> dict[str, Table]:
@@ -35,9 +38,15 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
     if run.black_box is not None and not run.black_box.empty:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
     for pairs, file in _REAL_IMAGES.items():
-        table = real_images(run.results, run.record.cells, names, pairs=pairs)
+        quality = run.record.jpeg_quality
+        table = real_images(run.results, run.record.cells, names, pairs=pairs, quality=quality)
         if table is not None:
             tables[file] = table
+    if run.targeted is not None:
+        for pairs, file in _TARGETED.items():
+            aimed = targeted_table(run.targeted, run.record.names_of_targeted, pairs=pairs)
+            if aimed is not None:
+                tables[file] = aimed
     if measurements(run.results, names).scores:
         tables["fairness"] = fairness(run.results, run.per_id, names)
     return tables

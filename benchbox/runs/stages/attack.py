@@ -1,8 +1,12 @@
-"""The attack stage: the queries at all budgets of one attack, in one sweep."""
+"""The attack stage: the queries at all budgets of one attack, in one sweep.
+
+Attacks that are told something else or change something else have stages of their own, which
+differ in just that: `benchbox.runs.stages.other_threats`.
+"""
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,11 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 from typing_extensions import override
 
-from attacks import AnyAttack
-from benchbox.evaluation.attacking import AttackedQueries, attack_queries
+from attacks import AnyAttack, Knowledge
+from benchbox.evaluation.attacking import AttackedQueries, attack_queries, queries_at_once
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.embedding import embed_images
-from benchbox.evaluation.real_images import CHANNELS
+from benchbox.evaluation.real_images import CHANNELS, QUALITY, Through, behind_jpeg, passed
 from benchbox.models.embed import Embed, of_rows
 from benchbox.models.folding import Precision
 from benchbox.runs.code import methods_behind
@@ -33,6 +37,7 @@ from benchbox.runs.stages.attacked import (
     images_file,
 )
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
+from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.knowledge import knowledge_of
 from benchbox.runs.workplace import Workplace
@@ -49,6 +54,10 @@ def sample_rows(queries: int) -> list[int]:
     )
 
 
+_ATTACKING = ("benchbox.evaluation", "benchbox.runs.stages.knowledge")
+"""What of benchbox itself calls attacks, and so decides which modules of theirs count."""
+
+
 @dataclass(frozen=True)
 class AttackStage(Stage):
     """Attack the queries at all budgets in one sweep and embed the results.
@@ -62,15 +71,17 @@ class AttackStage(Stage):
         keep: store all adversarial images; without it only those of a few queries, for figures.
         eight_bit: round what was found to 8 bits inside its ball before it is embedded.
         ap: the convention of average precision, for attacks that are told how queries retrieve.
+        through: what stands before the model while it is attacked, and when what was found is
+            embedded; what the attack knows are clean embeddings without it.
+        quality: of a JPEG, that one or the one that kept images pass.
     """
 
     kind: ClassVar[str] = "attack"
     code: ClassVar[tuple[str, ...]] = (
         "benchbox.data",
         "benchbox.models",
-        "benchbox.evaluation",
+        *_ATTACKING,
         "benchbox.runs.stages.attacked",
-        "benchbox.runs.stages.knowledge",
         "benchbox.runs.stages.shard",
         "benchbox.training.seeding",
     )
@@ -83,11 +94,20 @@ class AttackStage(Stage):
     keep: bool = False
     eight_bit: bool = False
     ap: ApConvention = "trapezoid"
+    through: Through = "nothing"
+    quality: int = QUALITY
+
+    attacked: ClassVar[TestSplit] = "query"
+    """The split whose images are changed."""
+    in_ranges: ClassVar[bool] = True
+    """Whether ranges of the images may be attacked apart: what each is told is quickly made, and
+    beside what is found nothing is left."""
 
     @property
     @override
     def title(self) -> str:
-        return f"{self.attack.name} on {self.clean.title.removeprefix('embed ')}"
+        through = "" if self.through == "nothing" else f" through {self.through}"
+        return f"{self.attack.name}{through} on {self.clean.title.removeprefix('embed ')}"
 
     @property
     @override
@@ -98,17 +118,25 @@ class AttackStage(Stage):
     @property
     @override
     def cost(self) -> Cost:
+        images, gradients = self.images_attacked, self.attack.gradients(self.budgets)
         counts = self.clean.data.counts
-        queries, gradients = counts.query_images, self.attack.gradients(self.budgets)
-        ranked = 0 if self.attack.threat == "query" else counts.gallery_images
+        ranked = counts.gallery_images if self.attacked == "query" else counts.query_images
+        if self.attack.threat == "query":
+            ranked = 0
         channels = len(CHANNELS) if self.keep else 0
         return Cost(
             network=self.clean.passed(precision=self.precision),
-            ascended=queries * gradients,
-            embedded=queries * len(self.budgets) * (1 + channels),
-            pairs=queries * gradients * ranked,
+            ascended=images * gradients,
+            embedded=images * len(self.budgets) * (1 + channels),
+            pairs=images * gradients * ranked,
             loads=1,
         )
+
+    @property
+    def images_attacked(self) -> int:
+        """How many images are changed, from the dataset's counts."""
+        counts = self.clean.data.counts
+        return counts.query_images if self.attacked == "query" else counts.gallery_images
 
     @override
     def settings(self) -> dict[str, Any]:
@@ -121,6 +149,8 @@ class AttackStage(Stage):
             "precision": self.precision,
             "keep": self.keep,
             **({"eight_bit": True} if self.eight_bit else {}),
+            **({} if self.through == "nothing" else {"through": self.through}),
+            **({} if self.quality == QUALITY else {"jpeg_quality": self.quality}),
             **({} if self.attack.threat == "query" else {"ap": self.ap}),
         }
 
@@ -128,37 +158,38 @@ class AttackStage(Stage):
     def extra_code(self) -> set[str]:
         # Not all of `attacks`: a number stays when an attack is added that it does not rest on.
         attack = defining_modules(self.attack)
-        return methods_behind({*attack, *self.code}) | attack | self.clean.extra_code()
+        return methods_behind({*attack, *_ATTACKING}) | attack | self.clean.extra_code()
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
-        everyone = slice(0, len(self.clean.data.records(place, "query")))
-        self.attacked(place, everyone).write(folder, parts=self.attack.parts)
+        everything = slice(0, len(self.clean.data.records(place, self.attacked)))
+        self.attack_range(place, everything).write(folder, parts=self.attack.parts)
 
-    def attacked(self, place: Workplace, rows: slice) -> Attacked:
-        """Attack a range of the queries, with what the attack knows of all of them."""
+    def attack_range(self, place: Workplace, rows: slice) -> Attacked:
+        """Attack a range of the images, with what the attack knows of all of them."""
         data = self.clean.data
-        records = data.records(place, "query")
-        embed = self.clean.embed(place, "query")
-        known = knowledge_of(self.clean, place, embed, threat=self.attack.threat, ap=self.ap)
+        records = data.records(place, self.attacked)
+        whole = self.clean.embed(place, self.attacked)
+        known = self.knowledge(place, whole)
         aim = self.attack.prepare(known)
+        embed = of_rows(whole, rows)
         coarser = None
         if self.precision != "fp32":
-            coarser = of_rows(self.clean.embed(place, "query", precision=self.precision), rows)
+            coarser = self.clean.embed(place, self.attacked, precision=self.precision)
+        ranked = 0 if known.gallery is None else len(known.gallery.pids)
         kept = range(len(records)) if self.keep else sample_rows(len(records))
-        embed = of_rows(embed, rows)
         results = attack_queries(
-            embed,
+            self.shown(embed),
             self.attack,
-            data.images(place, "query")[rows],
+            replace(data.test_images(place, self.attacked), records=records[rows]),
             aim[rows],
             budgets=[float(budget) for budget in self.budgets],
             generators=[
                 seeded(self.seed, self.attack.name, record.key) for record in records[rows]
             ],
-            batch_size=place.batch_size,
+            batch_size=queries_at_once(place.batch_size, ranked),
             device=place.device,
-            ascend_on=coarser,
+            ascend_on=None if coarser is None else self.shown(of_rows(coarser, rows)),
             keep=[row - rows.start for row in kept if rows.start <= row < rows.stop],
             eight_bit=self.eight_bit,
             first=rows.start,
@@ -172,6 +203,14 @@ class AttackStage(Stage):
             draws=known.draws,
         )
 
+    def knowledge(self, place: Workplace, embed: Embed) -> Knowledge:
+        """Return what the attack is told."""
+        return knowledge_of(self.clean, place, embed, threat=self.attack.threat, ap=self.ap)
+
+    def shown(self, embed: Embed) -> Embed:
+        """Return a model as the attack meets it."""
+        return embed if self.through == "nothing" else behind_jpeg(embed, quality=self.quality)
+
     def _channels(
         self,
         place: Workplace,
@@ -179,24 +218,24 @@ class AttackStage(Stage):
         found: Mapping[Fraction, AttackedQueries],
         first: int,
     ) -> dict[str, Tensor]:
-        """Embed adversarial queries after 8 bits and after JPEG, the model as it is ranked."""
-        passed: dict[str, Tensor] = {}
+        """Embed adversarial images as they are, after 8 bits and after JPEG."""
+        seen: dict[str, Tensor] = {}
         for budget, result in found.items():
-            for name, channel in CHANNELS.items():
+            for name, images in passed(result.images, quality=self.quality):
                 parts = []
-                for start in range(0, len(result.images), place.batch_size):
+                for start in range(0, len(images), place.batch_size):
                     rows = slice(start, start + place.batch_size)
                     torch.manual_seed(first + start)  # for guards that draw; see `attack_queries`
                     parts.append(
                         embed_images(
                             of_rows(embed, rows),
-                            channel(result.images[rows]),
+                            images[rows],
                             batch_size=place.batch_size,
                             device=place.device,
                         )
                     )
-                passed[channel_name(name, budget)] = torch.cat(parts)
-        return passed
+                seen[channel_name(name, budget)] = torch.cat(parts)
+        return seen
 
     def features(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return the saved embeddings of the queries attacked at ``budget``: the lowest AP."""

@@ -1,4 +1,4 @@
-"""A range of the queries of one attack, and the stage that joins ranges to what it would be whole.
+"""A range of the images of one attack, and the stage that joins ranges to what it would be whole.
 
 A large attack is split so that many devices share it, and a killed one has not lost all. The
 joined artefact has the key and the bytes of the attack in one piece: nobody who reads the store
@@ -21,7 +21,7 @@ from benchbox.runs.workplace import Workplace
 
 @dataclass(frozen=True)
 class AttackShard(Stage):
-    """Attack some of the queries.
+    """Attack some of the images.
 
     Attributes:
         whole: the attack on all of them.
@@ -39,7 +39,7 @@ class AttackShard(Stage):
     @property
     @override
     def title(self) -> str:
-        return f"{self.whole.title}, queries {self.start + 1} to {self.stop}"
+        return f"{self.whole.title}, images {self.start + 1} to {self.stop}"
 
     @property
     @override
@@ -55,7 +55,7 @@ class AttackShard(Stage):
     @override
     def cost(self) -> Cost:
         whole = self.whole.cost
-        share = (self.stop - self.start) / self.whole.clean.data.counts.query_images
+        share = (self.stop - self.start) / self.whole.images_attacked
         return Cost(
             network=whole.network,
             ascended=share * whole.ascended,
@@ -66,7 +66,7 @@ class AttackShard(Stage):
 
     @override
     def settings(self) -> dict[str, Any]:
-        return {**self.whole.settings(), "queries": [self.start, self.stop]}
+        return {**self.whole.settings(), "images": [self.start, self.stop]}
 
     @override
     def extra_code(self) -> set[str]:
@@ -74,7 +74,7 @@ class AttackShard(Stage):
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
-        attacked = self.whole.attacked(place, slice(self.start, self.stop))
+        attacked = self.whole.attack_range(place, slice(self.start, self.stop))
         attacked.write(folder, parts=self.whole.attack.parts)
 
 
@@ -84,7 +84,7 @@ class JoinStage(Stage):
 
     Attributes:
         whole: the attack.
-        shards: its ranges, in the queries' order.
+        shards: its ranges, in the images' order.
     """
 
     kind: ClassVar[str] = AttackStage.kind
