@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from attacks import FNA, WorstCase
+from attacks.gallery import Hiding
 from attacks.square import Square
 from benchbox.data.counting import counts_of
 from benchbox.data.reading import read_dataset
@@ -23,7 +24,16 @@ from benchbox.runs.grid_file import read_grid
 from benchbox.runs.plan import make_plan
 from benchbox.runs.registry import load_registry
 from benchbox.runs.sharding import in_shards
-from benchbox.runs.stages import AttackShard, AttackStage, JoinStage, RankStage, Stage
+from benchbox.runs.stages import (
+    AttackShard,
+    AttackStage,
+    GalleryStage,
+    JoinStage,
+    RankStage,
+    Stage,
+    TargetedStage,
+    UniversalStage,
+)
 from benchbox.runs.store import Store
 from benchbox.runs.worker import do_stage
 from benchbox.runs.workplace import Site, Workplace
@@ -64,9 +74,11 @@ def clean(site: Site) -> RankStage:
     return rank
 
 
-def attacked(clean: RankStage, attack: Any, **settings: Any) -> AttackStage:
+def attacked(
+    clean: RankStage, attack: Any, *, stage: type[AttackStage] = AttackStage, **settings: Any
+) -> AttackStage:
     budgets = (Fraction(8, 255), Fraction(10, 255))
-    return AttackStage(clean.clean, attack, budgets, seed=0, **settings)
+    return stage(clean.clean, attack, budgets, seed=0, **settings)
 
 
 def contents(store: Path, stage: Stage) -> dict[str, bytes]:
@@ -93,8 +105,9 @@ def beside(site: Site, folder: Path) -> Site:
         (WorstCase(tier="fast"), {"eight_bit": True, "precision": "bf16"}),
         (FNA(steps=4), {}),
         (Square(tries=20), {}),
+        (Hiding(steps=2), {"stage": GalleryStage}),
     ],
-    ids=["worst case", "8 bits", "fna", "square"],
+    ids=["worst case", "8 bits", "fna", "square", "gallery"],
 )
 def test_an_attack_in_one_three_and_eight_shards_is_the_same_bytes(
     site: Site, clean: RankStage, tmp_path: Path, attack: Any, settings: dict[str, Any]
@@ -103,7 +116,7 @@ def test_an_attack_in_one_three_and_eight_shards_is_the_same_bytes(
     found = {}
     for shards in (1, 3, 8):
         here = beside(site, tmp_path / str(shards))
-        stages = in_pieces(whole, -(-QUERIES // shards))
+        stages = in_pieces(whole, -(-whole.images_attacked // shards))
         assert len(stages) == (1 if shards == 1 else shards + 1)
         assert stages[-1].key == whole.key
         # Backwards: a shard does not rest on those before it.
@@ -163,6 +176,14 @@ def test_shards_cover_all_queries_once_in_whole_batches(clean: RankStage) -> Non
         assert rows == list(range(QUERIES))
         assert all(shard.start % BATCH == 0 for shard in shards)
         assert sum(shard.cost.ascended for shard in shards) == pytest.approx(whole.cost.ascended)
+
+
+@pytest.mark.parametrize("stage", [UniversalStage, TargetedStage])
+def test_what_is_made_on_all_images_or_leaves_more_is_not_split(
+    clean: RankStage, stage: type[AttackStage]
+) -> None:
+    whole = attacked(clean, FNA(steps=2), stage=stage)
+    assert in_pieces(whole, BATCH) == [whole]
 
 
 def test_only_large_attacks_are_split_where_nobody_says_how(clean: RankStage) -> None:
