@@ -52,7 +52,8 @@ def ranks_of_other_threats(registry, digests, file):
         "attack": {},
     }
     grid = read_grid(file, registry).model_copy(update=update)
-    plan = make_plan(grid, registry, digests, where=str(file))
+    used = {name: digests[name] for name in grid.datasets}
+    plan = make_plan(grid, registry, used, where=str(file))
     return [cell.rank for cell in (*plan.cells, *plan.targeted)]
 
 
