@@ -24,12 +24,13 @@ from benchbox.runs.grid import Grid, parse_fraction
 from benchbox.runs.grid_file import require_known_names
 from benchbox.runs.living_model import EmbeddingFunction, LivingModel
 from benchbox.runs.opening import planned_datasets
+from benchbox.runs.options import Options
 from benchbox.runs.override import fault_lines
 from benchbox.runs.plan import make_plan
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.registry import Registry, load_registry, with_row
-from benchbox.runs.runner import Options, run_resolved
-from benchbox.runs.stages.attack import images_file
+from benchbox.runs.runner import run_resolved
+from benchbox.runs.stages.attacked import images_file
 from benchbox.runs.store import Store
 from benchbox.tables.as_html import table_to_html
 from benchbox.tables.as_rich import FittedTable

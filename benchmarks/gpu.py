@@ -38,8 +38,8 @@ from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
 from benchbox.models.registry import build_model
 from benchbox.models.reid import ReidModel
+from benchbox.runs.options import Options as RunOptions
 from benchbox.runs.provenance import device_name
-from benchbox.runs.runner import Options as RunOptions
 from benchbox.runs.runner import run_grid
 from benchbox.training.loop import train
 from benchbox.training.recipe import Recipe

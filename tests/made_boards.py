@@ -18,7 +18,8 @@ from benchbox.leaderboard.submitting.check_groups import check_groups
 from benchbox.leaderboard.submitting.prepare import SubmitOptions, prepare
 from benchbox.leaderboard.submitting.submit import Checks, submit
 from benchbox.results.measurements import Group
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from tests.micro import make_micro_dataset
 
 SAME = Group("small", "market1501", "market1501")

@@ -14,10 +14,11 @@ from benchbox.regression.baseline import make_baseline
 from benchbox.regression.comparability import obstacles
 from benchbox.results.run_folder import condition_of, read_run
 from benchbox.runs.grid_file import read_grid
+from benchbox.runs.options import Options
 from benchbox.runs.plan import make_plan
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.registry import Registry, load_registry
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.runner import run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
 
 MINIMAL = """

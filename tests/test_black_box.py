@@ -18,8 +18,9 @@ from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.models.folding import attack_ready
 from benchbox.models.registry import build_model
 from benchbox.models.weights import load_weights
-from benchbox.runs.runner import Options, preview, run_grid
-from benchbox.runs.stages.attack import images_file
+from benchbox.runs.options import Options
+from benchbox.runs.runner import preview, run_grid
+from benchbox.runs.stages.attacked import images_file
 from defenses import DEFENSES
 from tests.micro import make_micro_dataset, write_micro_grid
 

@@ -19,7 +19,8 @@ from benchbox.leaderboard.submitting.submit import submit
 from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.leaderboard.verifying.verify import verify
 from benchbox.runs.grid import Grid
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from tests.made_boards import GRID, PROTOCOL
 from tests.micro import make_micro_dataset
 

@@ -22,7 +22,8 @@ from benchbox.reports.cautions import cautions
 from benchbox.reports.report import write_report
 from benchbox.reports.tables.of_run import run_tables
 from benchbox.results.run_folder import read_run
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from benchbox.training.loop import train
 from benchbox.training.probing import nearest_is_same, rank1_by_chance
 from tests.made_runs import make_run

@@ -14,12 +14,14 @@ import pytest
 from rich.console import Console
 
 from benchbox.errors import BenchboxError
+from benchbox.runs.calibration import Calibration, Provenance, Rates
 from benchbox.runs.cost import Cost
 from benchbox.runs.executors.choosing import Order, make_executor
-from benchbox.runs.executors.events import Done, Failed, LeftOut
+from benchbox.runs.executors.events import Done, Failed, LeftOut, Noticed
 from benchbox.runs.executors.ray import RayCluster
 from benchbox.runs.executors.slurm import SlurmJobs
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from benchbox.runs.slurm_settings import SlurmSettings
 from benchbox.runs.stages.base import Stage
 from benchbox.runs.store import Store
@@ -46,6 +48,7 @@ class Noted(Stage):
     fails: bool = False
     deadly: int = 0
     seconds: float = 0.0
+    says: str = ""
 
     cost = Cost(trained=1.0)
 
@@ -67,6 +70,8 @@ class Noted(Stage):
         time.sleep(self.seconds)
         if len((notes / f"{self.name}.begun").read_text()) <= self.deadly:
             os._exit(9)
+        if self.says:
+            place.notice(self.says)
         if self.fails:
             raise BenchboxError(f"{self.name} cannot be noted")
         for need in self.after:
@@ -107,7 +112,7 @@ def test_needs_come_first_and_a_failure_takes_down_only_what_needs_it(engine, tm
     first = Noted("first", notes)
     bad = Noted("bad", notes, after=(first,), fails=True)
     lost = Noted("lost", notes, after=(bad,))
-    good = Noted("good", notes, after=(first,))
+    good = Noted("good", notes, after=(first,), says="it goes on")
     events: list[Any] = []
     engine.execute([first, bad, lost, good], events.append)
     done = [event.stage.name for event in events if isinstance(event, Done)]
@@ -116,6 +121,7 @@ def test_needs_come_first_and_a_failure_takes_down_only_what_needs_it(engine, tm
     assert [e.error for e in events if isinstance(e, Failed)] == ["bad cannot be noted"]
     assert [e.stage.name for e in events if isinstance(e, LeftOut)] == ["lost"]
     assert not (tmp_path / "lost.begun").exists()
+    assert [(e.stage, e.text) for e in events if isinstance(e, Noticed)] == [(good, "it goes on")]
 
 
 def test_a_stage_whose_worker_is_killed_is_given_out_again(engine, tmp_path) -> None:
@@ -166,6 +172,26 @@ def test_a_watcher_started_again_takes_up_the_jobs_that_run(tmp_path) -> None:
     assert (tmp_path / "long.done").read_text() == "x"
 
 
+def test_time_limits_are_well_above_the_estimate_and_below_the_settings(tmp_path) -> None:
+    known = Calibration(
+        provenance=Provenance(
+            machine="n", device="cpu", threads=1, clock="process", versions={}, commit=None
+        ),
+        measured="2026-11-27",
+        pairs=1.0,
+        networks={"net": Rates(trained=1.0, ascended=1.0, embedded=1.0, load_seconds=0.0)},
+    )
+    jobs = SlurmJobs(Site(tmp_path, {}, "cpu", 1), SlurmSettings(minutes=100), known)
+    stages = [Noted(name, "") for name in "ab"]
+    for seconds, minutes in ((60, 13), (600, 40), (60_000, 100)):
+        costs = [Cost(network="net", embedded=1), Cost(network="net", embedded=seconds)]
+        for stage, cost in zip(stages, costs, strict=True):
+            object.__setattr__(stage, "cost", cost)
+        assert jobs.minutes(stages) == minutes
+    object.__setattr__(stages[0], "cost", Cost(network="another"))
+    assert jobs.minutes(stages) == 100
+
+
 SBATCH = """#!/bin/sh
 echo "sbatch: error: invalid partition specified: nowhere" >&2
 echo "sbatch: error: Batch job submission failed: Invalid partition name specified" >&2
@@ -190,9 +216,9 @@ def test_an_unknown_partition_is_one_line(tmp_path, monkeypatch) -> None:
 
 
 def test_unknown_executors_and_clusters_that_are_not_there_are_one_line(tmp_path) -> None:
-    order = Order(site=Site(tmp_path, {}, "cpu", 1), workers=1)
+    order = Order(site=Site(tmp_path, {}, "cpu", 1), options=Options(executor="rey"))
     with pytest.raises(BenchboxError, match=r"executor 'rey'.*Did you mean 'ray'"):
-        make_executor("rey", order)
+        make_executor(order)
     grid = write_micro_grid(tmp_path / "g.toml", make_micro_dataset(tmp_path / "micro"))
     with pytest.raises(BenchboxError, match="--device cpu or --device cuda"):
         run_grid(grid, tmp_path / "out", Options(executor="ray"), Console(quiet=True))
@@ -222,7 +248,7 @@ def test_submitit_runs_a_grid_to_the_same_numbers(local_run, tmp_path, monkeypat
         "benchbox.runs.executors.choosing.SlurmJobs",
         lambda site, settings: SlurmJobs(site, settings, cluster="local", look_every=0.1),
     )
-    options = Options(executor="slurm", device="cpu")
+    options = Options(executor="slurm", device="cpu", batch_size=2, shard_queries=4)
     outcome = run_grid(grid, tmp_path / "out", options, Console(quiet=True))
     assert outcome.failures == []
     pd.testing.assert_frame_equal(numbers(tmp_path / "out"), expected, check_exact=True)
@@ -241,7 +267,7 @@ def test_two_ray_nodes_run_a_grid_to_the_same_numbers_though_one_is_lost(
 
     losing = threading.Thread(target=lose_it)
     losing.start()
-    options = Options(executor="ray", device="cpu")
+    options = Options(executor="ray", device="cpu", batch_size=2, shard_queries=4)
     outcome = run_grid(grid, tmp_path / "out", options, Console(quiet=True))
     losing.join()
     assert outcome.failures == []

@@ -100,7 +100,8 @@ def test_no_epochs_are_the_starting_weights(tmp_path) -> None:
     from safetensors.torch import load_file
 
     from benchbox.models.registry import build_model
-    from benchbox.runs.runner import Options, run_grid
+    from benchbox.runs.options import Options
+    from benchbox.runs.runner import run_grid
     from tests.micro import make_micro_dataset, write_micro_grid
 
     grid = write_micro_grid(tmp_path / "g.toml", make_micro_dataset(tmp_path / "micro"), epochs=0)

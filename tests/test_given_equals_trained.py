@@ -9,7 +9,8 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
 
 PLUGIN = """

@@ -24,8 +24,9 @@ from benchbox.errors import BenchboxError
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.run_folder import read_run
+from benchbox.runs.options import Options
 from benchbox.runs.preview import plan_tables
-from benchbox.runs.runner import Options, preview, run_grid
+from benchbox.runs.runner import preview, run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
 
 

@@ -18,8 +18,9 @@ from benchbox.models.given_building import build_given
 from benchbox.reports.figures.robustness import robustness_bars
 from benchbox.reports.report import write_report
 from benchbox.results.run_folder import read_run
+from benchbox.runs.options import Options
 from benchbox.runs.registry import load_registry
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.runner import run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
 
 PLUGIN = """

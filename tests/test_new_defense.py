@@ -12,8 +12,9 @@ from rich.console import Console
 
 from benchbox.errors import BenchboxError
 from benchbox.results.run_folder import read_run
+from benchbox.runs.options import Options
 from benchbox.runs.registry import load_registry
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.runner import run_grid
 from benchbox.scaffold.new_defense import LONGEST, write_template
 from defenses import Vanilla
 from tests.micro import make_micro_dataset, write_micro_grid

@@ -25,9 +25,10 @@ from benchbox.reports.tables.by_layout import over_seeds
 from benchbox.reports.tables.of_run import run_tables
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.runs.grid_file import read_grid
+from benchbox.runs.options import Options
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.registry import load_registry
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.runner import run_grid
 from benchbox.runs.stages import AttackStage, RankStage
 from benchbox.runs.workplace import Site, Workplace
 from benchbox.training.seeding import seeded

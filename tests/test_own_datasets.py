@@ -437,7 +437,8 @@ def test_a_run_on_a_tree_with_the_own_camera_kept_says_so_and_reads_its_images_a
 
     from benchbox.results.artefacts import Artefacts
     from benchbox.results.run_folder import read_run
-    from benchbox.runs.runner import Options, run_grid
+    from benchbox.runs.options import Options
+    from benchbox.runs.runner import run_grid
     from tests.micro import make_micro_dataset, write_micro_grid
 
     flat = make_micro_dataset(tmp_path / "flat", train=4, test=4)

@@ -10,7 +10,8 @@ from benchbox.errors import BenchboxError
 from benchbox.leaderboard.site.build import build_site
 from benchbox.leaderboard.submitting.prepare import SubmitOptions, prepare
 from benchbox.leaderboard.submitting.submit import submit
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from tests.micro import make_micro_dataset
 
 PLUGIN = """

@@ -16,7 +16,8 @@ from benchbox.regression.criteria import Criteria
 from benchbox.regression.run import RegressOptions, regress
 from benchbox.regression.verdict import compare_with_baseline
 from benchbox.results.run_folder import read_run
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
 
 QUIET = Console(quiet=True)

@@ -19,7 +19,8 @@ from benchbox.reports.drawings.of_data import drawings_of_data
 from benchbox.reports.report import write_report
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.run_folder import read_run
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from tests.made_runs import make_run
 from tests.micro import make_micro_dataset
 

@@ -14,7 +14,8 @@ from benchbox.reports.tables.of_run import write_tables
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.conditions import Condition
 from benchbox.results.run_folder import read_run
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from tests.micro import make_micro_dataset, write_micro_grid
 
 FNA = Condition("fna", 8.0, 10, 1.0)

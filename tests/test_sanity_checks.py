@@ -23,8 +23,9 @@ from benchbox.leaderboard.submitting.check_groups import check_groups
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import Group
 from benchbox.results.run_folder import read_run
+from benchbox.runs.options import Options
 from benchbox.runs.registry import load_registry
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.runner import run_grid
 from defenses import DEFENSES
 from tests.micro import make_micro_dataset, write_micro_grid
 

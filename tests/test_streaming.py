@@ -25,7 +25,8 @@ from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.evaluation.retrieval_inputs import read_features
 from benchbox.files.rows_file import writing_rows
 from benchbox.runs.memory import memory_in_words
-from benchbox.runs.runner import Options, preview
+from benchbox.runs.options import Options
+from benchbox.runs.runner import preview
 from tests.made_datasets import noise_image
 from tests.test_training import TinyModel
 

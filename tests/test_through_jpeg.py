@@ -22,10 +22,11 @@ from benchbox.reports.tables.of_run import run_tables
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.run_folder import condition_of, read_run
 from benchbox.runs.grid_file import read_grid
+from benchbox.runs.options import Options
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.registry import load_registry
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.runner import run_grid
 from benchbox.runs.stages import AttackStage
 from tests.micro import make_micro_dataset, write_micro_grid
 

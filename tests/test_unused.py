@@ -8,9 +8,10 @@ import pytest
 from rich.console import Console
 
 from benchbox.errors import BenchboxError
+from benchbox.runs.options import Options
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.registry import load_registry
-from benchbox.runs.runner import Options, preview
+from benchbox.runs.runner import preview
 from benchbox.runs.unused import unread_fields
 
 ROOT = Path(__file__).resolve().parents[1]

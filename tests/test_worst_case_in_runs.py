@@ -17,9 +17,10 @@ from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.reports.tables.by_layout import over_seeds
 from benchbox.results.run_folder import read_run
 from benchbox.runs.grid_file import read_grid
+from benchbox.runs.options import Options
 from benchbox.runs.plan import make_plan
 from benchbox.runs.registry import load_registry
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.runner import run_grid
 from benchbox.runs.stages import RankStage
 from benchbox.runs.store import Store
 from tests.micro import make_micro_dataset, write_micro_grid

@@ -74,7 +74,7 @@ def evaluate(
     """Measure a model that was trained elsewhere: clean, and under attack."""
     from benchbox.evaluating import evaluate_row, plan_row
     from benchbox.models.given import Given
-    from benchbox.runs.runner import Options
+    from benchbox.runs.options import Options
     from defenses import Defense
 
     said: dict[str, Any] = {

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from benchbox import __version__
 from benchbox.cli import board, regression, run, scaffold, submit
+from benchbox.cli.calibrate import calibrate
 from benchbox.cli.data import data_app
 from benchbox.cli.evaluate import evaluate
 from benchbox.cli.grids import grids_app
@@ -38,6 +39,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("demo")(run.demo)
+app.command("calibrate")(calibrate)
 
 
 @app.command()

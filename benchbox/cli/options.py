@@ -34,6 +34,16 @@ Store = Annotated[
     Path | None,
     typer.Option(help="Folder of finished stages, which runs may share [default: OUT/store]."),
 ]
+ShardQueries = Annotated[
+    int, typer.Option(min=0, help="Queries in a piece of a large attack; 0: minutes' worth.")
+]
+DeviceHours = Annotated[
+    float, typer.Option(min=0, help="Do not start a run that would take more; 0: any.")
+]
+CalibrationFile = Annotated[
+    Path | None,
+    typer.Option(help="How fast the device is [default: what calibrate measured here]."),
+]
 BOARDS = Path("leaderboards")
 """Where boards are looked for, from the folder a command is given in."""
 

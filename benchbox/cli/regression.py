@@ -45,7 +45,7 @@ def regress(
     from benchbox.regression.criteria import Criteria
     from benchbox.regression.run import RegressOptions
     from benchbox.regression.run import regress as compare
-    from benchbox.runs.runner import Options
+    from benchbox.runs.options import Options
 
     status = compare(
         RegressOptions(

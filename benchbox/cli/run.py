@@ -8,12 +8,15 @@ import typer
 
 from benchbox.cli.options import (
     BatchSize,
+    CalibrationFile,
     DataRoot,
     Device,
+    DeviceHours,
     Executor,
     GpusPerStage,
     Plugins,
     RayAddress,
+    ShardQueries,
     StageMemory,
     Store,
     Workers,
@@ -25,7 +28,7 @@ from benchbox.files.console import make_console
 from benchbox.files.toml import read_toml
 
 if TYPE_CHECKING:
-    from benchbox.runs.runner import Options
+    from benchbox.runs.options import Options
 
 
 def run(
@@ -37,7 +40,7 @@ def run(
     ] = None,
     device: Device = "auto",
     plugin: Plugins = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print plan and cost; stop.")] = False,
     workers: Workers = 0,
     batch_size: BatchSize = 0,
     data_root: DataRoot = None,
@@ -46,12 +49,15 @@ def run(
     ray_address: RayAddress = "auto",
     gpus_per_stage: GpusPerStage = 1.0,
     stage_memory: StageMemory = 0.0,
+    shard_queries: ShardQueries = 0,
+    device_hours: DeviceHours = 0.0,
+    calibration: CalibrationFile = None,
 ) -> None:
     """Execute a grid, or go on with it where it was stopped, and write tables and report."""
     file = find_grid(grid)
     read_toml(file)  # a file that is no TOML need not wait for PyTorch
 
-    from benchbox.runs.runner import Options
+    from benchbox.runs.options import Options
 
     options = Options(
         device=device,
@@ -64,9 +70,12 @@ def run(
         batch_size=batch_size,
         data_root=data_root,
         store=store,
+        shard_queries=shard_queries,
+        device_hours=device_hours,
+        calibration=calibration,
     )
     if dry_run:
-        _print_plan(file, options)
+        _print_plan(file, str(grid), options)
     else:
         _execute(file, out or Path("runs") / file.stem, options)
 
@@ -78,19 +87,30 @@ def demo(
     data_root: DataRoot = None,
 ) -> None:
     """Run the demo grid: eight defenses on rendered people, in minutes on two cores."""
-    from benchbox.runs.runner import Options
+    from benchbox.runs.options import Options
 
     options = Options(device=device, workers=workers, data_root=data_root)
     _execute(bundled_grids()["demo"], out, options)
 
 
-def _print_plan(file: Path, options: "Options") -> None:
+def _print_plan(file: Path, named: str, options: "Options") -> None:
+    from benchbox.runs.estimating import Speed, estimate_parts
+    from benchbox.runs.options import default_batch_size, default_workers, resolve_device
     from benchbox.runs.preview import plan_tables
     from benchbox.runs.runner import preview
+    from benchbox.runs.sharding import in_shards
 
     console = make_console()
     plan, missing = preview(file, options)
-    for part in plan_tables(plan, missing):
+    # A cluster's device need not be one of this machine.
+    device = resolve_device("auto") if options.device == "auto" else options.device
+    speed = Speed.of(device, options.calibration, where=named)
+    workers = options.workers or default_workers(device)
+    parts = plan_tables(plan, missing)
+    batch_size = options.batch_size or default_batch_size(device)
+    stages = list(in_shards(plan.stages, queries=options.shard_queries, batch_size=batch_size))
+    parts += estimate_parts(stages, speed, workers=workers, missing=missing)
+    for part in parts:
         console.print(part, soft_wrap=isinstance(part, str), highlight=False, markup=False)
 
 

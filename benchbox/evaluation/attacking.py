@@ -44,6 +44,7 @@ class AttackedQueries:
     images: Tensor
 
 
+@torch.random.fork_rng(devices=[])
 def attack_queries(
     embed: Embed,
     attack: AnyAttack[A],
@@ -57,9 +58,13 @@ def attack_queries(
     ascend_on: Embed | None = None,
     keep: Collection[int] = (),
     eight_bit: bool = False,
+    first: int = 0,
     progress: Progress = silent,
 ) -> list[AttackedQueries]:
     """Attack all queries at several budgets in one ascent each batch, and embed the results.
+
+    A guard that draws from torch's own generator draws by the batch's place among all queries, so
+    it draws the same for a range of them as for all, if the range begins where a batch does.
 
     Args:
         embed: the defended model, differentiable, in evaluation mode.
@@ -74,6 +79,7 @@ def attack_queries(
             results are embedded by ``embed`` all the same. None ascends on ``embed`` itself.
         keep: rows of the queries whose adversarial images are returned too.
         eight_bit: round what was found to 8 bits inside its ball before it is embedded.
+        first: place of the first of these queries among all, where they are a range of them.
         progress: told after each batch.
 
     Raises:
@@ -84,6 +90,7 @@ def attack_queries(
     aim = aim.to(device)
     for rows, batch in in_batches(images, batch_size):
         start = rows.start
+        torch.manual_seed(first + start)
         clean = to_unit(batch.to(device))
         wanted = [row for row in range(len(clean)) if start + row in keep]
         model = of_rows(embed, rows)
@@ -98,14 +105,14 @@ def attack_queries(
         for eps, found, parts in zip(budgets, swept, results, strict=True):
             if eight_bit:
                 found = _in_eight_bits(found, clean, eps)
-            features = _embedded(model, attack.name, eps, clean, found.images, start)
+            features = _embedded(model, attack.name, eps, clean, found.images, first + start)
             deepest = features
             if found.deepest is not found.images:
-                deepest = _embedded(model, attack.name, eps, clean, found.deepest, start)
+                deepest = _embedded(model, attack.name, eps, clean, found.deepest, first + start)
             kept = found.images[wanted].cpu()
             parts.append(AttackedQueries(eps, features, deepest, found.part.cpu(), kept))
         progress(min(1.0, rows.stop / len(images)), attack.title)
-    return [_joined(parts) for parts in results]
+    return [joined(parts) for parts in results]
 
 
 def queries_at_once(batch_size: int, gallery: int) -> int:
@@ -133,8 +140,8 @@ def _embedded(
     return features.cpu()
 
 
-def _joined(parts: Sequence[AttackedQueries]) -> AttackedQueries:
-    """Return the queries of several batches, attacked at one budget, as one."""
+def joined(parts: Sequence[AttackedQueries]) -> AttackedQueries:
+    """Return several batches or ranges of the queries, attacked at one budget, as one."""
     return AttackedQueries(
         parts[0].eps,
         *(

@@ -101,7 +101,7 @@ class Robustness:
         from benchbox.errors import BenchboxError
         from benchbox.regression.criteria import Criteria
         from benchbox.regression.run import RegressOptions, default_folder
-        from benchbox.runs.runner import Options
+        from benchbox.runs.options import Options
 
         run, grid = self._path_of(choices.get("run")), self._path_of(choices.get("grid"))
         if run is None and grid is None:

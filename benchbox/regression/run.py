@@ -20,7 +20,8 @@ from benchbox.regression.report_files import (
     to_markdown,
 )
 from benchbox.regression.verdict import compare_with_baseline
-from benchbox.runs.runner import Options, run_grid
+from benchbox.runs.options import Options
+from benchbox.runs.runner import run_grid
 from benchbox.tables.as_rich import FittedTable
 
 

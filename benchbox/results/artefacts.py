@@ -25,7 +25,8 @@ from benchbox.results.stages import WEIGHTS, RunStages, folder_at
 from benchbox.results.stored_weights import classifier_shape, load_model, load_tensors
 from benchbox.runs.opening import sources_as_set
 from benchbox.runs.record import DatasetRecord
-from benchbox.runs.stages.attack import images_file, sample_rows
+from benchbox.runs.stages.attack import sample_rows
+from benchbox.runs.stages.attacked import images_file
 from benchbox.untrusted.json import read_json
 
 MOST_WIDTH = 1_000_000

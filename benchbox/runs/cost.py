@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from benchbox.data.counting import Counts
+from benchbox.models.folding import Precision
 
 ASCENDED = 2 / 3
 """What a gradient to the pixels takes of a training pass: forward, and half of the way back."""
@@ -45,11 +46,17 @@ class Cost:
         return passes + PAIR * self.pairs
 
 
-def network_in_words(name: str, image_size: tuple[int, int], guard: object | None = None) -> str:
+def network_in_words(
+    name: str,
+    image_size: tuple[int, int],
+    guard: object | None = None,
+    *,
+    precision: Precision = "fp32",
+) -> str:
     """Return what images pass through, as calibrations name it: ``resnet50 256×128``."""
     height, width = image_size
     behind = f" behind {guard}" if guard is not None else ""
-    return f"{name} {height}×{width}{behind}"
+    return f"{name} {height}×{width}{behind}{'' if precision == 'fp32' else f', {precision}'}"
 
 
 def images_an_epoch(counts: Counts, together: int) -> int:

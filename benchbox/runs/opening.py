@@ -14,8 +14,8 @@ from benchbox.data.protocol import ReidDataset
 from benchbox.data.sources import Source, source_of
 from benchbox.data.testable import untestable
 from benchbox.errors import BenchboxError, unknown_name
-from benchbox.runs.executors.local import cores
 from benchbox.runs.grid import Grid
+from benchbox.runs.options import cores
 from benchbox.runs.override import override
 from benchbox.runs.registry import Registry
 

@@ -1,11 +1,10 @@
 """``benchbox run``: resolve a grid, do what is missing, write the run's folder."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
@@ -15,54 +14,24 @@ from benchbox.files.atomic import cannot_write
 from benchbox.files.watch import Watch
 from benchbox.models.registry import try_backbone
 from benchbox.runs.display import show
+from benchbox.runs.estimating import Speed, require_within
 from benchbox.runs.executors.choosing import Order, make_executor
 from benchbox.runs.executors.events import Done, Event, Executor, Failed, LeftOut
 from benchbox.runs.executors.inline import Inline
-from benchbox.runs.executors.local import cores
 from benchbox.runs.grid import Grid
 from benchbox.runs.grid_file import read_grid
 from benchbox.runs.opening import open_datasets, planned_datasets
+from benchbox.runs.options import Options, default_batch_size, device_of
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.provenance import now
 from benchbox.runs.recorder import Recorder
 from benchbox.runs.registry import Registry, load_registry
+from benchbox.runs.sharding import in_shards
 from benchbox.runs.stages import Stage, TrainStage
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
 from defenses import PreparedGuard
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """Where and how to run; nothing here changes a number.
-
-    Attributes:
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-        plugins: files that add defenses or attacks.
-        builders: files with builders of given models.
-        executor: who does the stages: ``local``, ``ray``, ``slurm`` or an installed one.
-        ray_address: of the Ray cluster; ``local`` starts one here.
-        gpus_per_stage: GPUs set aside for a stage under Ray; 0.5 lets two stages share one.
-        stage_memory: gigabytes set aside for a stage under Ray; 0 means that it is not counted.
-        workers: how many processes; 0 means one per core on a CPU, one on a GPU.
-        batch_size: images at a time in embedding and attacking; 0 means 64 on a CPU, 256 on a GPU.
-        data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.
-        store: where finished stages are; several runs may share one. None means in the run's own
-            folder.
-    """
-
-    device: str = "auto"
-    plugins: tuple[Path, ...] = ()
-    builders: tuple[Path, ...] = ()
-    executor: str = "local"
-    ray_address: str = "auto"
-    gpus_per_stage: float = 1.0
-    stage_memory: float = 0.0
-    workers: int = 0
-    batch_size: int = 0
-    data_root: Path | None = None
-    store: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -78,28 +47,6 @@ class Outcome:
     cells: int
     failures: list[str]
     left_out: int
-
-
-def resolve_device(wanted: str) -> str:
-    """Return ``cpu`` or ``cuda:N`` for what a user asked for.
-
-    Raises:
-        BenchboxError: the name is no device, or the GPU is not there.
-    """
-    if wanted == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    if wanted == "cpu":
-        return "cpu"
-    kind, _, number = wanted.partition(":")
-    if kind != "cuda" or (number and not number.isdigit()) or wanted.endswith(":"):
-        raise BenchboxError(f"--device {wanted}: expected auto, cpu, cuda or cuda:N.")
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if int(number or 0) >= count:
-        raise BenchboxError(
-            f"--device {wanted}: this PyTorch ({torch.__version__}) sees {count} CUDA devices; "
-            "use --device cpu, or install a CUDA build of PyTorch and check nvidia-smi."
-        )
-    return f"cuda:{number or 0}"
 
 
 def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
@@ -154,7 +101,7 @@ def run_resolved(
     Raises:
         BenchboxError: as `run_grid`.
     """
-    device = _device_of(options)
+    device = device_of(options)
     with _only_run(out):
         datasets = open_datasets(grid, registry, console, data_root=options.data_root)
         digests = {name: dataset.digest for name, dataset in datasets.items()}
@@ -168,38 +115,29 @@ def run_resolved(
             store=options.store or out / "store",
             datasets=datasets,
             device=device,
-            batch_size=options.batch_size or (64 if device == "cpu" else 256),
+            batch_size=options.batch_size or default_batch_size(device),
             plugins=tuple(path.resolve() for path in options.plugins),
             builders=tuple(path.resolve() for path in options.builders),
         )
+        store = Store(site.store)
+        missing = [stage for stage in plan.stages if not store.manifest(stage.kind, stage.key)]
+        todo = [
+            stage
+            for stage in in_shards(
+                missing, queries=options.shard_queries, batch_size=site.batch_size
+            )
+            if stage.part_of is None or not store.manifest(stage.kind, stage.key)
+        ]
+        if options.device_hours:
+            speed = Speed.of(device, options.calibration, where=where)
+            require_within(options.device_hours, todo, speed)
         executor = (
-            Inline(site) if inline else make_executor(options.executor, _order(options, site, grid))
+            Inline(site)
+            if inline
+            else make_executor(Order(site=site, options=options, slurm=grid.slurm))
         )
         recorder = Recorder(out, plan, registry, site)
-        return _do(plan, Store(site.store), executor, recorder, console)
-
-
-def _device_of(options: Options) -> str:
-    """Return the device of the stages: of this machine, or of a cluster's nodes."""
-    if options.executor == "local":
-        return resolve_device(options.device)
-    if options.device not in {"cpu", "cuda"}:
-        raise BenchboxError(
-            f"--executor {options.executor}: say what its nodes have, --device cpu or --device "
-            f"cuda; got {options.device}, which would be asked of this machine."
-        )
-    return "cpu" if options.device == "cpu" else "cuda:0"
-
-
-def _order(options: Options, site: Site, grid: Grid) -> Order:
-    return Order(
-        site=site,
-        workers=options.workers or (cores() if site.device == "cpu" else 1),
-        ray_address=options.ray_address,
-        gpus_per_stage=options.gpus_per_stage,
-        stage_memory=options.stage_memory,
-        slurm=grid.slurm,
-    )
+        return _do(plan, todo, store, executor, recorder, console)
 
 
 def _require_preparations(plan: Plan) -> None:
@@ -219,13 +157,20 @@ def _require_backbones(plan: Plan) -> None:
 
 
 def _do(
-    plan: Plan, store: Store, executor: Executor, recorder: Recorder, console: Console
+    plan: Plan,
+    todo: Sequence[Stage],
+    store: Store,
+    executor: Executor,
+    recorder: Recorder,
+    console: Console,
 ) -> Outcome:
     """Do the missing stages, keeping results.csv up to date."""
-    todo = [stage for stage in plan.stages if store.manifest(stage.kind, stage.key) is None]
+    left = {stage.key for stage in plan.stages} & {stage.key for stage in todo}
+    shards = len(todo) - len(left)
     console.print(
         f"{len(plan.cells)} cells, {len(plan.stages)} stages, "
-        f"{len(plan.stages) - len(todo)} of them in the store already.",
+        f"{len(plan.stages) - len(left)} of them in the store already."
+        + (f" Large attacks are split: {shards} shards are to be done." if shards else ""),
         highlight=False,
     )
     failures: list[str] = []

@@ -188,6 +188,10 @@ class Store:
         shutil.rmtree(self.scratch(record.kind, record.key), ignore_errors=True)
         return record
 
+    def drop(self, kind: str, key: str) -> None:
+        """Remove the artefact of a stage, if it is there; what is left of half of one is none."""
+        shutil.rmtree(self.folder(kind, key), ignore_errors=True)
+
 
 def _file_below(folder: Path, name: str) -> Path | None:
     """Return a regular file of a folder; None where there is none or its name or a link leads out.

@@ -41,10 +41,17 @@ class Noted:
 
 @dataclass(frozen=True)
 class Ended:
-    """A worker is done with its stage; ``error`` is the one line a user should read, or None."""
+    """A worker is done with its stage.
+
+    Attributes:
+        seconds: it took.
+        error: the one line a user should read; None where all went well.
+        notices: what a person should read, where nobody could be told on the way.
+    """
 
     seconds: float
     error: str | None = None
+    notices: tuple[str, ...] = ()
 
 
 def do_stage(stage: Stage, place: Workplace) -> float:
@@ -57,6 +64,9 @@ def do_stage(stage: Stage, place: Workplace) -> float:
         done = place.store.manifest(stage.kind, stage.key)
         if done is not None:
             return done.seconds
+        whole = stage.part_of
+        if whole is not None and place.store.manifest(whole.kind, whole.key) is not None:
+            return 0.0  # another run's pieces were joined meanwhile
         if code_digest(stage.sources) != stage.code_version:
             raise BenchboxError(
                 f"{stage.title}: its code was changed since the run was planned; run the same "
@@ -72,6 +82,9 @@ def do_stage(stage: Stage, place: Workplace) -> float:
                     stage.work(place, folder)
                 except OSError as error:
                     raise file_fault(error, doing=stage.title) from error
+            seconds = time.monotonic() - started
+            made = [place.store.recorded(piece.kind, piece.key) for piece in stage.pieces]
+            seconds += sum(piece.seconds for piece in made if piece is not None)
             place.store.finish(
                 folder,
                 manifest={
@@ -79,12 +92,14 @@ def do_stage(stage: Stage, place: Workplace) -> float:
                     "kind": stage.kind,
                     "title": stage.title,
                     "settings": stage.settings(),
-                    "seconds": time.monotonic() - started,
+                    "seconds": seconds,
                     "device": str(place.device),
                     "finished": datetime.now(UTC).isoformat(timespec="seconds"),
                     "torch": torch.__version__,
                 },
             )
+        for piece in stage.pieces:
+            place.store.drop(piece.kind, piece.key)
         return time.monotonic() - started
 
 

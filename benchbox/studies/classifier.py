@@ -18,8 +18,8 @@ from benchbox.files.atomic import write_json
 from benchbox.files.progress import Progress
 from benchbox.files.watch import Watch
 from benchbox.models.registry import check_backbone
+from benchbox.runs.options import resolve_device
 from benchbox.runs.provenance import device_name, git_state, now, versions
-from benchbox.runs.runner import resolve_device
 from benchbox.runs.store import Store
 from benchbox.studies import material
 from benchbox.studies.cell_work import do_cell

@@ -30,8 +30,8 @@ from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.verifying.recompute import plan_of
 from benchbox.leaderboard.verifying.rerun import RerunOptions, open_datasets, require_weights
 from benchbox.results.per_query import read_per_query
+from benchbox.runs.options import resolve_device
 from benchbox.runs.registry import load_registry
-from benchbox.runs.runner import resolve_device
 from benchbox.runs.stages import RankStage, with_needs
 from benchbox.runs.worker import do_stage
 from benchbox.runs.workplace import Site, Workplace

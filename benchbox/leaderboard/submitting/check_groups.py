@@ -12,8 +12,8 @@ from benchbox.leaderboard.sanity.without_gradient import NO_SOURCE
 from benchbox.leaderboard.submitting.prepare import group_title, refused
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.measurements import Group
+from benchbox.runs.options import resolve_device
 from benchbox.runs.registry import Registry
-from benchbox.runs.runner import resolve_device
 
 
 def check_groups(

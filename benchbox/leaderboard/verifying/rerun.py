@@ -20,8 +20,8 @@ from benchbox.leaderboard.verifying.recomputed import Recomputed
 from benchbox.leaderboard.verifying.rerun_numbers import compared
 from benchbox.leaderboard.verifying.sanity_again import compared_checks, recheck
 from benchbox.results.stored_weights import require_loadable
+from benchbox.runs.options import resolve_device
 from benchbox.runs.registry import load_registry
-from benchbox.runs.runner import resolve_device
 from benchbox.runs.workplace import Site, Workplace
 
 

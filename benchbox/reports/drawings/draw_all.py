@@ -18,7 +18,7 @@ from benchbox.reports.drawings.of_results import drawings_of_results
 from benchbox.reports.drawings.picture import Drawing, LeftOut, Picture, save_drawing
 from benchbox.results.artefacts import Artefacts
 from benchbox.results.run_folder import RunFolder, read_run
-from benchbox.runs.executors.local import cores
+from benchbox.runs.options import cores
 from benchbox.runs.registry import given_models, load_registry
 
 Depth = Literal["all", "results"]

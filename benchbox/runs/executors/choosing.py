@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 
 from benchbox.errors import BenchboxError, unknown_name
+from benchbox.runs.calibration import read_calibration
 from benchbox.runs.executors.events import Executor
 from benchbox.runs.executors.local import LocalProcesses
 from benchbox.runs.executors.ray import RayCluster
 from benchbox.runs.executors.slurm import SlurmJobs
+from benchbox.runs.options import Options, default_workers
 from benchbox.runs.slurm_settings import SlurmSettings
 from benchbox.runs.workplace import Site
 
@@ -24,43 +26,41 @@ class Order:
 
     Attributes:
         site: store, datasets, device.
-        workers: processes at a time, where the executor starts them itself.
-        ray_address: of a Ray cluster.
-        gpus_per_stage: GPUs set aside for a stage under Ray; a fraction lets several share one.
-        stage_memory: gigabytes set aside for a stage under Ray; 0: not counted.
+        options: the run's: who does the stages, how many at a time, with what set aside.
         slurm: the grid's table ``[slurm]``.
     """
 
     site: Site
-    workers: int
-    ray_address: str = "auto"
-    gpus_per_stage: float = 1.0
-    stage_memory: float = 0.0
+    options: Options
     slurm: SlurmSettings = field(default_factory=SlurmSettings)
 
 
 def _local(order: Order) -> Executor:
-    return LocalProcesses(order.site, order.workers)
+    return LocalProcesses(order.site, order.options.workers or default_workers(order.site.device))
 
 
 def _ray(order: Order) -> Executor:
-    memory = int(order.stage_memory * GIGABYTE) or None
-    return RayCluster(order.site, order.ray_address, order.gpus_per_stage, memory)
+    options = order.options
+    memory = int(options.stage_memory * GIGABYTE) or None
+    return RayCluster(order.site, options.ray_address, options.gpus_per_stage, memory)
 
 
 def _slurm(order: Order) -> Executor:
-    return SlurmJobs(order.site, order.slurm)
+    # This machine's own calibration says nothing of the cluster's nodes: one has to be named.
+    file = order.options.calibration
+    return SlurmJobs(order.site, order.slurm, read_calibration(file) if file else None)
 
 
 OURS: dict[str, Callable[[Order], Executor]] = {"local": _local, "ray": _ray, "slurm": _slurm}
 
 
-def make_executor(name: str, order: Order) -> Executor:
-    """Return the executor of a name.
+def make_executor(order: Order) -> Executor:
+    """Return the executor that the options name.
 
     Raises:
         BenchboxError: there is none of that name, or an installed one cannot be made.
     """
+    name = order.options.executor
     if name in OURS:
         return OURS[name](order)
     installed = {entry.name: entry for entry in entry_points(group=ENTRY_POINTS)}

@@ -1,7 +1,6 @@
 """Does the stages of a run in worker processes on this machine."""
 
 import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,11 +13,6 @@ from benchbox.runs.executors.waiting import Waiting
 from benchbox.runs.stages import Stage
 from benchbox.runs.worker import Advanced, Ended, Noted, serve
 from benchbox.runs.workplace import Site
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @dataclass

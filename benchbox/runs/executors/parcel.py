@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 
 from benchbox.runs.stages import Stage
@@ -31,9 +32,11 @@ def do_packed(
         report: told how far the stage is.
     """
     place = _workplace(site)
-    place.report = report
+    notices: list[str] = []
+    place.report, place.notice = report, notices.append
     # Made by the run itself and handed over by the cluster, never read from what a user downloads.
-    return attempt(pickle.loads(stage), place)  # noqa: S301
+    ended = attempt(pickle.loads(stage), place)  # noqa: S301
+    return replace(ended, notices=tuple(notices))
 
 
 @lru_cache(maxsize=1)

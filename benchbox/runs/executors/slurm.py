@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
+from math import ceil
 from pathlib import Path
 from time import sleep
 from typing import Any
 
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_bytes, write_json
+from benchbox.runs.calibration import Calibration
 from benchbox.runs.executors.events import Event, Started
 from benchbox.runs.executors.parcel import MOST_DEATHS, do_packed, packed
 from benchbox.runs.executors.waiting import Waiting
@@ -19,6 +21,11 @@ from benchbox.runs.slurm_settings import SlurmSettings
 from benchbox.runs.stages import Stage
 from benchbox.runs.worker import Ended
 from benchbox.runs.workplace import Site
+
+_MARGIN = 3
+"""How many times as long as estimated a job may take."""
+_SPARE = 10
+"""Minutes beside that, for what does not grow with the work."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +40,14 @@ class SlurmJobs:
     Attributes:
         site: what all jobs share: store, datasets, device.
         settings: partition, account, time and the like: the grid's table ``[slurm]``.
+        calibration: of the cluster's nodes, for time limits; None: all jobs get the settings'.
         cluster: submitit's name of the engine: ``slurm``, or ``local`` for processes here.
         look_every: seconds between two looks at the jobs.
     """
 
     site: Site
     settings: SlurmSettings
+    calibration: Calibration | None = None
     cluster: str = "slurm"
     look_every: float = 5.0
 
@@ -64,6 +73,18 @@ class SlurmJobs:
             if not over:
                 sleep(self.look_every)
         queue.remember(jobs)
+
+    def minutes(self, stages: Sequence[Stage]) -> int:
+        """Return the time limit of some stages' jobs: at most that of the settings.
+
+        A scheduler starts short jobs earlier. Where the nodes' speed is known the limit is well
+        above what the longest of the stages should take: a job that is stopped has lost time.
+        """
+        most, known = self.settings.minutes, self.calibration
+        if known is None or known.lacks(stage.cost for stage in stages):
+            return most
+        longest = max(known.seconds(stage.cost) for stage in stages)
+        return min(most, ceil(_MARGIN * longest / 60) + _SPARE)
 
     def _settle(
         self, stage: Stage, job: Any, waiting: Waiting, notify: Callable[[Event], None]
@@ -99,6 +120,7 @@ class _Queue:
 
     def __init__(self, of: SlurmJobs) -> None:
         self._folder = (of.site.store / "slurm").absolute()
+        self._minutes = of.minutes
         self._site = _stored(packed(of.site), self._folder)
         self._record = self._folder / "jobs.json"
         submitit = _submitit()
@@ -121,7 +143,9 @@ class _Queue:
         for _, group in groupby(sorted(fresh, key=_array_of), key=_array_of):
             array = list(group)
             with _refusals():
-                self._executor.update_parameters(name=f"benchbox-{array[0].kind}")
+                self._executor.update_parameters(
+                    name=f"benchbox-{array[0].kind}", timeout_min=self._minutes(array)
+                )
                 with self._executor.batch():
                     jobs = [
                         self._executor.submit(StageJob(), self._site, packed(stage))

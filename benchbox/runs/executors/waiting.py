@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from benchbox.runs.executors.events import Done, Event, Failed, LeftOut
-from benchbox.runs.schedule import chains
-from benchbox.runs.stages import Stage, with_needs
+from benchbox.runs.executors.events import Done, Event, Failed, LeftOut, Noticed
+from benchbox.runs.schedule import chains, in_order
+from benchbox.runs.stages import Stage
 from benchbox.runs.worker import Ended
 
 
@@ -47,6 +47,8 @@ class Waiting:
 
     def settle(self, stage: Stage, ended: Ended, notify: Callable[[Event], None]) -> None:
         """Note how a stage ended, and tell it; a failure takes down what needs the stage."""
+        for text in ended.notices:
+            notify(Noticed(stage, text))
         if ended.error is None:
             self.finished(stage)
             notify(Done(stage, ended.seconds))
@@ -60,8 +62,8 @@ class Waiting:
         self._unfinished.discard(stage.key)
         lost: list[Stage] = []
         gone = {stage.key}
-        for candidate in with_needs(self._todo.values()):
-            if candidate.key in self._todo and any(need.key in gone for need in candidate.needs):
+        for candidate in in_order(self._todo.values()):
+            if any(need.key in gone for need in candidate.needs):
                 gone.add(candidate.key)
                 lost.append(candidate)
                 del self._todo[candidate.key]

@@ -1,5 +1,7 @@
 """The stages of a run: prepare → train (or given) → embed → attack (→ replay) → rank.
 
+A large attack may be split into shards, which are joined to the same artefact.
+
 A stage is a frozen dataclass that holds the stages it needs, so it pickles whole and can be done
 by any process that can reach the store.
 """
@@ -15,14 +17,17 @@ from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.stages.rank import RankStage
 from benchbox.runs.stages.rank_targeted import TargetedRankStage
 from benchbox.runs.stages.replay import ReplayStage
+from benchbox.runs.stages.shard import AttackShard, JoinStage
 from benchbox.runs.stages.train import TrainStage
 
 __all__ = [
+    "AttackShard",
     "AttackStage",
     "Data",
     "EmbedStage",
     "GalleryStage",
     "GivenStage",
+    "JoinStage",
     "ModelStage",
     "PrepareStage",
     "RankStage",

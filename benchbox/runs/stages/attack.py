@@ -5,15 +5,15 @@ differ in just that: `benchbox.runs.stages.other_threats`.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor
 from typing_extensions import override
 
@@ -23,25 +23,26 @@ from benchbox.evaluation.attacking import AttackedQueries, attack_queries, queri
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.real_images import CHANNELS, Through, behind_jpeg, passed
-from benchbox.files.atomic import write_bytes, write_json
-from benchbox.models.embed import Embed
+from benchbox.models.embed import Embed, of_rows
 from benchbox.models.folding import Precision
 from benchbox.runs.code import methods_behind
 from benchbox.runs.cost import Cost
+from benchbox.runs.stages.attacked import (
+    CHANNEL_FEATURES,
+    COUNTS,
+    DEEPEST,
+    LOWEST,
+    PARTS,
+    Attacked,
+    channel_name,
+    images_file,
+)
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.knowledge import knowledge_of
 from benchbox.runs.workplace import Workplace
 from benchbox.training.seeding import seeded
-
-_LOWEST = "features.safetensors"
-_DEEPEST = "deepest.safetensors"
-_PARTS = "parts.safetensors"
-_CHANNELS = "channels.safetensors"
-"""Embeddings of the points with the lowest AP, of those with the deepest first match where they
-are others, which part of the attack found each query, by budget; and of all images after what
-they may pass on their way, by its name and budget."""
 
 SAMPLES = 12
 """How many adversarial queries every attack stage keeps: figures show a few of them."""
@@ -52,15 +53,6 @@ def sample_rows(queries: int) -> list[int]:
     return sorted(
         set(np.linspace(0, queries - 1, min(SAMPLES, queries)).round().astype(int).tolist())
     )
-
-
-def images_file(budget: Fraction) -> str:
-    """Return the name of the file that holds the adversarial queries of a budget."""
-    of_255 = budget * 255
-    # 10/255 is 2/51 in lowest terms, which nobody looks for; half a 255th is 0.5-255.
-    if Fraction(text := f"{float(of_255):g}") == of_255:
-        return f"adversarial-{text}-255.safetensors"
-    return f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
 
 
 _ATTACKING = ("benchbox.evaluation", "benchbox.runs.stages.knowledge")
@@ -90,6 +82,8 @@ class AttackStage(Stage):
         "benchbox.data",
         "benchbox.models",
         *_ATTACKING,
+        "benchbox.runs.stages.attacked",
+        "benchbox.runs.stages.shard",
         "benchbox.training.seeding",
     )
 
@@ -106,6 +100,9 @@ class AttackStage(Stage):
 
     attacked: ClassVar[TestSplit] = "query"
     """The split whose images are changed."""
+    in_ranges: ClassVar[bool] = True
+    """Whether ranges of the images may be attacked apart: what each is told is quickly made, and
+    beside what is found nothing is left."""
 
     @property
     @override
@@ -122,19 +119,25 @@ class AttackStage(Stage):
     @property
     @override
     def cost(self) -> Cost:
+        images, gradients = self.images_attacked, self.attack.gradients(self.budgets)
         counts = self.clean.data.counts
-        images, gradients = counts.query_images, self.attack.gradients(self.budgets)
-        ranked = 0 if self.attack.threat == "query" else counts.gallery_images
-        if self.attacked == "gallery":
-            images, ranked = ranked, images
+        ranked = counts.gallery_images if self.attacked == "query" else counts.query_images
+        if self.attack.threat == "query":
+            ranked = 0
         channels = len(CHANNELS) if self.keep else 0
         return Cost(
-            network=self.clean.passed,
+            network=self.clean.passed(precision=self.precision),
             ascended=images * gradients,
             embedded=images * len(self.budgets) * (1 + channels),
             pairs=images * gradients * ranked,
             loads=1,
         )
+
+    @property
+    def images_attacked(self) -> int:
+        """How many images are changed, from the dataset's counts."""
+        counts = self.clean.data.counts
+        return counts.query_images if self.attacked == "query" else counts.gallery_images
 
     @override
     def settings(self) -> dict[str, Any]:
@@ -160,40 +163,46 @@ class AttackStage(Stage):
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
+        everything = slice(0, len(self.clean.data.records(place, self.attacked)))
+        self.attack_range(place, everything).write(folder, parts=self.attack.parts)
+
+    def attack_range(self, place: Workplace, rows: slice) -> Attacked:
+        """Attack a range of the images, with what the attack knows of all of them."""
         data = self.clean.data
         records = data.records(place, self.attacked)
-        embed = self.clean.embed(place, self.attacked)
-        known = self.knowledge(place, embed)
+        whole = self.clean.embed(place, self.attacked)
+        known = self.knowledge(place, whole)
         aim = self.attack.prepare(known)
+        embed = of_rows(whole, rows)
         coarser = None
         if self.precision != "fp32":
             coarser = self.clean.embed(place, self.attacked, precision=self.precision)
         against = known.query if self.attacked == "gallery" else known.gallery
         ranked = 0 if against is None else len(against.pids)
+        kept = range(len(records)) if self.keep else sample_rows(len(records))
         results = attack_queries(
             self.shown(embed),
             self.attack,
-            data.test_images(place, self.attacked),
-            aim,
+            replace(data.test_images(place, self.attacked), records=records[rows]),
+            aim[rows],
             budgets=[float(budget) for budget in self.budgets],
-            generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
+            generators=[
+                seeded(self.seed, self.attack.name, record.key) for record in records[rows]
+            ],
             batch_size=queries_at_once(place.batch_size, ranked),
             device=place.device,
-            ascend_on=None if coarser is None else self.shown(coarser),
-            keep=range(len(records)) if self.keep else sample_rows(len(records)),
+            ascend_on=None if coarser is None else self.shown(of_rows(coarser, rows)),
+            keep=[row - rows.start for row in kept if rows.start <= row < rows.stop],
             eight_bit=self.eight_bit,
+            first=rows.start,
             progress=place.report,
         )
-        if self.keep:
-            self._write_channels(place, folder, embed, results)
-        self._write(folder, results)
-        write_json(
-            folder / "counts.json",
-            {
-                "lone_queries": int(aim.lone.sum()),
-                "draws": known.draws,
-                "found_by": [self._found_by(result) for result in results],
-            },
+        found = dict(zip(self.budgets, results, strict=True))
+        return Attacked(
+            found=found,
+            channels=self._channels(place, embed, found, rows.start) if self.keep else {},
+            lone_queries=int(aim.lone[rows].sum()),
+            draws=known.draws,
         )
 
     def knowledge(self, place: Workplace, embed: Embed) -> Knowledge:
@@ -204,44 +213,40 @@ class AttackStage(Stage):
         """Return a model as the attack meets it."""
         return embed if self.through == "nothing" else behind_jpeg(embed, quality=self.quality)
 
-    def _write(self, folder: Path, results: Sequence[AttackedQueries]) -> None:
-        found = dict(zip(map(str, self.budgets), results, strict=True))
-        lowest = {budget: result.features for budget, result in found.items()}
-        write_bytes(folder / _LOWEST, save(lowest))
-        deepest = {budget: result.deepest for budget, result in found.items()}
-        if not all(torch.equal(lowest[budget], deepest[budget]) for budget in found):
-            write_bytes(folder / _DEEPEST, save(deepest))
-        write_bytes(folder / _PARTS, save({b: result.part for b, result in found.items()}))
-        for budget, result in zip(self.budgets, results, strict=True):
-            write_bytes(folder / images_file(budget), save({"images": result.images}))
-
-    def _write_channels(
-        self, place: Workplace, folder: Path, embed: Embed, results: Sequence[AttackedQueries]
-    ) -> None:
-        """Embed all adversarial queries as they are, after 8 bits and after JPEG."""
-        found = {
-            f"{name} {budget}": embed_images(
-                embed, images, batch_size=place.batch_size, device=place.device
-            )
-            for budget, result in zip(self.budgets, results, strict=True)
-            for name, images in passed(result.images, quality=self.quality)
-        }
-        write_bytes(folder / _CHANNELS, save(found))
-
-    def _found_by(self, result: AttackedQueries) -> dict[str, int]:
-        """Return how many queries each part of the attack found."""
-        parts = self.attack.parts
-        counts = torch.bincount(result.part, minlength=len(parts)).tolist()
-        return dict(zip(parts, counts, strict=True))
+    def _channels(
+        self,
+        place: Workplace,
+        embed: Embed,
+        found: Mapping[Fraction, AttackedQueries],
+        first: int,
+    ) -> dict[str, Tensor]:
+        """Embed adversarial images as they are, after 8 bits and after JPEG."""
+        seen: dict[str, Tensor] = {}
+        for budget, result in found.items():
+            for name, images in passed(result.images, quality=self.quality):
+                parts = []
+                for start in range(0, len(images), place.batch_size):
+                    rows = slice(start, start + place.batch_size)
+                    torch.manual_seed(first + start)  # for guards that draw; see `attack_queries`
+                    parts.append(
+                        embed_images(
+                            of_rows(embed, rows),
+                            images[rows],
+                            batch_size=place.batch_size,
+                            device=place.device,
+                        )
+                    )
+                seen[channel_name(name, budget)] = torch.cat(parts)
+        return seen
 
     def features(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return the saved embeddings of the queries attacked at ``budget``: the lowest AP."""
-        return load_file(self._folder(place) / _LOWEST)[str(budget)]
+        return load_file(self._folder(place) / LOWEST)[str(budget)]
 
     def deepest(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return those whose first match ranks deepest; for most attacks the same."""
         folder = self._folder(place)
-        file = folder / _DEEPEST if (folder / _DEEPEST).is_file() else folder / _LOWEST
+        file = folder / DEEPEST if (folder / DEEPEST).is_file() else folder / LOWEST
         return load_file(file)[str(budget)]
 
     def channels(self, place: Workplace, budget: Fraction) -> dict[str, Tensor]:
@@ -249,15 +254,15 @@ class AttackStage(Stage):
 
         None where not all adversarial images were kept.
         """
-        file = self._folder(place) / _CHANNELS
+        file = self._folder(place) / CHANNEL_FEATURES
         if not file.is_file():
             return {}
         stored = load_file(file)
-        return {name: stored[f"{name} {budget}"] for name in CHANNELS}
+        return {name: stored[channel_name(name, budget)] for name in CHANNELS}
 
     def parts(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return (Q,) which of ``attack.parts`` found each query at ``budget``."""
-        return load_file(self._folder(place) / _PARTS)[str(budget)]
+        return load_file(self._folder(place) / PARTS)[str(budget)]
 
     def images(self, place: Workplace, budget: Fraction) -> Tensor:
         """Return the adversarial queries at ``budget``, all of them where ``keep`` was set."""
@@ -272,7 +277,7 @@ class AttackStage(Stage):
         return int(self._counts(place)["draws"])
 
     def _counts(self, place: Workplace) -> dict[str, Any]:
-        counts: dict[str, Any] = json.loads((self._folder(place) / "counts.json").read_text())
+        counts: dict[str, Any] = json.loads((self._folder(place) / COUNTS).read_text())
         return counts
 
     def _folder(self, place: Workplace) -> Path:

@@ -67,6 +67,16 @@ class Stage(ABC):
     def cost(self) -> Cost:
         """How much is computed, for estimates, ETA and order."""
 
+    @property
+    def pieces(self) -> tuple["Stage", ...]:
+        """Pieces of this one's work, done apart, that nobody needs when this one is finished."""
+        return ()
+
+    @property
+    def part_of(self) -> "Stage | None":
+        """The stage of whose work this is a piece: once that is finished, this need not be done."""
+        return None
+
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Return what determines the artefact besides code and inputs, as JSON."""

@@ -77,12 +77,12 @@ class EmbedStage(Stage):
     def cost(self) -> Cost:
         counts = self.data.counts
         images = counts.query_images + counts.gallery_images
-        return Cost(network=self.passed, embedded=images, loads=len(SPLITS))
+        return Cost(network=self.passed(), embedded=images, loads=len(SPLITS))
 
-    @property
-    def passed(self) -> str:
-        """What images pass through, as calibrations name it."""
-        return network_in_words(self.network.architecture, self.data.image_size, self.guard)
+    def passed(self, *, precision: Precision = "fp32") -> str:
+        """Return what images pass through, as calibrations name it."""
+        size = self.data.image_size
+        return network_in_words(self.network.architecture, size, self.guard, precision=precision)
 
     @override
     def settings(self) -> dict[str, Any]:

@@ -174,6 +174,10 @@ class GivenStage(ModelStage):
             raise BenchboxError(f"given model {self.name}: {error}") from error
 
     @override
+    def fresh(self) -> GivenModel:
+        return self._build()
+
+    @override
     def model(self, place: Workplace) -> GivenModel:
         folder = place.store.folder(self.kind, self.key)
         width = json.loads((folder / "given.json").read_text())["embedding"]

@@ -39,6 +39,10 @@ class ModelStage(Stage):
         return ()
 
     @abstractmethod
+    def fresh(self) -> nn.Module:
+        """Return the network on the CPU with any weights: as fast as the model, and no better."""
+
+    @abstractmethod
     def model(self, place: Workplace) -> nn.Module:
         """Return the model on the CPU, once the artefact is in the store.
 
@@ -48,6 +52,10 @@ class ModelStage(Stage):
 
 class ReidModelStage(ModelStage):
     """A stage behind which there is one of benchbox's own models, for recipes to start from."""
+
+    @abstractmethod
+    def fresh(self) -> ReidModel:
+        """Return the network on the CPU in training mode, with any weights."""
 
     @abstractmethod
     def model(self, place: Workplace) -> ReidModel:

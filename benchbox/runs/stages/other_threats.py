@@ -43,6 +43,8 @@ class UniversalStage(OtherThreatStage):
     training split of the dataset that it is tested on.
     """
 
+    in_ranges: ClassVar[bool] = False
+
     @property
     @override
     def cost(self) -> Cost:
@@ -95,6 +97,8 @@ class GalleryStage(OtherThreatStage):
 @dataclass(frozen=True)
 class TargetedStage(OtherThreatStage):
     """An attack that makes queries retrieve identities that it chose, which are kept."""
+
+    in_ranges: ClassVar[bool] = False
 
     attack: Impersonation
 

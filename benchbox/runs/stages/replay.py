@@ -67,7 +67,7 @@ class ReplayStage(Stage):
     @override
     def cost(self) -> Cost:
         shown = self.clean.data.counts.query_images * len(self.budgets)
-        return Cost(network=self.clean.passed, embedded=shown, loads=1)
+        return Cost(network=self.clean.passed(), embedded=shown, loads=1)
 
     @override
     def settings(self) -> dict[str, Any]:

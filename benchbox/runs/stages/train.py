@@ -151,16 +151,22 @@ class TrainStage(ReidModelStage):
         )
         write_json(folder / "recipe.json", self.settings())
 
-    def model(self, place: Workplace) -> ReidModel:
-        """Return the trained model, on the CPU in training mode."""
-        folder = place.store.folder(self.kind, self.key)
-        classes = len(place.dataset(self.data.name).train_pids)
-        model = build_model(
+    @override
+    def fresh(self) -> ReidModel:
+        return self._untrained(classes=self.data.counts.train_ids)
+
+    def _untrained(self, *, classes: int) -> ReidModel:
+        return build_model(
             self.backbone,
             num_classes=classes,
             pretrained=False,
             image_size=self.data.image_size,
             seed=0,
         )
+
+    def model(self, place: Workplace) -> ReidModel:
+        """Return the trained model, on the CPU in training mode."""
+        folder = place.store.folder(self.kind, self.key)
+        model = self._untrained(classes=len(place.dataset(self.data.name).train_pids))
         load_weights(model, folder / "weights.safetensors")
         return model

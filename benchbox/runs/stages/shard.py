@@ -1,0 +1,143 @@
+"""A range of the images of one attack, and the stage that joins ranges to what it would be whole.
+
+A large attack is split so that many devices share it, and a killed one has not lost all. The
+joined artefact has the key and the bytes of the attack in one piece: nobody who reads the store
+can tell how it was made.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+from typing_extensions import override
+
+from benchbox.runs.cost import Cost
+from benchbox.runs.stages.attack import AttackStage
+from benchbox.runs.stages.attacked import Attacked
+from benchbox.runs.stages.base import Stage
+from benchbox.runs.workplace import Workplace
+
+
+@dataclass(frozen=True)
+class AttackShard(Stage):
+    """Attack some of the images.
+
+    Attributes:
+        whole: the attack on all of them.
+        start: place of the first.
+        stop: place behind the last.
+    """
+
+    kind: ClassVar[str] = "shard"
+    code: ClassVar[tuple[str, ...]] = AttackStage.code
+
+    whole: AttackStage
+    start: int
+    stop: int
+
+    @property
+    @override
+    def title(self) -> str:
+        return f"{self.whole.title}, images {self.start + 1} to {self.stop}"
+
+    @property
+    @override
+    def needs(self) -> tuple[Stage, ...]:
+        return self.whole.needs
+
+    @property
+    @override
+    def part_of(self) -> Stage:
+        return self.whole
+
+    @property
+    @override
+    def cost(self) -> Cost:
+        whole = self.whole.cost
+        share = (self.stop - self.start) / self.whole.images_attacked
+        return Cost(
+            network=whole.network,
+            ascended=share * whole.ascended,
+            embedded=share * whole.embedded,
+            pairs=share * whole.pairs,
+            loads=whole.loads,
+        )
+
+    @override
+    def settings(self) -> dict[str, Any]:
+        return {**self.whole.settings(), "images": [self.start, self.stop]}
+
+    @override
+    def extra_code(self) -> set[str]:
+        return self.whole.extra_code()
+
+    @override
+    def work(self, place: Workplace, folder: Path) -> None:
+        attacked = self.whole.attack_range(place, slice(self.start, self.stop))
+        attacked.write(folder, parts=self.whole.attack.parts)
+
+
+@dataclass(frozen=True)
+class JoinStage(Stage):
+    """Join the ranges of an attack to its artefact; stands where the attack itself would.
+
+    Attributes:
+        whole: the attack.
+        shards: its ranges, in the images' order.
+    """
+
+    kind: ClassVar[str] = AttackStage.kind
+    code: ClassVar[tuple[str, ...]] = AttackStage.code
+    on_device: ClassVar[bool] = False
+
+    whole: AttackStage
+    shards: tuple[AttackShard, ...]
+
+    @property
+    @override
+    def title(self) -> str:
+        return self.whole.title
+
+    @property
+    @override
+    def needs(self) -> tuple[Stage, ...]:
+        return (*self.whole.needs, *self.shards)
+
+    @property
+    @override
+    def pieces(self) -> tuple[Stage, ...]:
+        return self.shards
+
+    @property
+    @override
+    def cost(self) -> Cost:
+        return Cost()
+
+    @override
+    def settings(self) -> dict[str, Any]:
+        return self.whole.settings()
+
+    @property
+    @override
+    def sources(self) -> set[str]:
+        return self.whole.sources
+
+    @cached_property
+    @override
+    def code_version(self) -> str:
+        return self.whole.code_version
+
+    @cached_property
+    @override
+    def key(self) -> str:
+        return self.whole.key
+
+    @override
+    def work(self, place: Workplace, folder: Path) -> None:
+        budgets = self.whole.budgets
+        found = [
+            Attacked.read(place.store.folder(shard.kind, shard.key), budgets)
+            for shard in self.shards
+        ]
+        Attacked.joined(found).write(folder, parts=self.whole.attack.parts)
