@@ -10,7 +10,8 @@ import pandas as pd
 from benchbox.errors import BenchboxError
 from benchbox.files.bounded import Links
 from benchbox.files.printable import printable
-from benchbox.results.conditions import CLEAN, CLEAN_ATTACK, Condition
+from benchbox.results.conditions import CLEAN, CLEAN_ATTACK, CORRUPTED, Condition
+from benchbox.results.corruption import read_corruption
 from benchbox.results.csv_table import (
     read_texts,
     require,
@@ -43,6 +44,8 @@ class RunFolder:
         record: run.json.
         black_box: black_box.csv, like the results but with the columns ``source_backbone`` and
             ``source_defense``; None where the grid has no sources.
+        corruption: corruption.csv, a row for each corruption and severity of a model; None where
+            the grid has no corruptions.
     """
 
     path: Path
@@ -50,6 +53,7 @@ class RunFolder:
     per_id: pd.DataFrame
     record: ReadRecord
     black_box: pd.DataFrame | None = None
+    corruption: pd.DataFrame | None = None
 
 
 def read_run(path: Path, *, links: Links = "followed") -> RunFolder:
@@ -73,7 +77,8 @@ def read_run(path: Path, *, links: Links = "followed") -> RunFolder:
     black_box = None
     if sources.is_file() or sources.is_symlink():
         black_box = read_results(sources, sources=True, links=links)
-    return RunFolder(path, results, per_id, record, black_box)
+    corruption = read_corruption(path / "corruption.csv", links=links)
+    return RunFolder(path, results, per_id, record, black_box, corruption)
 
 
 def read_results(path: Path, *, sources: bool = False, links: Links = "followed") -> pd.DataFrame:
@@ -107,8 +112,10 @@ def read_results(path: Path, *, sources: bool = False, links: Links = "followed"
         to_integers(path, frame, column, lambda x: x >= 1, "a whole number of at least 1")
 
     clean = frame["attack"] == CLEAN_ATTACK
-    agrees = list(clean == (frame["eps_255"] == 0))
-    require(path, frame, "eps_255", agrees, "0 for attack none and above 0 for the others")
+    unaimed = clean | frame["attack"].isin(CORRUPTED)
+    agrees = list(unaimed == (frame["eps_255"] == 0))
+    budget = "0 for attack none and for corruptions, above 0 for the others"
+    require(path, frame, "eps_255", agrees, budget)
     # A clean row has no steps, whatever the grid wrote there.
     frame.loc[clean, ["steps", "step_size_255"]] = 0
     known = [text in CONVENTIONS for text in frame["ap_convention"]]

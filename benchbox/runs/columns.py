@@ -17,5 +17,11 @@ RESULT_COLUMNS = (
 SOURCE_COLUMNS = ("source_backbone", "source_defense")
 """What black_box.csv says before the columns of results.csv: the model that was attacked."""
 
+CORRUPTION_COLUMNS = (
+    "train_dataset", "test_dataset", "backbone", "defense", "seed", "corruption", "severity",
+    "mAP", "rank1", "queries", "gallery",
+)  # fmt: skip
+"""Of corruption.csv, a row for each corruption and severity of a model; the gallery is clean."""
+
 PER_ID_COLUMNS = ("cell", "pid", "queries", "ap")
 """Of per_id.csv, a row for each identity of a cell."""

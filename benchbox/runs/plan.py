@@ -6,12 +6,20 @@ from fractions import Fraction
 from typing import Any
 
 from attacks import AnyAttack
+from attacks.corruption import Corruption
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve
-from benchbox.runs.stages import Data, RankStage, Stage, with_needs
+from benchbox.runs.stages import (
+    CorruptedRankStage,
+    Data,
+    RankStage,
+    Stage,
+    SweepStage,
+    with_needs,
+)
 from defenses import Defense
 
 
@@ -24,8 +32,9 @@ class Cell:
         test_dataset: name of the dataset whose queries are attacked.
         backbone: name of the network.
         defense: name of the defense.
-        attack: name of the attack, or ``none`` where the queries are clean.
-        budget: L∞ budget of the attack; 0 where the queries are clean.
+        attack: name of the attack, ``none`` where nothing is changed, or what is corrupted, as in
+            ``attacks.corruption.ROW_TITLES``.
+        budget: L∞ budget of the attack; 0 where there is no attack.
         seed: seed of the training and of random starts.
         overrides: what the grid changed in recipe, guard and attack, by table.
         rank: the stage that gives the numbers.
@@ -40,7 +49,7 @@ class Cell:
     budget: Fraction
     seed: int
     overrides: Mapping[str, Any]
-    rank: RankStage
+    rank: RankStage | CorruptedRankStage
     source: tuple[str, str] | None = None
 
     @property
@@ -58,19 +67,23 @@ class Plan:
         rows: the models that are measured, in the table's order.
         cells: the rows of results.csv.
         black_box: the rows of black_box.csv.
+        sweeps: row → its stage of each corruption at each severity: corruption.csv.
         stages: every stage that those rows need.
         defenses: name → defense with the grid's overrides applied, as it runs; those that are
             only sources included.
         attacks: name → attack with the grid's overrides applied, in the grid's order.
+        corruption: what happens to images without an attacker, likewise; None where nothing does.
     """
 
     grid: Grid
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
     black_box: tuple[Cell, ...]
+    sweeps: Mapping[Row, SweepStage]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
     attacks: Mapping[str, AnyAttack[Any]]
+    corruption: Corruption | None = None
 
 
 def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, where: str) -> Plan:
@@ -93,6 +106,7 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
     }
     planner = Planner(grid, resolved, data)
     cells, black_box = [], []
+    sweeps = {}
     rows = tuple(planner.rows())
     for row in rows:
         name, seed = row.defense, row.seed
@@ -101,6 +115,11 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         for attack, budget, rank in planner.ranks(clean, row.backbone, name):
             changes = resolved.changed(name, attack)
             cells.append(Cell(*place, attack, budget, seed, changes, rank))
+        for attack, corrupted in planner.corrupted_ranks(clean):
+            changes = resolved.changed(name, attack)
+            cells.append(Cell(*place, attack, Fraction(0), seed, changes, corrupted))
+        if (sweep := planner.sweep(clean)) is not None:
+            sweeps[row] = sweep
         for from_, attack, budget, rank in planner.black_box_ranks(clean, row):
             changes = resolved.changed(name, attack)
             black_box.append(Cell(*place, attack, budget, seed, changes, rank, from_))
@@ -109,7 +128,9 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         rows,
         tuple(cells),
         tuple(black_box),
-        with_needs(cell.rank for cell in (*cells, *black_box)),
+        sweeps,
+        with_needs([*(cell.rank for cell in (*cells, *black_box)), *sweeps.values()]),
         resolved.defenses,
         resolved.attacks,
+        resolved.corruption,
     )

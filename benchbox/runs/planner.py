@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attacks import AnyAttack, WorstCase
+from attacks.corruption import SIDES, row_name
 from benchbox.runs.grid import Grid
 from benchbox.runs.resolving import Resolved
 from benchbox.runs.stages import (
     AttackStage,
+    CorruptedRankStage,
+    CorruptStage,
     Data,
     EmbedStage,
     GivenStage,
@@ -19,6 +22,7 @@ from benchbox.runs.stages import (
     PrepareStage,
     RankStage,
     ReplayStage,
+    SweepStage,
     TrainStage,
 )
 from benchbox.training.recipe import Recipe
@@ -96,6 +100,21 @@ class Planner:
         for attack in self.resolved.attacks.values():
             for budget in self.grid.budgets_of(attack.name):
                 yield attack.name, budget, self._rank(clean, attack, budget, backbone, name)
+
+    def corrupted_ranks(self, clean: EmbedStage) -> Iterator[tuple[str, CorruptedRankStage]]:
+        """Yield (name in results files, stage) of one row's corrupted cells, if it has any."""
+        corruption = self.resolved.corruption
+        if corruption is not None:
+            corrupted = CorruptStage(clean, corruption, clean.network.seed, self.grid.ap)
+            for side in SIDES:
+                yield row_name(side), CorruptedRankStage(corrupted, side)
+
+    def sweep(self, clean: EmbedStage) -> SweepStage | None:
+        """Return the stage of each corruption at each severity; None without corruptions."""
+        corruption = self.resolved.corruption
+        if corruption is None:
+            return None
+        return SweepStage(clean, corruption, clean.network.seed, self.grid.ap)
 
     def black_box_ranks(
         self, clean: EmbedStage, row: Row

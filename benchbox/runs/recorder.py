@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from attacks.corruption import ROW_TITLES, Corruption
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.evaluation.chance import chance_map
@@ -91,7 +92,7 @@ class Recorder:
                 titles=self._titles(),
                 order={
                     "defenses": grid.defenses,
-                    "attacks": grid.attacks,
+                    "attacks": _as_rows(grid.attacks),
                     "datasets": list(self.site.datasets),
                     "backbones": self._backbones(),
                 },
@@ -145,6 +146,16 @@ class Recorder:
                 step_size_255=pace_of(attack).step_size_255,
                 settings=settings,
             )
+        if (corruption := self.plan.corruption) is not None:
+            # No budget: what nobody aims has none, and tables print none.
+            said = AttackRecord(
+                threat=corruption.name,
+                budgets=["0"],
+                steps=0,
+                step_size_255=0,
+                settings=parameters(corruption),
+            )
+            found |= dict.fromkeys(ROW_TITLES, said)
         return found
 
     def _store(self) -> str:
@@ -165,10 +176,19 @@ class Recorder:
         sources = grid_sources(self.plan.grid, self.registry)
         return {
             "defenses": {name: d.title for name, d in self.plan.defenses.items()},
-            "attacks": {name: self.registry.attacks[name].title for name in self.plan.grid.attacks},
+            "attacks": {
+                name: ROW_TITLES.get(name) or self.registry.attacks[name].title
+                for name in _as_rows(self.plan.grid.attacks)
+            },
             "datasets": {name: source.heading + view for name, source in sources.items()},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }
+
+
+def _as_rows(attacks: Sequence[str]) -> list[str]:
+    """Return a grid's attacks as results files name them: corruption has a row for each side."""
+    rows = [list(ROW_TITLES) if name == Corruption.name else [name] for name in attacks]
+    return [name for each in rows for name in each]
 
 
 def ascended(grid: Grid, given: Given | None) -> str:

@@ -1,22 +1,28 @@
 """The stages of a run: prepare → train (or given) → embed → attack (→ replay) → rank.
 
+Corruptions, which nobody aims: embed → corrupt → rank, and embed → sweep.
+
 A stage is a frozen dataclass that holds the stages it needs, so it pickles whole and can be done
 by any process that can reach the store.
 """
 
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage, of_255, parameters, with_needs
+from benchbox.runs.stages.corrupt import CorruptStage, SweepStage
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.given import GivenStage
 from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.stages.rank import RankStage
+from benchbox.runs.stages.rank_corrupted import CorruptedRankStage
 from benchbox.runs.stages.replay import ReplayStage
 from benchbox.runs.stages.train import TrainStage
 
 __all__ = [
     "AttackStage",
+    "CorruptStage",
+    "CorruptedRankStage",
     "Data",
     "EmbedStage",
     "GivenStage",
@@ -25,6 +31,7 @@ __all__ = [
     "RankStage",
     "ReplayStage",
     "Stage",
+    "SweepStage",
     "TrainStage",
     "of_255",
     "parameters",
