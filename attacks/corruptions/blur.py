@@ -25,19 +25,22 @@ def defocus_blur(picture: Picture, severity: int, _: np.random.Generator) -> Pic
 
 
 def disk(radius: int, softness: float) -> Picture:
-    """Return (K, K) a disk of sum 1, K = 2 · max(8, radius) + 1, its edge softened.
+    """Return (K, K) a disk of sum 1, K = 2 · radius + 5, its edge softened.
+
+    (Widely used code has no room for the softened edge from a radius of 8 on, and mirrors it
+    inwards, which makes images up to 1 % brighter.)
 
     Args:
         radius: in pixels.
         softness: sigma of a Gaussian of 3 taps, 5 above a radius of 8, on the disk's edge.
     """
-    reach = np.arange(-max(8, radius), max(8, radius) + 1)
+    reach = np.arange(-radius - 2, radius + 3)
     inside = (reach[:, None] ** 2 + reach**2 <= radius**2).astype(float)
     taps = np.arange(-1, 2) if radius <= 8 else np.arange(-2, 3)
     weights = np.exp(-(taps**2) / (2 * softness**2))
     found: Picture = inside / inside.sum()
     for axis in (0, 1):
-        found = correlate1d(found, weights / weights.sum(), axis=axis, mode="mirror")
+        found = correlate1d(found, weights / weights.sum(), axis=axis, mode="constant")
     return found
 
 

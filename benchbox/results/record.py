@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from attacks.corruption import rows_of
 from benchbox.errors import BenchboxError
 from benchbox.files.bounded import Links, read_at_most
 from benchbox.files.printable import printable
@@ -175,7 +176,8 @@ def _planned_conditions(
     """
     try:
         if attacks:
-            recorded = ((str(name), attacks[name]) for name in grid["attacks"])
+            rows = (row for name in grid["attacks"] for row in rows_of(str(name)))
+            recorded = ((name, attacks[name]) for name in rows)
             conditions = (
                 Condition(name, float(parse_fraction(b) * 255), each.steps, each.step_size_255)
                 for name, each in recorded

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attacks.corruption import ROW_TITLES, Corruption
+from attacks.corruption import ROW_TITLES, rows_of
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.evaluation.chance import chance_map
@@ -92,7 +92,7 @@ class Recorder:
                 titles=self._titles(),
                 order={
                     "defenses": grid.defenses,
-                    "attacks": _as_rows(grid.attacks),
+                    "attacks": [row for name in grid.attacks for row in rows_of(name)],
                     "datasets": list(self.site.datasets),
                     "backbones": self._backbones(),
                 },
@@ -177,18 +177,13 @@ class Recorder:
         return {
             "defenses": {name: d.title for name, d in self.plan.defenses.items()},
             "attacks": {
-                name: ROW_TITLES.get(name) or self.registry.attacks[name].title
-                for name in _as_rows(self.plan.grid.attacks)
+                row: ROW_TITLES.get(row) or self.registry.attacks[name].title
+                for name in self.plan.grid.attacks
+                for row in rows_of(name)
             },
             "datasets": {name: source.heading + view for name, source in sources.items()},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }
-
-
-def _as_rows(attacks: Sequence[str]) -> list[str]:
-    """Return a grid's attacks as results files name them: corruption has a row for each side."""
-    rows = [list(ROW_TITLES) if name == Corruption.name else [name] for name in attacks]
-    return [name for each in rows for name in each]
 
 
 def ascended(grid: Grid, given: Given | None) -> str:

@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from benchbox.reports.layouts import layouts_for
 from benchbox.reports.tables.black_box import black_box_table
 from benchbox.reports.tables.by_layout import best_run, over_seeds
+from benchbox.reports.tables.corruption import corruption_table, corruptions_by_kind
 from benchbox.reports.tables.fairness import fairness
 from benchbox.reports.tables.real_images import real_images
 from benchbox.results.measurements import Pairs, measurements
@@ -15,7 +16,7 @@ from benchbox.tables.as_rich import FittedTable
 from benchbox.tables.table import Table
 from benchbox.tables.table_files import write_table
 
-_REAL_IMAGES: dict[Pairs, str] = {"same": "real_images", "transfer": "real_images_transfer"}
+_ENDINGS: dict[Pairs, str] = {"same": "", "transfer": "_transfer"}
 
 
 def run_tables(run: RunFolder) -> dict[str, Table]:
@@ -34,10 +35,15 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
             tables[f"{layout.file}_best"] = best_run(run.results, names, layout)
     if run.black_box is not None and not run.black_box.empty:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
-    for pairs, file in _REAL_IMAGES.items():
-        table = real_images(run.results, run.record.cells, names, pairs=pairs)
-        if table is not None:
-            tables[file] = table
+    for pairs, ending in _ENDINGS.items():
+        further = {
+            "real_images": real_images(run.results, run.record.cells, names, pairs=pairs),
+            "corruption": corruption_table(run.results, run.record.cells, names, pairs=pairs),
+        }
+        if run.corruption is not None and not run.corruption.empty:
+            by_kind = corruptions_by_kind(run.corruption, names, pairs=pairs)
+            further["corruption_by_kind"] = by_kind
+        tables |= {f"{n}{ending}": table for n, table in further.items() if table is not None}
     if measurements(run.results, names).scores:
         tables["fairness"] = fairness(run.results, run.per_id, names)
     return tables
@@ -61,5 +67,6 @@ def console_tables(run: Path) -> list[RenderableType]:
         BenchboxError: the run's folder is malformed.
     """
     tables = run_tables(read_run(run))
-    # Sixteen columns of fairness are for files and the page.
-    return [FittedTable(table) for name, table in tables.items() if name != "fairness"]
+    # Sixteen columns of fairness, and more of each corruption, are for files and the page.
+    wide = ("fairness", "corruption_by_kind")
+    return [FittedTable(table) for name, table in tables.items() if not name.startswith(wide)]
