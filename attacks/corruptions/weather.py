@@ -2,7 +2,7 @@
 
 The equations and levels of all but rain are ImageNet-C's (Hendrycks and Dietterich 2019); rain is
 that of Market-1501-C (Chen et al. 2021), which takes the others over. ImageNet-C lays photographs
-of frost over an image, which may not be passed on: here the frost is computed (`frost_layer`), of
+of frost over an image, whose rights are not stated: here the frost is computed (`frost_layer`), of
 their colour and contrast. Numbers under frost are therefore no copies of the paper's.
 """
 

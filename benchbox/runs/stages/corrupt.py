@@ -20,6 +20,7 @@ from benchbox.evaluation.ranking import Ints
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.files.atomic import write_bytes, write_json
 from benchbox.models.embed import Embed
+from benchbox.runs.cost import Cost
 from benchbox.runs.stages.base import Stage, parameters
 from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
@@ -105,8 +106,14 @@ class CorruptStage(_Corrupting):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.5 * self.corruption.repeats
+    def cost(self) -> Cost:
+        counts, repeats = self.clean.data.counts, self.corruption.repeats
+        return Cost(
+            network=self.clean.passed,
+            embedded=repeats * (counts.query_images + counts.gallery_images),
+            pairs=repeats * len(SIDES) * counts.query_images * counts.gallery_images,
+            loads=2,
+        )
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
@@ -163,8 +170,14 @@ class SweepStage(_Corrupting):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.1 * len(self.corruption.each)
+    def cost(self) -> Cost:
+        counts, each = self.clean.data.counts, len(self.corruption.each)
+        return Cost(
+            network=self.clean.passed,
+            embedded=each * counts.query_images,
+            pairs=each * counts.query_images * counts.gallery_images,
+            loads=1,
+        )
 
     @override
     def settings(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing_extensions import override
 from attacks.corruption import Side
 from benchbox.evaluation.lowest_of import Scored
 from benchbox.files.atomic import write_json
+from benchbox.runs.cost import Cost
 from benchbox.runs.stages.base import Stage
 from benchbox.runs.stages.corrupt import CorruptStage
 from benchbox.runs.stages.embed import EmbedStage
@@ -60,8 +61,8 @@ class CorruptedRankStage(Stage):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.01
+    def cost(self) -> Cost:
+        return Cost()
 
     @override
     def settings(self) -> dict[str, Any]:
