@@ -8,7 +8,7 @@ by any process that can reach the store.
 
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage, of_255, parameters, with_needs
-from benchbox.runs.stages.corrupt import CorruptStage, SweepStage
+from benchbox.runs.stages.corrupt import CorruptStage
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.given import GivenStage
@@ -17,6 +17,7 @@ from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.stages.rank import RankStage
 from benchbox.runs.stages.rank_corrupted import CorruptedRankStage
 from benchbox.runs.stages.replay import ReplayStage
+from benchbox.runs.stages.sweep import SweepStage
 from benchbox.runs.stages.train import TrainStage
 
 __all__ = [
