@@ -69,11 +69,6 @@ def row_name(side: Side) -> str:
     return f"{Corruption.name}_{side}"
 
 
-def rows_of(attack: str) -> list[str]:
-    """Return what results files call the rows of one of a grid's attacks."""
-    return list(ROW_TITLES) if attack == Corruption.name else [attack]
-
-
 ROW_TITLES = {
     row_name("query"): "Corrupted queries",
     row_name("gallery"): "Corrupted gallery",

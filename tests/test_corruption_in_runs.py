@@ -17,7 +17,8 @@ from attacks.corruptions import CORRUPTIONS
 from attacks.corruptions.drawing import Drawn, corrupted
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
-from benchbox.evaluation.corrupting import CorruptedImages, embed_corrupted
+from benchbox.evaluation.corrupting import CorruptedImages
+from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.regression.baseline import make_baseline
 from benchbox.reports.drawings.of_results import drawings_of_results
@@ -156,7 +157,7 @@ def test_batch_order_and_company_do_not_matter(dataset: Path) -> None:
         return images.flatten(1)
 
     device = torch.device("cpu")
-    one, many = (embed_corrupted(embed, whole, batch_size=b, device=device) for b in (1, 7))
+    one, many = (embed_images(embed, whole, batch_size=b, device=device) for b in (1, 7))
     assert torch.equal(one, many)
 
 

@@ -1,4 +1,4 @@
-"""Corrupted images of a test set, made when they are asked for and embedded batch by batch."""
+"""Corrupted images of a test set, made when they are asked for and forgotten afterwards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,6 @@ from attacks.corruptions.drawing import Drawn, corrupted
 from benchbox.data.decoding import decode_image, in_threads, strict_decoding
 from benchbox.data.images import Interpolation
 from benchbox.data.protocol import ImageRecord
-from benchbox.evaluation.embedding import embed_images
-from benchbox.models.embed import Embed, of_rows
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class CorruptedImages:
         """Return how many images there are."""
         return len(self.records)
 
-    def __getitem__(self, rows: slice) -> Tensor:
+    def __getitem__(self, rows: slice, /) -> Tensor:
         """Return some of the images, (B, 3, H, W) uint8, made now.
 
         Raises:
@@ -65,24 +63,3 @@ class CorruptedImages:
 
 def _pixels(path: Path) -> NDArray[np.uint8]:
     return np.asarray(decode_image(path)[0])
-
-
-def embed_corrupted(
-    embed: Embed, images: CorruptedImages, *, batch_size: int, device: torch.device
-) -> Tensor:
-    """Return the embeddings of all images, (N, D) float32 on the CPU.
-
-    Args:
-        embed: the model in evaluation mode, bound to the ids of all N images if it takes any.
-        images: the images.
-        batch_size: images at a time.
-        device: where ``embed`` lives.
-    """
-    parts = []
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, start + batch_size)
-        batch = images[rows]
-        parts.append(
-            embed_images(of_rows(embed, rows), batch, batch_size=batch_size, device=device)
-        )
-    return torch.cat(parts)

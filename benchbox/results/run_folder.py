@@ -20,6 +20,7 @@ from benchbox.results.csv_table import (
     to_numbers,
 )
 from benchbox.results.record import ReadRecord, read_record
+from benchbox.results.targeted import read_targeted
 from benchbox.runs.columns import PER_ID_COLUMNS, PERCENT, PLACE, RESULT_COLUMNS, SOURCE_COLUMNS
 
 _TEXT = ("train_dataset", "test_dataset", "backbone", "defense", "attack", "ap_convention", "cell")
@@ -46,6 +47,7 @@ class RunFolder:
             ``source_defense``; None where the grid has no sources.
         corruption: corruption.csv, a row for each corruption and severity of a model; None where
             the grid has no corruptions.
+        targeted: targeted.csv, see `benchbox.results.targeted`; None where no attack is targeted.
     """
 
     path: Path
@@ -54,6 +56,7 @@ class RunFolder:
     record: ReadRecord
     black_box: pd.DataFrame | None = None
     corruption: pd.DataFrame | None = None
+    targeted: pd.DataFrame | None = None
 
 
 def read_run(path: Path, *, links: Links = "followed") -> RunFolder:
@@ -78,7 +81,11 @@ def read_run(path: Path, *, links: Links = "followed") -> RunFolder:
     if sources.is_file() or sources.is_symlink():
         black_box = read_results(sources, sources=True, links=links)
     corruption = read_corruption(path / "corruption.csv", links=links)
-    return RunFolder(path, results, per_id, record, black_box, corruption)
+    aimed = path / "targeted.csv"
+    targeted = None
+    if aimed.is_file() or aimed.is_symlink():
+        targeted = read_targeted(aimed, links=links)
+    return RunFolder(path, results, per_id, record, black_box, corruption, targeted)
 
 
 def read_results(path: Path, *, sources: bool = False, links: Links = "followed") -> pd.DataFrame:

@@ -23,5 +23,14 @@ CORRUPTION_COLUMNS = (
 )  # fmt: skip
 """Of corruption.csv, a row for each corruption and severity of a model; the gallery is clean."""
 
+TOWARDS = ("success", "mAP_towards", "clean_success", "clean_mAP_towards")
+"""What targeted.csv has in the place of `PERCENT`: in percent, how often the chosen identity ranks
+first and the mAP towards it, of the attacked queries and of the clean ones. High is bad."""
+
+TARGETED_COLUMNS = (
+    *PLACE, "seed", *TOWARDS, "ap_convention", "queries", "gallery", "seconds", "cell",
+)  # fmt: skip
+"""Of targeted.csv, a row a cell."""
+
 PER_ID_COLUMNS = ("cell", "pid", "queries", "ap")
 """Of per_id.csv, a row for each identity of a cell."""

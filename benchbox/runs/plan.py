@@ -9,6 +9,7 @@ from typing import Any
 from attacks import AnyAttack
 from attacks.corruption import Corruption
 from benchbox.data.counting import Counts
+from benchbox.runs.attack_columns import AttackColumn
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
@@ -35,8 +36,8 @@ class Cell:
         test_dataset: name of the dataset whose queries are attacked.
         backbone: name of the network.
         defense: name of the defense.
-        attack: name of the attack, ``none`` where nothing is changed, or what is corrupted, as in
-            ``attacks.corruption.ROW_TITLES``.
+        attack: name of the attack's column, ``none`` where nothing is changed, or what is
+            corrupted, as in ``attacks.corruption.ROW_TITLES``.
         budget: L∞ budget of the attack; 0 where there is no attack.
         seed: seed of the training and of random starts.
         overrides: what the grid changed in recipe, guard and attack, by table.
@@ -71,10 +72,11 @@ class Plan:
         cells: the rows of results.csv.
         black_box: the rows of black_box.csv.
         sweeps: row → its stage of each corruption at each severity: corruption.csv.
+        targeted: the rows of targeted.csv.
         stages: every stage that those rows need.
         defenses: name → defense with the grid's overrides applied, as it runs; those that are
             only sources included.
-        attacks: name → attack with the grid's overrides applied, in the grid's order.
+        columns: the attacks with the grid's overrides applied, as the tables have them.
         corruption: what happens to images without an attacker, likewise; None where nothing does.
     """
 
@@ -83,10 +85,16 @@ class Plan:
     cells: tuple[Cell, ...]
     black_box: tuple[Cell, ...]
     sweeps: Mapping[Row, SweepStage]
+    targeted: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
-    attacks: Mapping[str, AnyAttack[Any]]
+    columns: tuple[AttackColumn, ...]
     corruption: Corruption | None = None
+
+    @property
+    def attacks(self) -> Mapping[str, AnyAttack[Any]]:
+        """Name → attack, in the grid's order."""
+        return {column.attack.name: column.attack for column in self.columns}
 
 
 def make_plan(
@@ -123,7 +131,7 @@ def make_plan(
         for name, digest in digests.items()
     }
     planner = Planner(grid, resolved, data)
-    cells, black_box = [], []
+    cells, black_box, targeted = [], [], []
     sweeps = {}
     rows = tuple(planner.rows())
     for row in rows:
@@ -131,13 +139,17 @@ def make_plan(
         place = (row.train, row.test, row.backbone, name)
         clean = planner.embedded(*row)
         for attack, budget, rank in planner.ranks(clean, row.backbone, name):
-            changes = resolved.changed(name, attack)
+            attacked = rank.attacked.attack.name if rank.attacked else None
+            changes = resolved.changed(name, attacked)
             cells.append(Cell(*place, attack, budget, seed, changes, rank))
         for attack, corrupted in planner.corrupted_ranks(clean):
             changes = resolved.changed(name, attack)
             cells.append(Cell(*place, attack, Fraction(0), seed, changes, corrupted))
         if (sweep := planner.sweep(clean)) is not None:
             sweeps[row] = sweep
+        for attack, budget, rank in planner.targeted_ranks(clean, row.backbone, name):
+            changes = resolved.changed(name, rank.attacked.attack.name)
+            targeted.append(Cell(*place, attack, budget, seed, changes, rank))
         for from_, attack, budget, rank in planner.black_box_ranks(clean, row):
             changes = resolved.changed(name, attack)
             black_box.append(Cell(*place, attack, budget, seed, changes, rank, from_))
@@ -147,8 +159,11 @@ def make_plan(
         tuple(cells),
         tuple(black_box),
         sweeps,
-        with_needs([*(cell.rank for cell in (*cells, *black_box)), *sweeps.values()]),
+        tuple(targeted),
+        with_needs(
+            [*(cell.rank for cell in (*cells, *black_box, *targeted)), *sweeps.values()],
+        ),
         resolved.defenses,
-        resolved.attacks,
+        planner.columns,
         resolved.corruption,
     )

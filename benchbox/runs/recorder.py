@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from attacks.corruption import ROW_TITLES, rows_of
+from attacks.corruption import ROW_TITLES
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.evaluation.chance import chance_map
@@ -46,7 +46,7 @@ class Recorder:
     Attributes:
         out: the run's folder.
         plan: cells and resolved defenses.
-        registry: for the attacks' titles.
+        registry: for the datasets' titles.
         site: device, batch size and datasets.
         started: when, in UTC.
         written: when results.csv was last written, on the monotonic clock.
@@ -92,7 +92,10 @@ class Recorder:
                 titles=self._titles(),
                 order={
                     "defenses": grid.defenses,
-                    "attacks": [row for name in grid.attacks for row in rows_of(name)],
+                    "attacks": [
+                        *(column.name for column in self.plan.columns),
+                        *(ROW_TITLES if self.plan.corruption else ()),
+                    ],
                     "datasets": list(self.site.datasets),
                     "backbones": self._backbones(),
                 },
@@ -134,17 +137,20 @@ class Recorder:
         return None if chance is None else 100 * chance
 
     def _attacks(self) -> dict[str, AttackRecord]:
-        """Return the attacks as they run; their budgets are the grid's."""
+        """Return the attacks as they run, by column; their budgets are the grid's."""
         found = {}
-        for name, attack in self.plan.attacks.items():
-            settings = parameters(attack)
+        for column in self.plan.columns:
+            settings = parameters(column.attack)
             del settings["eps"]
-            found[name] = AttackRecord(
-                threat=attack.threat,
-                budgets=[str(budget) for budget in self.plan.grid.budgets_of(name)],
-                steps=pace_of(attack).steps,
-                step_size_255=pace_of(attack).step_size_255,
+            pace = pace_of(column.attack)
+            budgets = self.plan.grid.budgets_of(column.attack.name)
+            found[column.name] = AttackRecord(
+                threat=getattr(column.attack, "knows", column.attack.threat),
+                budgets=[str(budget) for budget in budgets],
+                steps=pace.steps,
+                step_size_255=pace.step_size_255,
                 settings=settings,
+                through=column.passes,
             )
         if (corruption := self.plan.corruption) is not None:
             # No budget: what nobody aims has none, and tables print none.
@@ -154,6 +160,7 @@ class Recorder:
                 steps=0,
                 step_size_255=0,
                 settings=parameters(corruption),
+                through=None,
             )
             found |= dict.fromkeys(ROW_TITLES, said)
         return found
@@ -177,9 +184,8 @@ class Recorder:
         return {
             "defenses": {name: d.title for name, d in self.plan.defenses.items()},
             "attacks": {
-                row: ROW_TITLES.get(row) or self.registry.attacks[name].title
-                for name in self.plan.grid.attacks
-                for row in rows_of(name)
+                **{column.name: column.title for column in self.plan.columns},
+                **(ROW_TITLES if self.plan.corruption else {}),
             },
             "datasets": {name: source.heading + view for name, source in sources.items()},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},

@@ -17,6 +17,7 @@ from benchbox.runs.columns import (
     PER_ID_COLUMNS,
     RESULT_COLUMNS,
     SOURCE_COLUMNS,
+    TARGETED_COLUMNS,
 )
 from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.record import CellRecord
@@ -27,7 +28,8 @@ from benchbox.runs.store import Store
 def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecord]:
     """Write results.csv and per_id.csv for the finished cells, in the plan's order.
 
-    A grid with sources has black_box.csv too, one with corruptions corruption.csv.
+    A grid with sources has black_box.csv too, one with corruptions corruption.csv, one with
+    targeted attacks targeted.csv.
 
     ``seconds`` is the wall time of the cell's attack (its share of the sweep over all budgets, or
     of the three ways to corrupt) or, for a clean cell, of embedding.
@@ -65,6 +67,10 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
         _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *RESULT_COLUMNS), shown)
     if plan.sweeps:
         _write_csv(folder / "corruption.csv", CORRUPTION_COLUMNS, _swept(plan, store))
+    if plan.targeted:
+        results = [(cell, _result(cell, store)) for cell in plan.targeted]
+        aimed = [_row(cell, result, store) for cell, result in results if result is not None]
+        _write_csv(folder / "targeted.csv", TARGETED_COLUMNS, aimed)
     return extra
 
 

@@ -10,6 +10,7 @@ from benchbox.reports.tables.by_layout import best_run, over_seeds
 from benchbox.reports.tables.corruption import corruption_table, corruptions_by_kind
 from benchbox.reports.tables.fairness import fairness
 from benchbox.reports.tables.real_images import real_images
+from benchbox.reports.tables.targeted import targeted_table
 from benchbox.results.measurements import Pairs, measurements
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_rich import FittedTable
@@ -35,14 +36,19 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
             tables[f"{layout.file}_best"] = best_run(run.results, names, layout)
     if run.black_box is not None and not run.black_box.empty:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
+    quality = run.record.jpeg_quality
     for pairs, ending in _ENDINGS.items():
+        recorded = run.record.cells
         further = {
-            "real_images": real_images(run.results, run.record.cells, names, pairs=pairs),
-            "corruption": corruption_table(run.results, run.record.cells, names, pairs=pairs),
+            "real_images": real_images(run.results, recorded, names, pairs=pairs, quality=quality),
+            "corruption": corruption_table(run.results, recorded, names, pairs=pairs),
         }
         if run.corruption is not None and not run.corruption.empty:
             by_kind = corruptions_by_kind(run.corruption, names, pairs=pairs)
             further["corruption_by_kind"] = by_kind
+        if run.targeted is not None:
+            aimed = targeted_table(run.targeted, run.record.names_of_targeted, pairs=pairs)
+            further["targeted"] = aimed
         tables |= {f"{n}{ending}": table for n, table in further.items() if table is not None}
     if measurements(run.results, names).scores:
         tables["fairness"] = fairness(run.results, run.per_id, names)

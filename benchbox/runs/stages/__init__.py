@@ -13,9 +13,11 @@ from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.given import GivenStage
 from benchbox.runs.stages.model import ModelStage
+from benchbox.runs.stages.other_threats import GalleryStage, TargetedStage, UniversalStage
 from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.stages.rank import RankStage
 from benchbox.runs.stages.rank_corrupted import CorruptedRankStage
+from benchbox.runs.stages.rank_targeted import TargetedRankStage
 from benchbox.runs.stages.replay import ReplayStage
 from benchbox.runs.stages.sweep import SweepStage
 from benchbox.runs.stages.train import TrainStage
@@ -26,6 +28,7 @@ __all__ = [
     "CorruptedRankStage",
     "Data",
     "EmbedStage",
+    "GalleryStage",
     "GivenStage",
     "ModelStage",
     "PrepareStage",
@@ -33,7 +36,10 @@ __all__ = [
     "ReplayStage",
     "Stage",
     "SweepStage",
+    "TargetedRankStage",
+    "TargetedStage",
     "TrainStage",
+    "UniversalStage",
     "of_255",
     "parameters",
     "with_needs",

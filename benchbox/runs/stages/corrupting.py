@@ -11,7 +11,8 @@ from typing_extensions import override
 from attacks.corruption import Corruption
 from attacks.corruptions.drawing import Drawn
 from benchbox.evaluation.average_precision import ApConvention
-from benchbox.evaluation.corrupting import CorruptedImages, embed_corrupted
+from benchbox.evaluation.corrupting import CorruptedImages
+from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.lowest_of import Scored
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.models.embed import Embed
@@ -76,7 +77,7 @@ class Corrupting(Stage):
         records = data.records(place, split)
         size, interpolation = data.image_size, data.interpolation
         images = CorruptedImages(records, drawn, chance, size, interpolation)
-        return embed_corrupted(embed, images, batch_size=place.batch_size, device=place.device)
+        return embed_images(embed, images, batch_size=place.batch_size, device=place.device)
 
     def scored(self, place: Workplace, query: Tensor, gallery: Tensor) -> Scored:
         """Return how queries (Q, D) retrieve in a gallery (G, D), corrupted or not."""
