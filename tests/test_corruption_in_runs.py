@@ -22,6 +22,7 @@ from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.regression.baseline import make_baseline
 from benchbox.reports.drawings.of_results import drawings_of_results
+from benchbox.reports.findings import findings
 from benchbox.reports.tables.of_run import run_tables
 from benchbox.results.run_folder import read_run
 from benchbox.runs.grid_file import read_grid
@@ -191,6 +192,14 @@ def test_tables_and_figures_of_the_run_have_them(run: Path) -> None:
     assert not any("orrupt" in heading for heading in tables["white_box"].headings())
     names = [drawing.file for drawing in drawings_of_results(read_run(run))]
     assert names.count("corruption") == 1
+
+
+def test_findings_say_what_is_left_where_both_are_corrupted(run: Path) -> None:
+    (both,) = [float(row["mAP"]) for row in rows(run) if row["attack"] == "corruption_both"]
+    said = [f.says for f in findings(read_run(run)) if f.about.endswith(", corrupted")]
+    assert said == [
+        f"Where chance corrupts queries and gallery, mAP is, most first: Origin {both:.1f}."
+    ]
 
 
 def test_regress_leaves_them_out(run: Path) -> None:

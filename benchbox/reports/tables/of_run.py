@@ -11,6 +11,7 @@ from benchbox.reports.tables.corruption import corruption_table, corruptions_by_
 from benchbox.reports.tables.fairness import fairness
 from benchbox.reports.tables.real_images import real_images
 from benchbox.reports.tables.targeted import targeted_table
+from benchbox.results.conditions import CLEAN
 from benchbox.results.measurements import Pairs, measurements
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_rich import FittedTable
@@ -29,7 +30,8 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
     names = run.record.names
     for layout in layouts_for(set(run.results["defense"])):
         cells = measurements(run.results, names, pairs=layout.pairs, rows=layout.rows)
-        if not cells.groups:
+        only_clean = run.corruption is not None and cells.conditions == (CLEAN,)
+        if not cells.groups or only_clean:  # corruptions have clean beside them in their own table
             continue
         tables[layout.file] = over_seeds(run.results, names, layout)
         if len(cells.seeds) > 1:
