@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from attacks.ascent_attack import AscentAttack
 from attacks.base import AnyAttack, ThreatModel
+from attacks.corruption import ROW_TITLES, Corruption
 from attacks.fna import FNA
 from attacks.gallery import Hiding, Promoting
 from attacks.metric_ifgsm import MetricIFGSM
@@ -80,7 +81,7 @@ def register(
         raise BenchboxError(
             f"attack {name!r}: threat: expected one of {', '.join(get_args(ThreatModel))}"
         )
-    if name == "none" or name in registry:
+    if name in ("none", Corruption.name, *ROW_TITLES) or name in registry:
         raise BenchboxError(f"an attack named {name!r} exists already; choose another name")
     registry[name] = attack
     return attack

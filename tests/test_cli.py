@@ -150,7 +150,8 @@ def test_everything_a_grid_may_name_is_listed_whole(call, monkeypatch, width) ->
     listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ")}
     registry = load_registry()
     recipes = {each.recipe.name for each in registry.defenses.values() if each.recipe}
-    for names in (registry.datasets, BACKBONES, registry.attacks, registry.defenses, recipes):
+    attacks = {*registry.attacks, "corruption"}
+    for names in (registry.datasets, BACKBONES, attacks, registry.defenses, recipes):
         assert listed >= set(names)
     guarded = [line for line in out.split("guards, in")[1].splitlines() if "bs_ms" in line]
     assert "SqueezeThenSmooth" in guarded[0]

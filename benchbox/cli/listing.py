@@ -58,6 +58,8 @@ def list_names(
 
 def _kinds(registry: "Registry") -> Iterator[tuple[str, list[Listed]]]:
     """Yield kind → what it has, as grids have their keys."""
+    from attacks.corruption import Corruption
+    from attacks.corruptions import CORRUPTIONS
     from benchbox.models.registry import BACKBONES
 
     yield (
@@ -78,6 +80,13 @@ def _kinds(registry: "Registry") -> Iterator[tuple[str, list[Listed]]]:
         [
             Listed(name, f"{kind.title}: {_first_line(kind)}")
             for name, kind in registry.attacks.items()
+        ]
+        + [
+            Listed(
+                Corruption.name,
+                f"{Corruption.title}: {_first_line(Corruption)}",
+                {"corruptions": ", ".join(CORRUPTIONS)},
+            )
         ],
     )
     defenses = registry.defenses.values()

@@ -11,6 +11,7 @@ import pandas as pd
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_text
 from benchbox.regression.baseline_record import Baseline
+from benchbox.results.conditions import CORRUPTED
 from benchbox.results.per_query import PerQuery, disagreements, read_per_query
 from benchbox.results.run_folder import RunFolder, condition_of, read_run
 from benchbox.results.stages import WEIGHTS, RunStages
@@ -98,8 +99,12 @@ def _require_finished(folder: RunFolder) -> None:
 
 
 def _places(results: pd.DataFrame) -> Iterable[pd.DataFrame]:
-    """Yield the rows of each place, its seeds in order, places in the order of the file."""
-    for _, rows in results.groupby(list(PLACE), sort=False):
+    """Yield the rows of each place, its seeds in order, places in the order of the file.
+
+    Corruptions are left out: means over repeats, they have no one AP a query.
+    """
+    aimed = results[~results["attack"].isin(CORRUPTED)]
+    for _, rows in aimed.groupby(list(PLACE), sort=False):
         yield rows.sort_values("seed")
 
 

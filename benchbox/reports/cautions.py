@@ -2,12 +2,12 @@
 
 import math
 import statistics
-from itertools import groupby, pairwise
-from typing import Any
+from itertools import groupby, pairwise, product
+from typing import Any, get_args
 
 from benchbox.reports.tables.black_box import replayed, stronger_than_white_box
 from benchbox.results.conditions import CLEAN, fraction_of_255
-from benchbox.results.measurements import Measurements, measurements
+from benchbox.results.measurements import Measurements, Pairs, Under, measurements
 from benchbox.results.near_chance import collapsed_seeds
 from benchbox.results.run_folder import RunFolder
 
@@ -65,7 +65,8 @@ def _unfinished(run: RunFolder) -> list[str]:
     if run.record.finished is None:
         lines.append("The run has not finished; run the same grid again to go on with it.")
     names = run.record.names
-    missing = sum(measurements(run.results, names, pairs=p).missing for p in ("same", "transfer"))
+    kinds = product(get_args(Pairs), get_args(Under))
+    missing = sum(measurements(run.results, names, pairs=p, under=u).missing for p, u in kinds)
     if missing:
         what = "planned result is" if missing == 1 else "planned results are"
         lines.append(f"{missing} {what} missing from the tables.")

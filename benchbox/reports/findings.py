@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import get_args
 
 import pandas as pd
 
@@ -9,7 +10,7 @@ from benchbox.reports.block_in_words import BlockInWords
 from benchbox.reports.cautions import suspicious
 from benchbox.reports.standings import Row, by_cell, hardest, standings
 from benchbox.reports.tables.black_box import STRONGER, replayed, source_title
-from benchbox.results.conditions import CLEAN
+from benchbox.results.conditions import CLEAN, CORRUPTED, Condition
 from benchbox.results.measurements import Group, Measurements, Pairs, measurements
 from benchbox.results.run_folder import RunFolder
 
@@ -42,7 +43,8 @@ def findings(run: RunFolder, *, collapsed: Collection[Row] = ()) -> list[Finding
     found: list[Finding] = []
     for pairs in ("same", "transfer"):
         found += _of_pairs(run, per_id, pairs, collapsed)
-    return [*found, *_black_box(run, collapsed), *_suspicious(run)]
+    found += _black_box(run, collapsed) + _corrupted(run, collapsed)
+    return [*found, *_suspicious(run)]
 
 
 def _of_pairs(
@@ -99,6 +101,22 @@ def _black_box(run: RunFolder, collapsed: Collection[Row]) -> list[Finding]:
     return found
 
 
+def _corrupted(run: RunFolder, collapsed: Collection[Row]) -> list[Finding]:
+    """Return what each model keeps where queries and gallery are corrupted, most first."""
+    names = run.record.names
+    found = []
+    for pairs in get_args(Pairs):
+        cells = measurements(run.results, names, pairs=pairs, under="corruption")
+        both = Condition(CORRUPTED[-1])
+        for group in cells.groups:
+            rows = standings(cells, group, both, without=collapsed)
+            kept = ", ".join(f"{names.title('defenses', r.defense)} {r.mAP:.1f}" for r in rows)
+            if rows:
+                says = f"Where chance corrupts queries and gallery, mAP is, most first: {kept}."
+                found.append(Finding(f"{cells.group_title(group)}, corrupted", says))
+    return found
+
+
 def _beside_own(gain: float) -> str:
     """Return how the strongest queries of another model compare with a model's own."""
     if gain > STRONGER:
@@ -110,7 +128,7 @@ def _beside_own(gain: float) -> str:
 
 def _suspicious(run: RunFolder) -> list[Finding]:
     """Return how many places look as if a gradient were masked."""
-    if (run.results["attack"] == CLEAN.attack).all():
+    if run.results["attack"].isin([CLEAN.attack, *CORRUPTED]).all():
         return []
     count = len(suspicious(run))
     if count:

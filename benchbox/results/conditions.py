@@ -1,12 +1,16 @@
-"""What a query goes through before it is embedded: nothing, or an attack within a budget."""
+"""What images go through before they are embedded: nothing, an attack, or a corruption."""
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
 
+from attacks.corruption import ROW_TITLES
 from benchbox.runs.reach import is_beyond_reach
 
 CLEAN_ATTACK = "none"
 """The name that stands in results.csv for an unattacked query."""
+
+CORRUPTED = tuple(ROW_TITLES)
+"""The names that stand there where images are corrupted by chance, whom nobody attacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +18,8 @@ class Condition:
     """Clean, or an attack with its budget: a column of the tables.
 
     Attributes:
-        attack: the registry's name, ``none`` for clean.
-        eps_255: L∞ budget in units of 1/255; 0 for clean.
+        attack: the registry's name, ``none`` for clean, or what is corrupted (`CORRUPTED`).
+        eps_255: L∞ budget in units of 1/255; 0 for clean and for corruptions, which have none.
         steps: ascent steps; 0 for clean, and for an attack without a fixed number of them.
         step_size_255: step size in units of 1/255; 0 for clean, and for an attack that chooses.
     """
@@ -33,6 +37,8 @@ class Condition:
     @property
     def budget(self) -> str:
         """The budget and steps, if it has any, as the paper heads its columns: ``8/255-16``."""
+        if not self.eps_255:
+            return ""
         budget = fraction_of_255(self.eps_255)
         return f"{budget}-{self.steps}" if self.steps else budget
 

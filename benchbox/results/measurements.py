@@ -8,9 +8,12 @@ from typing import Literal, NamedTuple
 import pandas as pd
 
 from benchbox.errors import BenchboxError
-from benchbox.results.conditions import CLEAN, Condition
+from benchbox.results.conditions import CLEAN, CORRUPTED, Condition
 from benchbox.results.record import Names
 from benchbox.results.run_folder import condition_of
+
+Under = Literal["attack", "corruption"]
+"""``attack``: clean and under attacks; ``corruption``: where chance corrupts images."""
 
 Pairs = Literal["same", "transfer"]
 """``same``: tested on the dataset trained on; ``transfer``: on another."""
@@ -96,7 +99,8 @@ class Measurements:
         """Return ``Clean``, or the attack and its budget."""
         if condition.is_clean:
             return "Clean"
-        return f"{self.names.title('attacks', condition.attack)} {self.budget(condition)}"
+        title = self.names.title("attacks", condition.attack)
+        return f"{title} {self.budget(condition)}".rstrip()
 
     def budget(self, condition: Condition) -> str:
         """Return ``8/255-16``, with the step size where that alone tells two columns apart."""
@@ -112,6 +116,7 @@ def measurements(
     *,
     pairs: Pairs = "same",
     rows: Collection[str] | None = None,
+    under: Under = "attack",
 ) -> Measurements:
     """Return the cells of a run that one kind of table shows.
 
@@ -122,11 +127,13 @@ def measurements(
         names: titles, order and plan.
         pairs: which pairs of datasets.
         rows: names of the defenses to show; None shows all.
+        under: what the images went through.
 
     Raises:
         BenchboxError: two rows have the same place and seed.
     """
     wanted = (results["train_dataset"] == results["test_dataset"]) == (pairs == "same")
+    wanted &= results["attack"].isin(CORRUPTED) == (under == "corruption")
     scores: dict[Place, dict[int, Score]] = {}
     seeds = set(names.seeds)
     if rows is not None:
@@ -145,7 +152,13 @@ def measurements(
     measured = {(group, defense) for group, defense, _ in scores}
     planned = [name for name in names.planned("defenses") if rows is None or name in rows]
     defenses = {defense for _, defense, _ in scores} | set(planned)
-    conditions = {condition for _, _, condition in scores} | {CLEAN, *names.conditions}
+    conditions = {condition for _, _, condition in scores}
+    planned_conditions = {CLEAN, *names.conditions}
+    conditions |= {
+        condition
+        for condition in planned_conditions
+        if (condition.attack in CORRUPTED) == (under == "corruption")
+    }
     groups = {group for group, _ in measured} | _planned_groups(names, pairs)
     if names.rows:
         counted = _planned_rows(names, pairs, defenses)

@@ -10,7 +10,8 @@ import pandas as pd
 from benchbox.errors import BenchboxError
 from benchbox.files.bounded import Links
 from benchbox.files.printable import printable
-from benchbox.results.conditions import CLEAN, CLEAN_ATTACK, Condition
+from benchbox.results.conditions import CLEAN, CLEAN_ATTACK, CORRUPTED, Condition
+from benchbox.results.corruption import read_corruption
 from benchbox.results.csv_table import (
     read_texts,
     require,
@@ -44,6 +45,8 @@ class RunFolder:
         record: run.json.
         black_box: black_box.csv, like the results but with the columns ``source_backbone`` and
             ``source_defense``; None where the grid has no sources.
+        corruption: corruption.csv, a row for each corruption and severity of a model; None where
+            the grid has no corruptions.
         targeted: targeted.csv, see `benchbox.results.targeted`; None where no attack is targeted.
     """
 
@@ -52,6 +55,7 @@ class RunFolder:
     per_id: pd.DataFrame
     record: ReadRecord
     black_box: pd.DataFrame | None = None
+    corruption: pd.DataFrame | None = None
     targeted: pd.DataFrame | None = None
 
 
@@ -76,11 +80,12 @@ def read_run(path: Path, *, links: Links = "followed") -> RunFolder:
     black_box = None
     if sources.is_file() or sources.is_symlink():
         black_box = read_results(sources, sources=True, links=links)
+    corruption = read_corruption(path / "corruption.csv", links=links)
     aimed = path / "targeted.csv"
     targeted = None
     if aimed.is_file() or aimed.is_symlink():
         targeted = read_targeted(aimed, links=links)
-    return RunFolder(path, results, per_id, record, black_box, targeted)
+    return RunFolder(path, results, per_id, record, black_box, corruption, targeted)
 
 
 def read_results(path: Path, *, sources: bool = False, links: Links = "followed") -> pd.DataFrame:
@@ -114,8 +119,10 @@ def read_results(path: Path, *, sources: bool = False, links: Links = "followed"
         to_integers(path, frame, column, lambda x: x >= 1, "a whole number of at least 1")
 
     clean = frame["attack"] == CLEAN_ATTACK
-    agrees = list(clean == (frame["eps_255"] == 0))
-    require(path, frame, "eps_255", agrees, "0 for attack none and above 0 for the others")
+    unaimed = clean | frame["attack"].isin(CORRUPTED)
+    agrees = list(unaimed == (frame["eps_255"] == 0))
+    budget = "0 for attack none and for corruptions, above 0 for the others"
+    require(path, frame, "eps_255", agrees, budget)
     # A clean row has no steps, whatever the grid wrote there.
     frame.loc[clean, ["steps", "step_size_255"]] = 0
     known = [text in CONVENTIONS for text in frame["ap_convention"]]

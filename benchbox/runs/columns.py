@@ -17,6 +17,12 @@ RESULT_COLUMNS = (
 SOURCE_COLUMNS = ("source_backbone", "source_defense")
 """What black_box.csv says before the columns of results.csv: the model that was attacked."""
 
+CORRUPTION_COLUMNS = (
+    "train_dataset", "test_dataset", "backbone", "defense", "seed", "corruption", "severity",
+    "mAP", "rank1", "queries", "gallery",
+)  # fmt: skip
+"""Of corruption.csv, a row for each corruption and severity of a model; the gallery is clean."""
+
 TOWARDS = ("success", "mAP_towards", "clean_success", "clean_mAP_towards")
 """What targeted.csv has in the place of `PERCENT`: in percent, how often the chosen identity ranks
 first and the mAP towards it, of the attacked queries and of the clean ones. High is bad."""

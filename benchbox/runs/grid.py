@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from attacks.corruption import Corruption
 from benchbox.data.jpeg import QUALITY
 from benchbox.evaluation.real_images import Through
 from benchbox.runs.slurm_settings import SlurmSettings
@@ -123,7 +124,8 @@ class Grid(BaseModel):
         attack: attack name → the parameters it changes: those of its own, such as the ``tier`` of
             ``worst_case``, and ``budgets``, ``steps``, ``step_size``, ``own`` and ``distance``
             where it differs from the other attacks. Its ``eps`` comes from ``budgets`` and its
-            ``generator`` from ``seeds``.
+            ``generator`` from ``seeds``. Of ``corruption``: ``repeats``, ``corruptions`` and
+            ``severities``.
         dataset: ``path:FOLDER`` or ``manifest:FILE`` → how it is read: ``pattern``, ``zero`` and
             ``same_camera``.
         slurm: what ``--executor slurm`` asks of the cluster: ``partition``, ``account``, ``qos``,
@@ -191,7 +193,9 @@ class Grid(BaseModel):
         return tables
 
     def budgets_of(self, attack: str) -> list[Fraction]:
-        """Return an attack's budgets: its own, or those of all attacks."""
+        """Return an attack's budgets: its own, or those of all attacks; corruptions have none."""
+        if attack == Corruption.name:
+            return []
         own = self.attack.get(attack, {}).get("budgets")
         return self.budgets if own is None else parse_budgets(own, where=f"{attack}.budgets")
 

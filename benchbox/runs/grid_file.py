@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from attacks.corruption import Corruption
 from benchbox.data.sidewalk import SIZES
 from benchbox.data.sources import source_of
 from benchbox.errors import BenchboxError, unknown_name
@@ -62,7 +63,7 @@ def _named(
     grid: Grid, registry: Registry
 ) -> Iterator[tuple[str, str, Iterable[str], Iterable[str]]]:
     """Yield (key of the grid, what its names name, the names, the known ones)."""
-    attacks, defenses = registry.attacks, registry.defenses
+    attacks, defenses = {*registry.attacks, Corruption.name}, registry.defenses
     yield "attacks", "attack", grid.attacks, attacks
     yield "defenses", "defense", grid.defenses, defenses
     yield "sidewalk_size", "size", [grid.sidewalk_size], SIZES

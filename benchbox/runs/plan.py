@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from attacks import AnyAttack
+from attacks.corruption import Corruption
 from benchbox.data.counting import Counts
 from benchbox.runs.attack_columns import AttackColumn
 from benchbox.runs.grid import Grid
@@ -14,7 +15,14 @@ from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve
-from benchbox.runs.stages import Data, RankStage, Stage, with_needs
+from benchbox.runs.stages import (
+    CorruptedRankStage,
+    Data,
+    RankStage,
+    Stage,
+    SweepStage,
+    with_needs,
+)
 from benchbox.runs.stages.data import MARKET
 from defenses import Defense
 
@@ -28,8 +36,9 @@ class Cell:
         test_dataset: name of the dataset whose queries are attacked.
         backbone: name of the network.
         defense: name of the defense.
-        attack: name of the attack's column, or ``none`` where the queries are clean.
-        budget: L∞ budget of the attack; 0 where the queries are clean.
+        attack: name of the attack's column, ``none`` where nothing is changed, or what is
+            corrupted, as in ``attacks.corruption.ROW_TITLES``.
+        budget: L∞ budget of the attack; 0 where there is no attack.
         seed: seed of the training and of random starts.
         overrides: what the grid changed in recipe, guard and attack, by table.
         rank: the stage that gives the numbers.
@@ -44,7 +53,7 @@ class Cell:
     budget: Fraction
     seed: int
     overrides: Mapping[str, Any]
-    rank: RankStage
+    rank: RankStage | CorruptedRankStage
     source: tuple[str, str] | None = None
 
     @property
@@ -62,21 +71,25 @@ class Plan:
         rows: the models that are measured, in the table's order.
         cells: the rows of results.csv.
         black_box: the rows of black_box.csv.
+        sweeps: row → its stage of each corruption at each severity: corruption.csv.
         targeted: the rows of targeted.csv.
         stages: every stage that those rows need.
         defenses: name → defense with the grid's overrides applied, as it runs; those that are
             only sources included.
         columns: the attacks with the grid's overrides applied, as the tables have them.
+        corruption: what happens to images without an attacker, likewise; None where nothing does.
     """
 
     grid: Grid
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
     black_box: tuple[Cell, ...]
+    sweeps: Mapping[Row, SweepStage]
     targeted: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
     columns: tuple[AttackColumn, ...]
+    corruption: Corruption | None = None
 
     @property
     def attacks(self) -> Mapping[str, AnyAttack[Any]]:
@@ -119,6 +132,7 @@ def make_plan(
     }
     planner = Planner(grid, resolved, data)
     cells, black_box, targeted = [], [], []
+    sweeps = {}
     rows = tuple(planner.rows())
     for row in rows:
         name, seed = row.defense, row.seed
@@ -128,6 +142,11 @@ def make_plan(
             attacked = rank.attacked.attack.name if rank.attacked else None
             changes = resolved.changed(name, attacked)
             cells.append(Cell(*place, attack, budget, seed, changes, rank))
+        for attack, corrupted in planner.corrupted_ranks(clean):
+            changes = resolved.changed(name, attack)
+            cells.append(Cell(*place, attack, Fraction(0), seed, changes, corrupted))
+        if (sweep := planner.sweep(clean)) is not None:
+            sweeps[row] = sweep
         for attack, budget, rank in planner.targeted_ranks(clean, row.backbone, name):
             changes = resolved.changed(name, rank.attacked.attack.name)
             targeted.append(Cell(*place, attack, budget, seed, changes, rank))
@@ -139,8 +158,12 @@ def make_plan(
         rows,
         tuple(cells),
         tuple(black_box),
+        sweeps,
         tuple(targeted),
-        with_needs(cell.rank for cell in (*cells, *black_box, *targeted)),
+        with_needs(
+            [*(cell.rank for cell in (*cells, *black_box, *targeted)), *sweeps.values()],
+        ),
         resolved.defenses,
         planner.columns,
+        resolved.corruption,
     )

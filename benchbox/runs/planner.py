@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attacks import WorstCase
+from attacks.corruption import SIDES, row_name
 from benchbox.runs.attack_columns import AttackColumn, attack_columns
 from benchbox.runs.attack_stages import is_pooled, stage_of
 from benchbox.runs.grid import Grid
 from benchbox.runs.resolving import Resolved
 from benchbox.runs.stages import (
     AttackStage,
+    CorruptedRankStage,
+    CorruptStage,
     Data,
     EmbedStage,
     GivenStage,
@@ -22,6 +25,7 @@ from benchbox.runs.stages import (
     PrepareStage,
     RankStage,
     ReplayStage,
+    SweepStage,
     TargetedRankStage,
     TargetedStage,
     TrainStage,
@@ -127,6 +131,21 @@ class Planner:
                         budget,
                         TargetedRankStage(clean, self.grid.ap, attacked, budget),
                     )
+
+    def corrupted_ranks(self, clean: EmbedStage) -> Iterator[tuple[str, CorruptedRankStage]]:
+        """Yield (name in results files, stage) of one row's corrupted cells, if it has any."""
+        corruption = self.resolved.corruption
+        if corruption is not None:
+            corrupted = CorruptStage(clean, corruption, clean.network.seed, self.grid.ap)
+            for side in SIDES:
+                yield row_name(side), CorruptedRankStage(corrupted, side)
+
+    def sweep(self, clean: EmbedStage) -> SweepStage | None:
+        """Return the stage of each corruption at each severity; None without corruptions."""
+        corruption = self.resolved.corruption
+        if corruption is None:
+            return None
+        return SweepStage(clean, corruption, clean.network.seed, self.grid.ap)
 
     def black_box_ranks(
         self, clean: EmbedStage, row: Row

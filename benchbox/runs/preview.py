@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from rich.console import RenderableType
 from rich.table import Table
 
+from attacks.corruption import Corruption
 from benchbox.models.given import Given
 from benchbox.runs.attack_settings import pace_of
 from benchbox.runs.memory import memory_in_words
@@ -15,6 +16,9 @@ from benchbox.runs.reach import is_beyond_reach
 from benchbox.runs.stages import of_255
 from benchbox.runs.unused import unused
 from benchbox.training.recipe import Training
+
+_FEW = 5
+"""Corruptions that a plan names one by one."""
 
 
 def plan_tables(plan: Plan, missing: Mapping[str, str]) -> list[RenderableType]:
@@ -56,8 +60,9 @@ def _settings(plan: Plan) -> Table:
         "pretrained": str(grid.pretrained) if trains else "",
         "image size": f"{height} × {width}" if trains else "",
         "attacks": f"clean, {', '.join(grid.attacks)}",
-        "budgets": f"{budgets}; {grid.steps} steps of {step}",
-        "guides": f"{grid.guides}, {grid.distance} distance",
+        "budgets": f"{budgets}; {grid.steps} steps of {step}" if plan.attacks else "",
+        "guides": f"{grid.guides}, {grid.distance} distance" if plan.attacks else "",
+        "corruptions": _corruption(plan.corruption) if plan.corruption else "",
         "of one attack": _own_settings(plan),
         "black box": f"queries attacked on {', '.join(grid.sources)}" if grid.sources else "",
         "adversarial images": "rounded to 8 bits" if grid.eight_bit else "",
@@ -70,6 +75,14 @@ def _settings(plan: Plan) -> Table:
         if value:
             table.add_row(key, value)
     return table
+
+
+def _corruption(corruption: Corruption) -> str:
+    """Return ``20 at severities 1 2 3 4 5, 10 repeats``; single ones by their names."""
+    names = corruption.corruptions
+    which = ", ".join(names) if len(names) <= _FEW else str(len(names))
+    severities = " ".join(map(str, corruption.severities))
+    return f"{which} at severities {severities}, {corruption.repeats} repeats"
 
 
 def _beyond_reach(plan: Plan) -> list[str]:

@@ -66,6 +66,8 @@ class CellRecord(_Known):
         won: of an ensemble of attacks, which one left how many queries their lowest AP.
         channels: mAP in percent of the attack's own images as they are (``none``), in 8 bits and
             as JPEG; see `benchbox.evaluation.real_images`. None where they were not all kept.
+        repeats: over how many draws of corruptions the cell is a mean; 1 for all others.
+        spread: name of a column → its sample standard deviation (n − 1) over those, in points.
     """
 
     skipped_queries: int = 0
@@ -75,6 +77,8 @@ class CellRecord(_Known):
     draws: int = 1
     won: dict[str, int] = {}
     channels: dict[str, Annotated[float, Field(ge=0, le=100)]] = {}
+    repeats: Annotated[int, Field(ge=1)] = 1
+    spread: dict[str, Annotated[float, Field(ge=0, le=100)]] = {}
 
 
 class AttackRecord(_Known):

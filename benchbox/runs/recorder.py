@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from attacks.corruption import ROW_TITLES
 from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.evaluation.chance import chance_map
@@ -91,7 +92,10 @@ class Recorder:
                 titles=self._titles(),
                 order={
                     "defenses": grid.defenses,
-                    "attacks": [column.name for column in self.plan.columns],
+                    "attacks": [
+                        *(column.name for column in self.plan.columns),
+                        *(ROW_TITLES if self.plan.corruption else ()),
+                    ],
                     "datasets": list(self.site.datasets),
                     "backbones": self._backbones(),
                 },
@@ -148,6 +152,17 @@ class Recorder:
                 settings=settings,
                 through=column.passes,
             )
+        if (corruption := self.plan.corruption) is not None:
+            # No budget: what nobody aims has none, and tables print none.
+            said = AttackRecord(
+                threat=corruption.name,
+                budgets=["0"],
+                steps=0,
+                step_size_255=0,
+                settings=parameters(corruption),
+                through=None,
+            )
+            found |= dict.fromkeys(ROW_TITLES, said)
         return found
 
     def _store(self) -> str:
@@ -168,7 +183,10 @@ class Recorder:
         sources = grid_sources(self.plan.grid, self.registry)
         return {
             "defenses": {name: d.title for name, d in self.plan.defenses.items()},
-            "attacks": {column.name: column.title for column in self.plan.columns},
+            "attacks": {
+                **{column.name: column.title for column in self.plan.columns},
+                **(ROW_TITLES if self.plan.corruption else {}),
+            },
             "datasets": {name: source.heading + view for name, source in sources.items()},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }

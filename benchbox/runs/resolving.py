@@ -6,6 +6,7 @@ from inspect import signature
 from typing import Any
 
 from attacks import AnyAttack
+from attacks.corruption import ROW_TITLES, Corruption
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.runs.attack_settings import attack_as_set
 from benchbox.runs.attack_stages import require_runnable
@@ -30,6 +31,7 @@ class Resolved:
         defenses: name → defense; those that are only sources included.
         vanilla: the recipe whose weights other recipes may start from.
         attacks: name → attack, in the grid's order; its ``eps`` is the largest budget.
+        corruption: what happens to images without an attacker; None where nothing does.
         changes: defense → what the grid changed of it, as run.json records it.
         attack: attack → what the grid's ``[attack.<name>]`` changed.
     """
@@ -37,12 +39,13 @@ class Resolved:
     defenses: Mapping[str, Defense]
     vanilla: Recipe
     attacks: Mapping[str, AnyAttack[Any]]
+    corruption: Corruption | None
     changes: Mapping[str, Mapping[str, Any]]
     attack: Mapping[str, Mapping[str, Any]]
 
     def changed(self, defense: str, attack: str | None) -> dict[str, Any]:
         """Return the overrides of one cell; ``attack`` is None for a clean one."""
-        own = self.attack.get(attack) if attack else None
+        own = self.attack.get(Corruption.name if attack in ROW_TITLES else attack or "")
         return {**self.changes[defense], **({"attack": own} if own else {})}
 
 
@@ -65,8 +68,11 @@ def resolve(grid: Grid, registry: Registry, *, where: str) -> Resolved:
         defenses={name: defense for name, (defense, _) in resolved.items()},
         vanilla=vanilla,
         attacks={
-            name: resolve_attack(grid, registry.attacks[name], where=where) for name in grid.attacks
+            name: resolve_attack(grid, registry.attacks[name], where=where)
+            for name in grid.attacks
+            if name != Corruption.name
         },
+        corruption=_resolve_corruption(grid, where=where),
         changes={name: changes for name, (_, changes) in resolved.items()},
         attack=grid.attack,
     )
@@ -129,6 +135,13 @@ def resolve_attack(grid: Grid, kind: type[AnyAttack[Any]], *, where: str) -> Any
         if key not in known:
             raise unknown_name("parameter", key, [*known, "budgets"], where=where)
     return override(attack, own, where=where)
+
+
+def _resolve_corruption(grid: Grid, *, where: str) -> Corruption | None:
+    if Corruption.name not in grid.attacks:
+        return None
+    own = grid.attack.get(Corruption.name, {})
+    return override(Corruption(), own, where=f"{where}: [attack.{Corruption.name}]")
 
 
 def _require_defended(grid: Grid, registry: Registry, where: str) -> None:

@@ -8,22 +8,31 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from attacks.corruption import SIDES
 from benchbox.evaluation.chance import is_near_chance
 from benchbox.files.atomic import write_text
 from benchbox.runs.attack_settings import Pace, pace_of
-from benchbox.runs.columns import PER_ID_COLUMNS, RESULT_COLUMNS, SOURCE_COLUMNS, TARGETED_COLUMNS
+from benchbox.runs.columns import (
+    CORRUPTION_COLUMNS,
+    PER_ID_COLUMNS,
+    RESULT_COLUMNS,
+    SOURCE_COLUMNS,
+    TARGETED_COLUMNS,
+)
 from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.record import CellRecord
+from benchbox.runs.stages import AttackStage, CorruptedRankStage, CorruptStage, ReplayStage
 from benchbox.runs.store import Store
 
 
 def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecord]:
     """Write results.csv and per_id.csv for the finished cells, in the plan's order.
 
-    A grid with sources has black_box.csv too, one with targeted attacks targeted.csv.
+    A grid with sources has black_box.csv too, one with corruptions corruption.csv, one with
+    targeted attacks targeted.csv.
 
-    ``seconds`` is the wall time of the cell's attack (its share of the sweep over all budgets)
-    or, for a clean cell, of embedding.
+    ``seconds`` is the wall time of the cell's attack (its share of the sweep over all budgets, or
+    of the three ways to corrupt) or, for a clean cell, of embedding.
 
     Returns:
         What run.json records per cell of results.csv: counts that have no column, and the keys of
@@ -47,6 +56,8 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
             draws=result["draws"],
             won=result["won"],
             channels=result["channels"],
+            repeats=result.get("repeats", 1),
+            spread=result.get("spread", {}),
         )
     _write_csv(folder / "results.csv", RESULT_COLUMNS, rows)
     _write_csv(folder / "per_id.csv", PER_ID_COLUMNS, per_id)
@@ -54,11 +65,30 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
         results = [(cell, _result(cell, store)) for cell in plan.black_box]
         shown = [_row(cell, result, store) for cell, result in results if result is not None]
         _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *RESULT_COLUMNS), shown)
+    if plan.sweeps:
+        _write_csv(folder / "corruption.csv", CORRUPTION_COLUMNS, _swept(plan, store))
     if plan.targeted:
         results = [(cell, _result(cell, store)) for cell in plan.targeted]
         aimed = [_row(cell, result, store) for cell, result in results if result is not None]
         _write_csv(folder / "targeted.csv", TARGETED_COLUMNS, aimed)
     return extra
+
+
+def _swept(plan: Plan, store: Store) -> list[dict[str, Any]]:
+    """Return the rows of corruption.csv that are done."""
+    rows = []
+    for row, stage in plan.sweeps.items():
+        if store.manifest(stage.kind, stage.key) is not None:
+            model = {
+                "train_dataset": row.train,
+                "test_dataset": row.test,
+                "backbone": row.backbone,
+                "defense": row.defense,
+                "seed": row.seed,
+            }
+            lines = stage.lines(store.folder(stage.kind, stage.key))
+            rows += [{**model, **line} for line in lines]
+    return rows
 
 
 def cells_near_chance(plan: Plan, store: Store, chance: Mapping[str, float | None]) -> list[str]:
@@ -72,7 +102,7 @@ def cells_near_chance(plan: Plan, store: Store, chance: Mapping[str, float | Non
     found = []
     for cell in plan.cells:
         expected = chance.get(cell.test_dataset)
-        if cell.rank.attacked is not None or expected is None:
+        if cell.attack != "none" or expected is None:
             continue
         result = _result(cell, store)
         if result is not None and is_near_chance(result["mAP"], expected):
@@ -98,12 +128,19 @@ def _stages(cell: Cell) -> dict[str, str]:
     """Return kind → key of the stages whose artefacts show how a number came about."""
     clean = cell.rank.clean
     made = (*clean.network.preparations, clean.network, clean)
-    stages = (*made, cell.rank.attacked, cell.rank)
+    stages = (*made, _changed(cell), cell.rank)
     return {stage.kind: stage.key for stage in stages if stage is not None}
 
 
+def _changed(cell: Cell) -> AttackStage | ReplayStage | CorruptStage | None:
+    """Return the stage that changed a cell's images, if one did."""
+    rank = cell.rank
+    return rank.corrupted if isinstance(rank, CorruptedRankStage) else rank.attacked
+
+
 def _identity(cell: Cell) -> dict[str, Any]:
-    attacked = cell.rank.attacked
+    changed = _changed(cell)
+    attacked = None if isinstance(changed, CorruptStage) else changed
     pace = pace_of(attacked.attack) if attacked else Pace(0, 0.0)
     return {
         "train_dataset": cell.train_dataset,
@@ -121,9 +158,12 @@ def _identity(cell: Cell) -> dict[str, Any]:
 
 
 def _seconds(cell: Cell, store: Store) -> float:
-    stage = cell.rank.attacked or cell.rank.clean
+    changed = _changed(cell)
+    stage = changed or cell.rank.clean
     manifest = store.recorded(stage.kind, stage.key)
-    share = len(stage.budgets) if stage is cell.rank.attacked else 1
+    share = 1
+    if changed is not None:
+        share = len(SIDES) if isinstance(changed, CorruptStage) else len(changed.budgets)
     return manifest.seconds / share if manifest else float("nan")
 
 

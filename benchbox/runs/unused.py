@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from attacks.corruption import Corruption
 from benchbox.data.jpeg import QUALITY
 from benchbox.runs.plan import Plan
 from benchbox.runs.resolving import VANILLA
@@ -37,7 +38,7 @@ def _tables(plan: Plan) -> Iterator[str]:
     for kind, tables, used in (
         ("recipe", grid.recipe, trained),
         ("guard", grid.guard, plan.defenses),
-        ("attack", grid.attack, plan.attacks),
+        ("attack", grid.attack, {*plan.attacks, *([Corruption.name] if plan.corruption else [])}),
     ):
         for name in tables:
             if name not in used:

@@ -91,7 +91,10 @@ def challenge(
     datasets = open_datasets(entry, options.data_root, where=where)
     registry = load_registry(options.plugins)
     plan = plan_of(entry, protocol, registry, datasets, options.weights, where=where)
-    clean = {cell.seed: cell.rank for cell in plan.cells if cell.rank.attacked is None}
+    ranks = ((cell.seed, cell.rank) for cell in plan.cells)
+    clean = {
+        seed: rank for seed, rank in ranks if isinstance(rank, RankStage) and rank.attacked is None
+    }
     device = resolve_device(options.device)
     found, digests = {}, []
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:

@@ -27,7 +27,7 @@ embeddings and images of the run's store too."""
 
 
 FAMILIES = (
-    *("robustness", "budgets", "trade_off", "per_identity", "identity_spread"),
+    *("robustness", "budgets", "trade_off", "corruption", "per_identity", "identity_spread"),
     *("images_per_identity", "redundancy", "redundancy_montage"),
     *("strips_", "heatmaps_", "embeddings_", "generated_", "contact_sheet_"),
 )

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 
+import pandas as pd
+
 from benchbox.reports.drawings.picture import Drawing
 from benchbox.reports.figures import per_identity, robustness_bars
 from benchbox.reports.figures.budgets import budget_curves
+from benchbox.reports.figures.corruption import corruption_curves
 from benchbox.reports.figures.identities import shown_conditions
 from benchbox.reports.figures.trade_off import trade_off
 from benchbox.reports.layouts import main_defenses
@@ -32,6 +35,42 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
         if len(own) < len(cells.defenses)
         else ""
     )
+    attacked = any(not condition.is_clean for condition in cells.conditions)
+    if attacked:
+        yield from _of_attacks(run, shown)
+    if run.corruption is not None and not run.corruption.empty:
+        yield _of_corruptions(run, run.corruption)
+    yield Drawing(
+        "per_identity",
+        "Each identity's share",
+        lambda: (
+            per_identity(run.results, run.per_id, names, defenses=own),
+            f"AP of every identity, {shown}, each curve sorted on its own; seed {cells.seeds[0]}."
+            f"{others}",
+        ),
+    )
+
+
+def _of_corruptions(run: RunFolder, swept: pd.DataFrame) -> Drawing:
+    return Drawing(
+        "corruption",
+        "What each corruption leaves",
+        lambda: (
+            corruption_curves(swept, run.results, run.record.names),
+            "mAP over the severity of each corruption, 0 is clean: all queries are corrupted "
+            "alike, the gallery is clean.",
+        ),
+    )
+
+
+def _of_attacks(run: RunFolder, shown: str) -> Iterator[Drawing]:
+    """Yield the figures of a run that has attacks.
+
+    Args:
+        run: what to draw.
+        shown: the conditions that the trade-off sets against each other, in words.
+    """
+    names = run.record.names
     yield Drawing(
         "robustness",
         "What the attacks leave of each defense",
@@ -54,14 +93,5 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
         lambda: (
             trade_off(run.results, names),
             f"{shown}: right is better on clean queries, up is better under attack.",
-        ),
-    )
-    yield Drawing(
-        "per_identity",
-        "Each identity's share",
-        lambda: (
-            per_identity(run.results, run.per_id, names, defenses=own),
-            f"AP of every identity, {shown}, each curve sorted on its own; seed {cells.seeds[0]}."
-            f"{others}",
         ),
     )

@@ -7,18 +7,18 @@ from rich.console import RenderableType
 from benchbox.reports.layouts import layouts_for
 from benchbox.reports.tables.black_box import black_box_table
 from benchbox.reports.tables.by_layout import best_run, over_seeds
+from benchbox.reports.tables.corruption import corruption_table, corruptions_by_kind
 from benchbox.reports.tables.fairness import fairness
 from benchbox.reports.tables.real_images import real_images
 from benchbox.reports.tables.targeted import targeted_table
+from benchbox.results.conditions import CLEAN
 from benchbox.results.measurements import Pairs, measurements
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_rich import FittedTable
 from benchbox.tables.table import Table
 from benchbox.tables.table_files import write_table
 
-_REAL_IMAGES: dict[Pairs, str] = {"same": "real_images", "transfer": "real_images_transfer"}
-
-_TARGETED: dict[Pairs, str] = {"same": "targeted", "transfer": "targeted_transfer"}
+_ENDINGS: dict[Pairs, str] = {"same": "", "transfer": "_transfer"}
 
 
 def run_tables(run: RunFolder) -> dict[str, Table]:
@@ -30,23 +30,28 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
     names = run.record.names
     for layout in layouts_for(set(run.results["defense"])):
         cells = measurements(run.results, names, pairs=layout.pairs, rows=layout.rows)
-        if not cells.groups:
+        only_clean = run.corruption is not None and cells.conditions == (CLEAN,)
+        if not cells.groups or only_clean:  # corruptions have clean beside them in their own table
             continue
         tables[layout.file] = over_seeds(run.results, names, layout)
         if len(cells.seeds) > 1:
             tables[f"{layout.file}_best"] = best_run(run.results, names, layout)
     if run.black_box is not None and not run.black_box.empty:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
-    for pairs, file in _REAL_IMAGES.items():
-        quality = run.record.jpeg_quality
-        table = real_images(run.results, run.record.cells, names, pairs=pairs, quality=quality)
-        if table is not None:
-            tables[file] = table
-    if run.targeted is not None:
-        for pairs, file in _TARGETED.items():
+    quality = run.record.jpeg_quality
+    for pairs, ending in _ENDINGS.items():
+        recorded = run.record.cells
+        further = {
+            "real_images": real_images(run.results, recorded, names, pairs=pairs, quality=quality),
+            "corruption": corruption_table(run.results, recorded, names, pairs=pairs),
+        }
+        if run.corruption is not None and not run.corruption.empty:
+            by_kind = corruptions_by_kind(run.corruption, names, pairs=pairs)
+            further["corruption_by_kind"] = by_kind
+        if run.targeted is not None:
             aimed = targeted_table(run.targeted, run.record.names_of_targeted, pairs=pairs)
-            if aimed is not None:
-                tables[file] = aimed
+            further["targeted"] = aimed
+        tables |= {f"{n}{ending}": table for n, table in further.items() if table is not None}
     if measurements(run.results, names).scores:
         tables["fairness"] = fairness(run.results, run.per_id, names)
     return tables
@@ -70,5 +75,6 @@ def console_tables(run: Path) -> list[RenderableType]:
         BenchboxError: the run's folder is malformed.
     """
     tables = run_tables(read_run(run))
-    # Sixteen columns of fairness are for files and the page.
-    return [FittedTable(table) for name, table in tables.items() if name != "fairness"]
+    # Sixteen columns of fairness, and more of each corruption, are for files and the page.
+    wide = ("fairness", "corruption_by_kind")
+    return [FittedTable(table) for name, table in tables.items() if not name.startswith(wide)]
