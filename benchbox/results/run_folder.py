@@ -19,7 +19,13 @@ from benchbox.results.csv_table import (
     to_numbers,
 )
 from benchbox.results.record import ReadRecord, read_record
-from benchbox.runs.columns import PER_ID_COLUMNS, PERCENT, PLACE, RESULT_COLUMNS, SOURCE_COLUMNS
+from benchbox.runs.columns import (
+    FURTHER_PERCENT,
+    PER_ID_COLUMNS,
+    PLACE,
+    RESULT_COLUMNS,
+    SOURCE_COLUMNS,
+)
 
 _TEXT = ("train_dataset", "test_dataset", "backbone", "defense", "attack", "ap_convention", "cell")
 """The columns of results.csv that hold names."""
@@ -37,8 +43,8 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        results: a row per cell, with the columns of results.csv; mAP and ranks in percent. In
-            clean rows eps_255, steps and step_size_255 are 0.
+        results: a row per cell, with the columns of results.csv; mAP, ranks and, in newer runs,
+            mINP in percent. In clean rows eps_255, steps and step_size_255 are 0.
         per_id: ``cell, pid, queries, ap``; ap in 0–1.
         record: run.json.
         black_box: black_box.csv, like the results but with the columns ``source_backbone`` and
@@ -90,12 +96,12 @@ def read_results(path: Path, *, sources: bool = False, links: Links = "followed"
     """
     texts = (*SOURCE_COLUMNS, *_TEXT) if sources else _TEXT
     expected = (*SOURCE_COLUMNS, *RESULT_COLUMNS) if sources else RESULT_COLUMNS
-    frame = read_texts(path, expected, rows=_ROWS, links=links)
+    frame = read_texts(path, expected, rows=_ROWS, links=links, further=FURTHER_PERCENT)
     if frame.empty:
         raise BenchboxError(f"{path}: holds no cell yet. Run the grid first.")
     for column in texts:
         require(path, frame, column, [bool(text) for text in frame[column]], "a name")
-    for column in PERCENT:
+    for column in ("mAP", *filter(FURTHER_PERCENT.fullmatch, frame.columns)):
         to_numbers(path, frame, column, lambda x: 0 <= x <= 100, "a percentage from 0 to 100")
     to_numbers(path, frame, "eps_255", lambda x: 0 <= x <= 255, "a number from 0 to 255")
     to_numbers(path, frame, "step_size_255", lambda x: x >= 0, "a number of at least 0")

@@ -11,7 +11,7 @@ from typing import Any
 from benchbox.evaluation.chance import is_near_chance
 from benchbox.files.atomic import write_text
 from benchbox.runs.attack_settings import Pace, pace_of
-from benchbox.runs.columns import PER_ID_COLUMNS, RESULT_COLUMNS, SOURCE_COLUMNS
+from benchbox.runs.columns import PER_ID_COLUMNS, SOURCE_COLUMNS, result_columns
 from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.record import CellRecord
 from benchbox.runs.store import Store
@@ -36,9 +36,9 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
         result = _result(cell, store)
         if result is None:
             continue
-        rows.append(_row(cell, result, store))
-        per_query = store.folder(cell.rank.kind, cell.rank.key) / "per_query.json"
-        per_id += _per_id(cell, json.loads(per_query.read_text()))
+        per_query = _per_query(cell, store)
+        rows.append(_row(cell, result, per_query, plan, store))
+        per_id += _per_id(cell, per_query)
         extra[cell.id] = CellRecord(
             skipped_queries=result["skipped_queries"],
             lone_queries=result["lone_queries"],
@@ -48,12 +48,17 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
             won=result["won"],
             channels=result["channels"],
         )
-    _write_csv(folder / "results.csv", RESULT_COLUMNS, rows)
+    columns = result_columns(plan.grid.ranks)
+    _write_csv(folder / "results.csv", columns, rows)
     _write_csv(folder / "per_id.csv", PER_ID_COLUMNS, per_id)
     if plan.black_box:
         results = [(cell, _result(cell, store)) for cell in plan.black_box]
-        shown = [_row(cell, result, store) for cell, result in results if result is not None]
-        _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *RESULT_COLUMNS), shown)
+        shown = [
+            _row(cell, result, _per_query(cell, store), plan, store)
+            for cell, result in results
+            if result is not None
+        ]
+        _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *columns), shown)
     return extra
 
 
@@ -85,9 +90,25 @@ def _result(cell: Cell, store: Store) -> dict[str, Any] | None:
     return result
 
 
-def _row(cell: Cell, result: dict[str, Any], store: Store) -> dict[str, Any]:
+def _per_query(cell: Cell, store: Store) -> list[dict[str, Any]]:
+    """Return what the rank stage of a finished cell says of each query."""
+    file = store.folder(cell.rank.kind, cell.rank.key) / "per_query.json"
+    found: list[dict[str, Any]] = json.loads(file.read_text())
+    return found
+
+
+def _row(
+    cell: Cell, result: dict[str, Any], per_query: list[dict[str, Any]], plan: Plan, store: Store
+) -> dict[str, Any]:
     sources = dict(zip(SOURCE_COLUMNS, cell.source or (), strict=False))
-    return {**sources, **_identity(cell), **result, "seconds": _seconds(cell, store)}
+    first_hits = [query["first_hit"] for query in per_query if query["first_hit"]]
+    # At other ranks than the grid's nothing has to be ranked again.
+    ranks = {
+        f"rank{k}": 100 * sum(hit <= k for hit in first_hits) / len(first_hits)
+        for k in plan.grid.ranks
+    }
+    measured = {**ranks, **result, "seconds": _seconds(cell, store)}
+    return {**sources, **_identity(cell), **measured}
 
 
 def _stages(cell: Cell) -> dict[str, str]:

@@ -2,7 +2,13 @@
 
 import pandas as pd
 
-from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, NEAR_CHANCE, split_sizes
+from benchbox.reports.tables.wording import (
+    CONVENTION_TITLES,
+    MISSING,
+    NEAR_CHANCE,
+    metric_titles,
+    split_sizes,
+)
 from benchbox.results.conditions import fraction_of_255
 from benchbox.results.measurements import Measurements
 from benchbox.results.near_chance import collapsed_seeds
@@ -27,7 +33,8 @@ def caption_of(results: pd.DataFrame, cells: Measurements, how: str) -> str:
         else ""
     )
     return (
-        f"mAP/Rank-1 in %, measured on this machine. Average precision in "
+        f"{'/'.join(metric_titles(results, cells.names))} in %, measured on this machine. "
+        f"Average precision in "
         f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
         f"Bold: highest mAP of a column within its block.{own_caption(cells)}"
     )

@@ -32,7 +32,8 @@ class RankStage(Stage):
     """Rank the gallery for clean or attacked queries: the numbers of one cell.
 
     An attack may look for two points of each query, the one of the lowest AP and the one whose
-    first match ranks deepest: mAP is taken of the former, Rank-k of the latter.
+    first match ranks deepest: mAP is taken of the former, Rank-k of the latter, mINP of whichever
+    is lower.
 
     Attributes:
         clean: gives the gallery, and the queries if ``attacked`` is None.
@@ -99,6 +100,7 @@ class RankStage(Stage):
             folder / "result.json",
             {
                 "mAP": 100 * found.mAP,
+                "minp": 100 * found.mINP,
                 **{f"rank{k}": 100 * found.rank(k) for k in (1, 5, 10)},
                 "queries": int(found.valid.sum()),
                 "skipped_queries": int((~found.valid).sum()),
@@ -115,8 +117,11 @@ class RankStage(Stage):
                 "pid": record.pid,
                 "ap": None if np.isnan(ap) else float(ap),
                 "first_hit": int(hit),
+                "inp": None if np.isnan(inp) else float(inp),
             }
-            for record, ap, hit in zip(query, found.ap, found.first_hit, strict=True)
+            for record, ap, hit, inp in zip(
+                query, found.ap, found.first_hit, found.inp, strict=True
+            )
         ]
         write_json(folder / "per_query.json", per_query)
 
@@ -144,7 +149,7 @@ class RankStage(Stage):
         def scored(features: Tensor) -> Scored:
             labels = (query_pids, gallery_pids, query_camids, gallery_camids)
             found = evaluate_retrieval(features, gallery, *labels, ap=self.ap)
-            return Scored(found.ap, found.first_hit)
+            return Scored(found.ap, found.first_hit, found.inp)
 
         return scored
 
@@ -186,4 +191,5 @@ def _under(
     found = scored(lowest)
     if torch.equal(lowest, deepest):
         return found
-    return Scored(found.ap, scored(deepest).first_hit)
+    other = scored(deepest)
+    return Scored(found.ap, other.first_hit, np.minimum(found.inp, other.inp))
