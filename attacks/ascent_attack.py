@@ -5,13 +5,14 @@ import numbers
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 from typing_extensions import override
 
-from attacks.ascent import sweep_budgets
+from attacks.ascent import shared_gradients, sweep_budgets
 from attacks.base import AnyAttack, Found, Knowledge, ThreatModel
 from attacks.gradient import ObjectiveGradient
 from attacks.guides import Guides, Own
@@ -71,6 +72,17 @@ class AscentAttack(AnyAttack[Guides]):
                 raise BenchboxError(
                     f"{key}: expected one of {', '.join(get_args(allowed))}, got {value!r}"
                 )
+
+    @override
+    def gradients(self, eps: Sequence[float | Fraction]) -> float:
+        """Return how many: ascents from the clean image share those before a ball binds."""
+        if self.start == "random":
+            return super().gradients(eps)
+        taken = gradients = 0
+        for budget in sorted(map(float, eps)):
+            gradients += self.steps - taken
+            taken = shared_gradients(budget, self.step_size, self.steps, torch.float32)
+        return gradients
 
     @abstractmethod
     def guides(self, query_features: Any, query_pids: Any) -> Guides:

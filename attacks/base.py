@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import ClassVar, Generic, Literal, Protocol, Self, TypeVar
 
 import torch
@@ -138,6 +139,10 @@ class AnyAttack(ABC, Generic[A]):
     def passes(self) -> float:
         """About how many gradients it takes of an image at each budget: what it costs."""
         return float(getattr(self, "steps", 16))
+
+    def gradients(self, eps: Sequence[float | Fraction]) -> float:
+        """Return about how many gradients it takes of an image at all these budgets together."""
+        return self.passes * len(eps)
 
     @abstractmethod
     def prepare(self, known: Knowledge) -> A:

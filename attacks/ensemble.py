@@ -7,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from attacks.adam import adam
 from attacks.apgd import apgd
 from attacks.ascent import Ball
 from attacks.briefing import Inside
@@ -71,7 +72,8 @@ class Ensemble:
         def done(chosen: Tensor) -> Tensor:
             return nominated.ap[rows[chosen]] <= self.aim.finished[rows[chosen]]
 
-        self.last[rows] = apgd(
+        ascend = {"adam": adam, "apgd": apgd}[part.ascent]
+        self.last[rows] = ascend(
             Climb(
                 of_rows(self.embed, rows),
                 self._objective(part)[rows],

@@ -23,7 +23,7 @@ from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.runs.grid import Grid, parse_fraction
 from benchbox.runs.grid_file import require_known_names
 from benchbox.runs.living_model import EmbeddingFunction, LivingModel
-from benchbox.runs.opening import planned_digests
+from benchbox.runs.opening import planned_datasets
 from benchbox.runs.override import fault_lines
 from benchbox.runs.plan import make_plan
 from benchbox.runs.preview import plan_tables
@@ -237,8 +237,9 @@ def plan_row(row: Defense, keys: dict[str, Any], options: Options) -> list[Rende
         BenchboxError: a key is faulty, or the model cannot be built.
     """
     grid, registry = _resolved(row, keys, options)
-    digests, missing = planned_digests(grid, registry, data_root=options.data_root)
-    return plan_tables(make_plan(grid, registry, digests, where="evaluate"), missing)
+    planned = planned_datasets(grid, registry, data_root=options.data_root)
+    plan = make_plan(grid, registry, planned.digests, where="evaluate", counts=planned.counts)
+    return plan_tables(plan, planned.missing)
 
 
 def _resolved(row: Defense, keys: dict[str, Any], options: Options) -> tuple[Grid, Registry]:

@@ -14,6 +14,7 @@ import pytest
 from rich.console import Console
 
 from benchbox.errors import BenchboxError
+from benchbox.runs.cost import Cost
 from benchbox.runs.executors.choosing import Order, make_executor
 from benchbox.runs.executors.events import Done, Failed, LeftOut
 from benchbox.runs.executors.ray import RayCluster
@@ -46,7 +47,7 @@ class Noted(Stage):
     deadly: int = 0
     seconds: float = 0.0
 
-    cost = 1.0
+    cost = Cost(trained=1.0)
 
     @property
     def title(self) -> str:

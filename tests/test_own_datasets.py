@@ -394,7 +394,7 @@ def test_one_camera_or_one_identity_is_a_problem_and_refused_before_training(
     from rich.console import Console
 
     from benchbox.runs.grid import Grid
-    from benchbox.runs.opening import open_datasets, planned_digests
+    from benchbox.runs.opening import open_datasets, planned_datasets
     from benchbox.runs.registry import load_registry
 
     root = _flat(tmp_path / "flat", people=people, cameras=cameras)
@@ -406,7 +406,7 @@ def test_one_camera_or_one_identity_is_a_problem_and_refused_before_training(
     registry = load_registry()
     with pytest.raises(BenchboxError, match=said):
         open_datasets(grid, registry, Console(quiet=True), data_root=None)
-    _, missing = planned_digests(grid, registry, data_root=None)
+    missing = planned_datasets(grid, registry, data_root=None).missing
     assert said in missing[f"path:{root}"]
 
 

@@ -17,6 +17,7 @@ HARMLESS = {
     "attacks.base",  # what an attack knows and hands back; below attacks, where an attack runs
     "benchbox.errors",
     "benchbox.runs.code",
+    "benchbox.runs.cost",
     "benchbox.runs.stages.base",
     "benchbox.runs.store",
     "benchbox.torchvision_import",
@@ -71,3 +72,10 @@ def test_what_a_stage_imports_is_in_its_key(stages, kind):
                     continue
                 spec = importlib.util.find_spec(module)
                 assert Path(spec.origin) in covered, (stage.title, file, module)
+
+
+def test_a_model_is_not_trained_again_for_an_attack_that_it_does_not_use(stages):
+    trained = [stage.sources for stage in stages if stage.kind == "train"]
+    assert any("attacks.fna" in sources for sources in trained)
+    for sources in trained:
+        assert not {"attacks", "attacks.worst_case", "attacks.tiers", "attacks.square"} & sources

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from benchbox.data.protocol import ImageRecord
+from benchbox.data.protocol import ImageRecord, ReidDataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,13 @@ def count(
         gallery_images=len(gallery),
         test_files=len(gallery) + junk,
         cameras=len({record.camid for split in (train, query, gallery) for record in split}),
+    )
+
+
+def counts_of(dataset: ReidDataset) -> Counts:
+    """Return the numbers of a dataset that was read."""
+    return count(
+        train=dataset.train, query=dataset.query, gallery=dataset.gallery, junk=dataset.junk
     )
 
 

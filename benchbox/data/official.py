@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from benchbox.data.counting import Counts, count, differences
+from benchbox.data.counting import Counts, counts_of, differences
 from benchbox.data.protocol import ReidDataset
 from benchbox.data.sources import SOURCES, Source
 
@@ -26,7 +26,4 @@ def compare_with_official(
     source = sources.get(dataset.name)
     if source is None or source.official is None:
         return []
-    counts = count(
-        train=dataset.train, query=dataset.query, gallery=dataset.gallery, junk=dataset.junk
-    )
-    return differences(counts, source.official)
+    return differences(counts_of(dataset), source.official)

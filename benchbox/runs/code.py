@@ -49,11 +49,23 @@ def methods_behind(modules: Iterable[str]) -> set[str]:
     found = set[str]()
     waiting = set(modules)
     while waiting:
-        for file in _files_of(waiting.pop()):
-            reached = {name for name in imported_of_ours(file) if name.startswith(_METHODS)}
-            waiting |= reached - found
-            found |= reached
+        module = waiting.pop()
+        is_ours = module.partition(".")[0] in OURS
+        reached = _methods_of_ours(module) if is_ours else _methods_in(module)
+        waiting |= reached - found
+        found |= reached
     return found
+
+
+@cache
+def _methods_of_ours(module: str) -> frozenset[str]:
+    return _methods_in(module)
+
+
+def _methods_in(module: str) -> frozenset[str]:
+    """Return the modules of attacks and defenses that a module itself imports."""
+    imported = {name for file in _files_of(module) for name in imported_of_ours(file)}
+    return frozenset(name for name in imported if name.startswith(_METHODS))
 
 
 def _files_of(module: str) -> list[Path]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from rich.console import Console
 
+from benchbox.data.counting import Counts, counts_of
 from benchbox.data.finding import open_dataset, planned_digest
 from benchbox.data.holding_out import hold_out, hold_out_digest
 from benchbox.data.official import compare_with_official
@@ -61,29 +63,44 @@ def grid_sources(grid: Grid, registry: Registry) -> dict[str, Source]:
     return sources_as_set(dataset_names(grid), grid.dataset, registry.datasets)
 
 
-def planned_digests(
-    grid: Grid, registry: Registry, *, data_root: Path | None
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Return dataset → digest, and for those that cannot be used yet, dataset → why.
+class Planned(NamedTuple):
+    """What is known of a grid's datasets before they are opened.
+
+    Attributes:
+        digests: dataset → digest.
+        missing: dataset → why it cannot be used yet.
+        counts: dataset → how many images it has, as published where it is not here; a dataset of
+            which nobody knows is left out.
+    """
+
+    digests: dict[str, str]
+    missing: dict[str, str]
+    counts: dict[str, Counts]
+
+
+def planned_datasets(grid: Grid, registry: Registry, *, data_root: Path | None) -> Planned:
+    """Return what is known of a grid's datasets; only what has no recorded digest is opened.
 
     Raises:
         BenchboxError: a name is unknown.
     """
-    digests, missing = {}, {}
+    digests, missing, counts = dict[str, str](), dict[str, str](), dict[str, Counts]()
     sources = grid_sources(grid, registry)
-    for name in sources:
+    for name, source in sources.items():
+        if (known := source.counts_of(size=grid.sidewalk_size)) is not None:
+            counts[name] = known
         digest = planned_digest(name, sidewalk_size=grid.sidewalk_size, sources=sources)
         if digest is None:
             try:
                 dataset = open_dataset(name, data_root=data_root, sources=sources)
                 used = hold_out(dataset) if grid.validation else dataset
                 _require_usable(grid, registry, used)
-                digests[name] = used.digest
+                digests[name], counts[name] = used.digest, counts_of(used)
             except BenchboxError as error:
                 digests[name], missing[name] = f"not here: {name}", str(error)
         else:
             digests[name] = hold_out_digest(digest) if grid.validation else digest
-    return digests, missing
+    return Planned(digests, missing, counts)
 
 
 def open_datasets(

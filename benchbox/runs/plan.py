@@ -3,15 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from types import MappingProxyType
 from typing import Any
 
 from attacks import AnyAttack
+from benchbox.data.counting import Counts
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve
 from benchbox.runs.stages import Data, RankStage, Stage, with_needs
+from benchbox.runs.stages.data import MARKET
 from defenses import Defense
 
 
@@ -73,7 +76,14 @@ class Plan:
     attacks: Mapping[str, AnyAttack[Any]]
 
 
-def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, where: str) -> Plan:
+def make_plan(
+    grid: Grid,
+    registry: Registry,
+    digests: Mapping[str, str],
+    *,
+    where: str,
+    counts: Mapping[str, Counts] = MappingProxyType({}),
+) -> Plan:
     """Return the cells and stages of a grid.
 
     Args:
@@ -81,6 +91,8 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
         registry: attacks and defenses.
         digests: of each dataset the grid names.
         where: the grid's file, for errors about overrides.
+        counts: how many images the datasets have, for estimates; where one is left out, it is
+            taken for as large as Market-1501.
 
     Raises:
         BenchboxError: an override does not fit.
@@ -88,7 +100,13 @@ def make_plan(grid: Grid, registry: Registry, digests: Mapping[str, str], *, whe
     resolved = resolve(grid, registry, where=where)
     sources = grid_sources(grid, registry)
     data = {
-        name: Data(name, digest, grid.image_size, same_camera=sources[name].same_camera)
+        name: Data(
+            name,
+            digest,
+            grid.image_size,
+            same_camera=sources[name].same_camera,
+            counts=counts.get(name, MARKET),
+        )
         for name, digest in digests.items()
     }
     planner = Planner(grid, resolved, data)

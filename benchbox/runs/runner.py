@@ -9,6 +9,7 @@ import torch
 from filelock import FileLock, Timeout
 from rich.console import Console
 
+from benchbox.data.counting import counts_of
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import cannot_write
 from benchbox.files.watch import Watch
@@ -20,7 +21,7 @@ from benchbox.runs.executors.inline import Inline
 from benchbox.runs.executors.local import cores
 from benchbox.runs.grid import Grid
 from benchbox.runs.grid_file import read_grid
-from benchbox.runs.opening import open_datasets, planned_digests
+from benchbox.runs.opening import open_datasets, planned_datasets
 from benchbox.runs.plan import Plan, make_plan
 from benchbox.runs.preview import plan_tables
 from benchbox.runs.provenance import now
@@ -110,10 +111,10 @@ def preview(grid_file: Path, options: Options) -> tuple[Plan, dict[str, str]]:
     """
     registry = load_registry(options.plugins, builders=options.builders)
     grid = read_grid(grid_file, registry)
-    digests, missing = planned_digests(grid, registry, data_root=options.data_root)
-    plan = make_plan(grid, registry, digests, where=str(grid_file))
+    planned = planned_datasets(grid, registry, data_root=options.data_root)
+    plan = make_plan(grid, registry, planned.digests, where=str(grid_file), counts=planned.counts)
     _require_backbones(plan)
-    return plan, missing
+    return plan, planned.missing
 
 
 def run_grid(grid_file: Path, out: Path, options: Options, console: Console) -> Outcome:
@@ -156,7 +157,8 @@ def run_resolved(
     with _only_run(out):
         datasets = open_datasets(grid, registry, console, data_root=options.data_root)
         digests = {name: dataset.digest for name, dataset in datasets.items()}
-        plan = make_plan(grid, registry, digests, where=where)
+        counts = {name: counts_of(dataset) for name, dataset in datasets.items()}
+        plan = make_plan(grid, registry, digests, where=where, counts=counts)
         _require_preparations(plan)
         _require_backbones(plan)
         for part in plan_tables(plan, {}):
@@ -227,7 +229,7 @@ def _do(
     left_out: list[Stage] = []
     recorder.write(store, failures, finished=None)
     if todo:
-        with Watch(console, "all stages", {stage.key: stage.cost for stage in todo}) as watch:
+        with Watch(console, "all stages", {stage.key: stage.cost.work for stage in todo}) as watch:
 
             def notify(event: Event) -> None:
                 show(event, watch)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchbox.data import sidewalk
+from benchbox.data.counting import Counts
 from benchbox.data.layouts.market_folders import MarketFolders
 from benchbox.data.protocol import ReidDataset
 from benchbox.data.sources.source import Source
@@ -33,6 +34,19 @@ class SidewalkSource(Source):
     def digest_of(self, *, size: str) -> str | None:
         """Return the recorded digest."""
         return sidewalk.recorded_digest(self.name, size=size)
+
+    def counts_of(self, *, size: str) -> Counts:
+        """Return the numbers it is rendered with."""
+        spec = sidewalk.spec_of(self.name, size)
+        return Counts(
+            train_ids=spec.train_ids,
+            train_images=spec.train_images,
+            query_ids=spec.test_ids,
+            query_images=spec.queries,
+            gallery_images=spec.gallery,
+            test_files=spec.gallery,
+            cameras=spec.cameras,
+        )
 
     def prepare(self, folder: Path, *, size: str, workers: int, progress: Progress) -> None:
         """Render the set, unless the folder says that it holds it already."""

@@ -77,6 +77,15 @@ class Source:
         del size
         return None
 
+    def counts_of(self, *, size: str) -> Counts | None:
+        """Return how many images it has where that is known without reading it.
+
+        Args:
+            size: of a rendered dataset.
+        """
+        del size
+        return self.official
+
     @property
     def reading(self) -> Layout:
         """The layout, with what a user may say of it."""

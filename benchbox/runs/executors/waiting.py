@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from benchbox.runs.executors.events import Done, Event, Failed, LeftOut
+from benchbox.runs.schedule import chains
 from benchbox.runs.stages import Stage, with_needs
 from benchbox.runs.worker import Ended
 
@@ -14,12 +15,8 @@ class Waiting:
         self._todo = {stage.key: stage for stage in stages}
         self._unfinished = set(self._todo)
         self._deaths: dict[str, int] = {}
-        self._length: dict[str, float] = {}
         # Longest chain first: what the most work waits for must not start last.
-        for stage in reversed(with_needs(stages)):
-            own = self._length.setdefault(stage.key, 0.0) + stage.cost
-            for need in stage.needs:
-                self._length[need.key] = max(self._length.get(need.key, 0.0), own)
+        self._length = chains(stages, lambda stage: stage.cost.work)
 
     def __bool__(self) -> bool:
         """Whether a stage is unfinished."""
@@ -34,7 +31,7 @@ class Waiting:
         ]
         if not ready:
             return None
-        best = max(ready, key=lambda stage: self._length[stage.key] + stage.cost)
+        best = max(ready, key=lambda stage: self._length[stage.key])
         del self._todo[best.key]
         return best
 

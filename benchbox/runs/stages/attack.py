@@ -22,6 +22,7 @@ from benchbox.files.atomic import write_bytes, write_json
 from benchbox.models.embed import Embed
 from benchbox.models.folding import Precision
 from benchbox.runs.code import methods_behind
+from benchbox.runs.cost import Cost
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.knowledge import knowledge_of
@@ -102,8 +103,18 @@ class AttackStage(Stage):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.2 * self.attack.passes * len(self.budgets)
+    def cost(self) -> Cost:
+        counts = self.clean.data.counts
+        queries, gradients = counts.query_images, self.attack.gradients(self.budgets)
+        ranked = 0 if self.attack.threat == "query" else counts.gallery_images
+        channels = len(CHANNELS) if self.keep else 0
+        return Cost(
+            network=self.clean.passed,
+            ascended=queries * gradients,
+            embedded=queries * len(self.budgets) * (1 + channels),
+            pairs=queries * gradients * ranked,
+            loads=1,
+        )
 
     @override
     def settings(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from benchbox.files.digests import digest_of
 from benchbox.runs.code import code_digest
+from benchbox.runs.cost import Cost
 from benchbox.runs.workplace import Workplace
 
 
@@ -60,8 +61,8 @@ class Stage(ABC):
 
     @property
     @abstractmethod
-    def cost(self) -> float:
-        """A rough share of the work, in vanilla training epochs, for ETA and order."""
+    def cost(self) -> Cost:
+        """How much is computed, for estimates, ETA and order."""
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:

@@ -5,11 +5,14 @@ from typing import Literal
 
 from torch import Tensor
 
+from benchbox.data.counting import Counts
 from benchbox.data.images import Interpolation
+from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.data.protocol import ImageRecord, SameCamera
 from benchbox.runs.workplace import Workplace
 from benchbox.training.training_set import TrainingSet, class_labels
 
+MARKET = OFFICIAL_COUNTS["market1501"]
 Split = Literal["train", "query", "gallery"]
 TestSplit = Literal["query", "gallery"]
 
@@ -24,6 +27,7 @@ class Data:
         image_size: (height, width) fed to the network.
         interpolation: the filter of the resizing.
         same_camera: the dataset's rule about a query's own camera.
+        counts: how many images it has, for estimates; where nobody knows yet, Market-1501's.
     """
 
     name: str
@@ -31,6 +35,7 @@ class Data:
     image_size: tuple[int, int]
     interpolation: Interpolation = "bilinear"
     same_camera: SameCamera = "ignore"
+    counts: Counts = MARKET
 
     def records(self, place: Workplace, split: Split) -> tuple[ImageRecord, ...]:
         """Return the records of a split."""

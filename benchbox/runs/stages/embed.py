@@ -15,6 +15,7 @@ from benchbox.evaluation.embedding_checks import TRIED, require_batch_independen
 from benchbox.files.atomic import write_bytes
 from benchbox.models.embed import Bound, Embed, of_rows
 from benchbox.models.folding import Precision, attack_ready
+from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data, Split
 from benchbox.runs.stages.model import ModelStage
@@ -69,8 +70,15 @@ class EmbedStage(Stage):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.3
+    def cost(self) -> Cost:
+        counts = self.data.counts
+        images = counts.query_images + counts.gallery_images
+        return Cost(network=self.passed, embedded=images, loads=len(SPLITS))
+
+    @property
+    def passed(self) -> str:
+        """What images pass through, as calibrations name it."""
+        return network_in_words(self.network.architecture, self.data.image_size, self.guard)
 
     @override
     def settings(self) -> dict[str, Any]:

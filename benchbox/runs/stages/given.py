@@ -27,6 +27,7 @@ from benchbox.models.given import Given
 from benchbox.models.given_building import build_given, restore_given
 from benchbox.models.given_model import GivenModel, ids_for
 from benchbox.models.weights import digest_of_state, save_weights
+from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.living_model import LivingModel
 from benchbox.runs.stages.data import Data, Split
 from benchbox.runs.stages.model import ModelStage
@@ -72,13 +73,19 @@ class GivenStage(ModelStage):
 
     @property
     @override
+    def architecture(self) -> str:
+        return self.name
+
+    @property
+    @override
     def needs(self) -> tuple[()]:
         return ()
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.1
+    def cost(self) -> Cost:
+        passed = network_in_words(self.architecture, self.given.image_size)
+        return Cost(network=passed, ascended=TRIED, embedded=4 * TRIED, loads=1)
 
     @override
     def settings(self) -> dict[str, Any]:

@@ -25,6 +25,11 @@ class ModelStage(Stage):
         """The model in words, for the titles of stages that use it."""
 
     @property
+    @abstractmethod
+    def architecture(self) -> str:
+        """Names the network, as far as its speed is concerned."""
+
+    @property
     def preparations(self) -> tuple[Stage, ...]:
         """The stages that made what the model was trained on, if any did."""
         return ()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from benchbox.runs.code import methods_behind
+from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.model import ReidModelStage
@@ -45,8 +46,12 @@ class PrepareStage(Stage):
 
     @property
     @override
-    def cost(self) -> float:
-        return self.preparation.cost
+    def cost(self) -> Cost:
+        images = self.preparation.cost * self.data.counts.train_images
+        if self.vanilla is None:
+            return Cost(trained=images)
+        passed = network_in_words(self.vanilla.architecture, self.data.image_size)
+        return Cost(network=passed, trained=images, loads=1)
 
     @override
     def settings(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from benchbox.evaluation.lowest_of import Scored, lowest_of
 from benchbox.evaluation.ranking import Ints
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.files.atomic import write_json
+from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage, of_255
 from benchbox.runs.stages.embed import EmbedStage
@@ -68,8 +69,9 @@ class RankStage(Stage):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.02 * (1 + len(self.pooled))
+    def cost(self) -> Cost:
+        counts = self.clean.data.counts
+        return Cost(pairs=counts.query_images * counts.gallery_images * (1 + len(self.pooled)))
 
     @override
     def settings(self) -> dict[str, Any]:

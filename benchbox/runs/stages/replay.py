@@ -13,6 +13,7 @@ from attacks import AnyAttack
 from benchbox.data.images import at_size
 from benchbox.evaluation.embedding import embed_images
 from benchbox.files.atomic import write_bytes
+from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage
 from benchbox.runs.stages.embed import EmbedStage
@@ -64,8 +65,9 @@ class ReplayStage(Stage):
 
     @property
     @override
-    def cost(self) -> float:
-        return 0.1 * len(self.budgets)
+    def cost(self) -> Cost:
+        shown = self.clean.data.counts.query_images * len(self.budgets)
+        return Cost(network=self.clean.passed, embedded=shown, loads=1)
 
     @override
     def settings(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from benchbox.models.registry import build_model, module_of_backbone, timm_versi
 from benchbox.models.reid import ReidModel
 from benchbox.models.weights import digest_of_state, load_weights, save_weights
 from benchbox.runs.code import methods_behind
+from benchbox.runs.cost import Cost, images_an_epoch, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.model import ReidModelStage
@@ -60,6 +61,11 @@ class TrainStage(ReidModelStage):
 
     @property
     @override
+    def architecture(self) -> str:
+        return self.backbone
+
+    @property
+    @override
     def preparations(self) -> tuple[Stage, ...]:
         return (self.prepared,) if self.prepared else ()
 
@@ -70,8 +76,11 @@ class TrainStage(ReidModelStage):
 
     @property
     @override
-    def cost(self) -> float:
-        return self.recipe.training.epochs * self.recipe.step_cost
+    def cost(self) -> Cost:
+        training = self.recipe.training
+        images = training.epochs * images_an_epoch(self.data.counts, training.batch_images)
+        passed = network_in_words(self.architecture, self.data.image_size)
+        return Cost(network=passed, trained=images * self.recipe.step_cost, loads=1)
 
     @override
     def settings(self) -> dict[str, Any]:
