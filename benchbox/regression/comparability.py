@@ -13,7 +13,7 @@ _NOT_TRAINING = frozenset(
     (
         *("name", "title", "seeds", "sources", "keep_adversarial", "sidewalk_size"),
         *("datasets", "transfers", "backbones", "defenses", "attacks", "budgets", "steps"),
-        *("step_size", "attack", "ranks", "shown", *PROTOCOL_KEYS, *ADDED_KEYS),
+        *("step_size", "attack", "ranks", "rankings", "shown", *PROTOCOL_KEYS, *ADDED_KEYS),
     )
 )
 """Settings that stand in the cells and digests themselves, or determine no number."""

@@ -14,6 +14,7 @@ from pydantic import (
     field_validator,
 )
 
+from benchbox.reranking.names import PLAIN, Ranking
 from benchbox.runs.slurm_settings import SlurmSettings
 
 _FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20}| */ *[0-9]{1,9})?")
@@ -108,6 +109,9 @@ class Grid(BaseModel):
         seeds: one model per seed.
         ap: average precision by ``trapezoid`` (official Market-1501) or ``step`` (torchreid).
         ranks: at which k Rank-k (CMC) stands in results.csv; 1, 5 and 10 stand there anyway.
+        rankings: how galleries are ranked: ``plain`` (there anyway), ``k_reciprocal`` (Zhong et al.
+            2017), ``query_expansion`` (as in fast-reid), ``multi_query`` (the queries of one
+            identity and camera as one); the others have rows and a table of their own.
         shown: what a cell of the tables shows, mAP first: ``mAP``, ``minp``, ``rank1`` and further.
         precision: in which the attacks' gradients are computed, ``fp32`` or ``bf16`` (about twice
             as fast where the processor has bf16 units); embeddings are always taken in fp32.
@@ -158,6 +162,7 @@ class Grid(BaseModel):
     ranks: list[Annotated[int, Field(ge=1, le=999_999)]] = Field(
         default=[1, 5, 10, 20], max_length=20
     )
+    rankings: list[Ranking] = Field(default=[PLAIN], max_length=10)
     shown: list[str] = Field(default=["mAP", "rank1"], min_length=1, max_length=6)
     precision: Literal["fp32", "bf16"] = "fp32"
     sources: list[str] = Field(default=[], max_length=_AT_MOST)
@@ -174,7 +179,7 @@ class Grid(BaseModel):
 
     @field_validator(
         *("datasets", "backbones", "defenses", "attacks", "budgets", "seeds", "sources"),
-        *("ranks", "shown"),
+        *("ranks", "rankings", "shown"),
     )
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:

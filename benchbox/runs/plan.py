@@ -1,19 +1,21 @@
 """From a grid to cells and stages: the product of its lists, with everything resolved."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
 from attacks import AnyAttack
 from benchbox.data.counting import Counts
+from benchbox.reranking.names import PLAIN, Ranking
+from benchbox.reranking.rankings import RANKINGS
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
 from benchbox.runs.registry import Registry
 from benchbox.runs.resolving import resolve
-from benchbox.runs.stages import Data, RankStage, Stage, with_needs
+from benchbox.runs.stages import Data, RankStage, RerankStage, Stage, with_needs
 from benchbox.runs.stages.data import MARKET
 from defenses import Defense
 
@@ -33,6 +35,7 @@ class Cell:
         overrides: what the grid changed in recipe, guard and attack, by table.
         rank: the stage that gives the numbers.
         source: of a black-box cell, the (backbone, defense) that its queries were attacked on.
+        ranking: how the gallery is ranked.
     """
 
     train_dataset: str
@@ -45,6 +48,7 @@ class Cell:
     overrides: Mapping[str, Any]
     rank: RankStage
     source: tuple[str, str] | None = None
+    ranking: Ranking = PLAIN
 
     @property
     def id(self) -> str:
@@ -59,7 +63,8 @@ class Plan:
     Attributes:
         grid: the validated grid.
         rows: the models that are measured, in the table's order.
-        cells: the rows of results.csv.
+        cells: the rows of results.csv with the plain ranking.
+        reranked: those with another, for each of ``cells``.
         black_box: the rows of black_box.csv.
         stages: every stage that those rows need.
         defenses: name → defense with the grid's overrides applied, as it runs; those that are
@@ -70,6 +75,7 @@ class Plan:
     grid: Grid
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
+    reranked: tuple[Cell, ...]
     black_box: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
@@ -122,12 +128,19 @@ def make_plan(
         for from_, attack, budget, rank in planner.black_box_ranks(clean, row):
             changes = resolved.changed(name, attack)
             black_box.append(Cell(*place, attack, budget, seed, changes, rank, from_))
+    reranked = [_reranked(cell, name) for name in grid.rankings if name != PLAIN for cell in cells]
     return Plan(
         grid,
         rows,
         tuple(cells),
+        tuple(reranked),
         tuple(black_box),
-        with_needs(cell.rank for cell in (*cells, *black_box)),
+        with_needs(cell.rank for cell in (*cells, *reranked, *black_box)),
         resolved.defenses,
         resolved.attacks,
     )
+
+
+def _reranked(cell: Cell, ranking: Ranking) -> Cell:
+    """Return a cell of the same queries whose gallery is ranked another way."""
+    return replace(cell, rank=RerankStage.of(cell.rank, RANKINGS[ranking]), ranking=ranking)

@@ -61,6 +61,7 @@ def _settings(plan: Plan) -> Table:
         "black box": f"queries attacked on {', '.join(grid.sources)}" if grid.sources else "",
         "adversarial images": "rounded to 8 bits" if grid.eight_bit else "",
         "average precision": grid.ap,
+        "rankings": ", ".join(grid.rankings) if plan.reranked else "",
         "precision": grid.precision,
         "seeds": ", ".join(map(str, grid.seeds)),
     }.items():
@@ -174,4 +175,5 @@ def _counts(plan: Plan) -> str:
     counts = Counter(stage.kind for stage in plan.stages)
     stages = ", ".join(f"{number} {kind}" for kind, number in counts.items())
     black_box = f" and {len(plan.black_box)} black-box cells" if plan.black_box else ""
-    return f"{len(plan.cells)} cells{black_box} from {len(plan.stages)} stages: {stages}"
+    reranked = f", {len(plan.reranked)} re-ranked" if plan.reranked else ""
+    return f"{len(plan.cells)} cells{reranked}{black_box} from {len(plan.stages)} stages: {stages}"

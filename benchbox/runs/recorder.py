@@ -104,7 +104,7 @@ class Recorder:
                 failures=list(failures),
             ),
         )
-        return len(cells)
+        return sum(cell.id in cells for cell in self.plan.cells)
 
     def _row(self, row: Row) -> RowRecord:
         given = self.plan.defenses[row.defense].model

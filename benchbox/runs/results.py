@@ -10,8 +10,9 @@ from typing import Any
 
 from benchbox.evaluation.chance import is_near_chance
 from benchbox.files.atomic import write_text
+from benchbox.reranking.names import PLAIN
 from benchbox.runs.attack_settings import Pace, pace_of
-from benchbox.runs.columns import PER_ID_COLUMNS, SOURCE_COLUMNS, result_columns
+from benchbox.runs.columns import PER_ID_COLUMNS, RANKING, SOURCE_COLUMNS, result_columns
 from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.record import CellRecord
 from benchbox.runs.store import Store
@@ -20,6 +21,7 @@ from benchbox.runs.store import Store
 def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecord]:
     """Write results.csv and per_id.csv for the finished cells, in the plan's order.
 
+    Cells of other rankings than the plain one stand last in results.csv, and have no identities.
     A grid with sources has black_box.csv too.
 
     ``seconds`` is the wall time of the cell's attack (its share of the sweep over all budgets)
@@ -32,13 +34,14 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
     rows: list[dict[str, Any]] = []
     per_id: list[dict[str, Any]] = []
     extra: dict[str, CellRecord] = {}
-    for cell in plan.cells:
+    for cell in (*plan.cells, *plan.reranked):
         result = _result(cell, store)
         if result is None:
             continue
         per_query = _per_query(cell, store)
         rows.append(_row(cell, result, per_query, plan, store))
-        per_id += _per_id(cell, per_query)
+        if cell.ranking == PLAIN:
+            per_id += _per_id(cell, per_query)
         extra[cell.id] = CellRecord(
             skipped_queries=result["skipped_queries"],
             lone_queries=result["lone_queries"],
@@ -133,6 +136,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "step_size_255": pace.step_size_255,
         "seed": cell.seed,
         "ap_convention": cell.rank.ap,
+        RANKING: cell.ranking,
         "cell": cell.id,
     }
 

@@ -9,6 +9,7 @@ from benchbox.reports.tables.black_box import black_box_table
 from benchbox.reports.tables.by_layout import best_run, over_seeds
 from benchbox.reports.tables.fairness import fairness
 from benchbox.reports.tables.real_images import real_images
+from benchbox.reports.tables.reranked import reranked
 from benchbox.results.measurements import Pairs, measurements
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_rich import FittedTable
@@ -16,6 +17,8 @@ from benchbox.tables.table import Table
 from benchbox.tables.table_files import write_table
 
 _REAL_IMAGES: dict[Pairs, str] = {"same": "real_images", "transfer": "real_images_transfer"}
+
+_RERANKED: dict[Pairs, str] = {"same": "reranked", "transfer": "reranked_transfer"}
 
 
 def run_tables(run: RunFolder) -> dict[str, Table]:
@@ -36,6 +39,10 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
     for pairs, file in _REAL_IMAGES.items():
         table = real_images(run.results, run.record.cells, names, pairs=pairs)
+        if table is not None:
+            tables[file] = table
+    for pairs, file in _RERANKED.items():
+        table = reranked(run, pairs=pairs)
         if table is not None:
             tables[file] = table
     if measurements(run.results, names).scores:

@@ -1,4 +1,4 @@
-"""The stages of a run: prepare → train (or given) → embed → attack (→ replay) → rank.
+"""The stages of a run: prepare → train (or given) → embed → attack (→ replay) → rank, rerank.
 
 A stage is a frozen dataclass that holds the stages it needs, so it pickles whole and can be done
 by any process that can reach the store.
@@ -13,6 +13,7 @@ from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.stages.rank import RankStage
 from benchbox.runs.stages.replay import ReplayStage
+from benchbox.runs.stages.rerank import RerankStage
 from benchbox.runs.stages.train import TrainStage
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "PrepareStage",
     "RankStage",
     "ReplayStage",
+    "RerankStage",
     "Stage",
     "TrainStage",
     "of_255",

@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.lowest_of import Scored, lowest_of
-from benchbox.evaluation.ranking import Ints
-from benchbox.evaluation.retrieval import evaluate_retrieval
+from benchbox.evaluation.ranking import Ints, Labels
+from benchbox.evaluation.retrieval import Retrieval, evaluate_retrieval
 from benchbox.files.atomic import write_json
 from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
@@ -147,13 +147,18 @@ class RankStage(Stage):
         )
         query_camids = np.array(data.camids(place, "query"))
         gallery_camids = np.array(data.camids(place, "gallery"))
+        labels = Labels(query_pids, gallery_pids, query_camids, gallery_camids)
 
         def scored(features: Tensor) -> Scored:
-            labels = (query_pids, gallery_pids, query_camids, gallery_camids)
-            found = evaluate_retrieval(features, gallery, *labels, ap=self.ap)
+            found = self.retrieved(features, gallery, labels)
             return Scored(found.ap, found.first_hit, found.inp)
 
         return scored
+
+    def retrieved(self, query: Tensor, gallery: Tensor, labels: Labels) -> Retrieval:
+        """Return how queries (Q, D) retrieve in a gallery (G, D) by the plain distance."""
+        whose = (labels.query_pids, labels.gallery_pids, labels.query_camids, labels.gallery_camids)
+        return evaluate_retrieval(query, gallery, *whose, ap=self.ap)
 
     def _won(self, place: Workplace, valid: npt.NDArray[np.bool_], winners: Ints) -> dict[str, int]:
         """Return which attack left how many queries their lowest AP.
