@@ -4,7 +4,11 @@ from benchbox.regression.baseline_record import Baseline
 from benchbox.regression.seed_noise import UNMEASURED, SeedNoise
 
 PROTOCOL_KEYS = ("ap", "guides", "distance", "precision", "validation", "image_size")
-ADDED_KEYS = {"eight_bit": False}
+ADDED_KEYS: dict[str, bool | str] = {
+    "eight_bit": False,
+    "flip_test": False,
+    "ranked_by": "euclidean",
+}
 """Likewise, with what they are in baselines of before there were such keys."""
 
 """Settings of a grid that say how robustness is measured; the others are what is judged."""

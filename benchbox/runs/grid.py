@@ -108,6 +108,10 @@ class Grid(BaseModel):
         distance: what an attack ascends: ``squared`` Euclidean (reference) or ``euclidean``.
         seeds: one model per seed.
         ap: average precision by ``trapezoid`` (official Market-1501) or ``step`` (torchreid).
+        flip_test: embed an image and its mirror and take the mean, of rows that are trained here;
+            attacks go through both.
+        ranked_by: ``euclidean`` or ``cosine``: what ranks rows that are trained here. Their
+            embeddings have unit length, where both rank alike, but for the mean of ``flip_test``.
         ranks: at which k Rank-k (CMC) stands in results.csv; 1, 5 and 10 stand there anyway.
         rankings: how galleries are ranked: ``plain`` (there anyway), ``k_reciprocal`` (Zhong et al.
             2017), ``query_expansion`` (as in fast-reid), ``multi_query`` (the queries of one
@@ -159,6 +163,8 @@ class Grid(BaseModel):
     distance: Literal["squared", "euclidean"] = "squared"
     seeds: list[int] = Field(default=[0], min_length=1, max_length=_AT_MOST)
     ap: Literal["trapezoid", "step"] = "trapezoid"
+    flip_test: bool = False
+    ranked_by: Literal["euclidean", "cosine"] = "euclidean"
     ranks: list[Annotated[int, Field(ge=1, le=999_999)]] = Field(
         default=[1, 5, 10, 20], max_length=20
     )

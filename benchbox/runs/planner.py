@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from attacks import AnyAttack, WorstCase
+from benchbox.models.in_use import Use
 from benchbox.runs.grid import Grid
 from benchbox.runs.resolving import Resolved
 from benchbox.runs.stages import (
@@ -85,7 +86,8 @@ class Planner:
             network = self.given.setdefault(name, GivenStage(name, given, data, seed))
         elif defense.recipe is not None:
             network = self._trained(self.data[train_on], backbone, defense.recipe, seed)
-        return EmbedStage(network=network, data=data, guard=defense.guard)
+        use = Use() if defense.model else Use(self.grid.flip_test, self.grid.ranked_by)
+        return EmbedStage(network=network, data=data, guard=defense.guard, use=use)
 
     def ranks(
         self, clean: EmbedStage, backbone: str, name: str

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from benchbox.models.given import Given
 from benchbox.runs.attack_settings import pace_of
+from benchbox.runs.grid import Grid
 from benchbox.runs.plan import Plan
 from benchbox.runs.reach import is_beyond_reach
 from benchbox.runs.stages import of_255
@@ -60,6 +61,7 @@ def _settings(plan: Plan) -> Table:
         "of one attack": _own_settings(plan),
         "black box": f"queries attacked on {', '.join(grid.sources)}" if grid.sources else "",
         "adversarial images": "rounded to 8 bits" if grid.eight_bit else "",
+        "trained rows": _in_use(grid),
         "average precision": grid.ap,
         "rankings": ", ".join(grid.rankings) if plan.reranked else "",
         "precision": grid.precision,
@@ -68,6 +70,13 @@ def _settings(plan: Plan) -> Table:
         if value:
             table.add_row(key, value)
     return table
+
+
+def _in_use(grid: Grid) -> str:
+    """Return how trained models are used, where it is not the plain way."""
+    ranked = "ranked by the cosine" if grid.ranked_by == "cosine" else ""
+    mirror = "mean of image and mirror" if grid.flip_test else ""
+    return ", ".join(filter(None, (mirror, ranked)))
 
 
 def _beyond_reach(plan: Plan) -> list[str]:

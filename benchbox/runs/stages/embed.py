@@ -1,6 +1,6 @@
 """The embedding stage: clean gallery and queries behind a model and its guard."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,6 +15,7 @@ from benchbox.evaluation.embedding_checks import TRIED, require_batch_independen
 from benchbox.files.atomic import write_bytes
 from benchbox.models.embed import Bound, Embed, of_rows
 from benchbox.models.folding import Precision, attack_ready
+from benchbox.models.in_use import InUse, Use
 from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data, Split
@@ -43,6 +44,7 @@ class EmbedStage(Stage):
         network: the stage that gives the model: trained here, or given.
         data: the test set, whose query and gallery are embedded.
         guard: stands before the model, for queries and gallery alike.
+        use: how a trained model is used; a given one says so itself.
     """
 
     kind: ClassVar[str] = "embed"
@@ -56,6 +58,7 @@ class EmbedStage(Stage):
     network: ModelStage
     data: Data
     guard: Guard | None
+    use: Use = field(default_factory=Use)
 
     @property
     @override
@@ -78,7 +81,8 @@ class EmbedStage(Stage):
     @property
     def passed(self) -> str:
         """What images pass through, as calibrations name it."""
-        return network_in_words(self.network.architecture, self.data.image_size, self.guard)
+        words = network_in_words(self.network.architecture, self.data.image_size, self.guard)
+        return f"{words} with mirror" if self.use.flip_test else words
 
     @override
     def settings(self) -> dict[str, Any]:
@@ -87,6 +91,7 @@ class EmbedStage(Stage):
             "image_size": list(self.data.image_size),
             "interpolation": self.data.interpolation,
             "guard": parameters(self.guard) if self.guard else None,
+            **({} if self.use == Use() else {"use": parameters(self.use)}),
         }
 
     @override
@@ -95,7 +100,10 @@ class EmbedStage(Stage):
 
     def embed(self, place: Workplace, split: Split, *, precision: Precision = "fp32") -> Embed:
         """Return guard and model as one callable, ready to embed a split with or to attack it."""
-        model = attack_ready(self.network.model(place).to(place.device), precision=precision)
+        network = self.network.model(place).to(place.device)
+        model: nn.Module = attack_ready(network, precision=precision)
+        if self.use != Use():
+            model = InUse(model, self.use)
         return guarded(model, self.guard, self.network.ids(self.data, place, split))
 
     @override
