@@ -111,8 +111,7 @@ class Ensemble:
             generators = [seeded(self.seeds[row], part.name) for row in rows.tolist()]
             noise = uniform_noise(clean, range(len(rows)), generators).sign()
             return Ball.around(clean, self.eps).project(clean + self.eps * noise)
-        starts = {"clean": self.clean, "found": self.lowest.images, "last": self.last}
-        return starts[part.start][rows].clone()
+        return clean.clone() if part.start == "clean" else self.last[rows].clone()
 
     def _scored(self, drawn: Sequence[Tensor], rows: Tensor) -> tuple[Tensor, Tensor]:
         """Return AP and first hit of the queries ``rows``, over all draws: the mean, the least.

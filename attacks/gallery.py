@@ -1,7 +1,7 @@
 """Attacks on the gallery (after Bai et al. 2020), the queries being clean: hiding and promoting."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from typing_extensions import override
 
@@ -27,6 +27,7 @@ class Hiding(RankedAttack):
     name: ClassVar[str] = "hiding"
     title: ClassVar[str] = "Hiding"
     threat: ClassVar[ThreatModel] = "gallery"
+    lone_start: ClassVar[Literal["random", "clean"]] = "clean"
 
     @override
     def prepare(self, known: Knowledge) -> Briefing:

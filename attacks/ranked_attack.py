@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -25,7 +26,8 @@ class RankedAttack(AnyAttack[Briefing]):
     """Climbs an objective on the ranking of each image by Auto-PGD (Croce and Hein 2020).
 
     A subclass gives ``name``, ``title``, ``threat``, `prepare` and `objective`. An image whose
-    briefing is `lone` starts from a random point of its ball, the others start clean.
+    briefing is `lone` starts from a random point of its ball, unless ``lone_start`` is ``clean``;
+    the others start clean.
 
     Attributes:
         eps: radius of the ball, in [0, 1] on the pixel scale, where a call names no other.
@@ -36,6 +38,8 @@ class RankedAttack(AnyAttack[Briefing]):
     Raises:
         BenchboxError: a value is out of its range.
     """
+
+    lone_start: ClassVar[Literal["random", "clean"]] = "random"
 
     eps: float = 8 / 255
     steps: int = 16
@@ -63,7 +67,7 @@ class RankedAttack(AnyAttack[Briefing]):
         """Return the points of the highest objective; ``exact`` is not needed."""
         images = unit_images(images, aimed=len(aim))
         generators = one_each(generator, len(images))
-        lone = aim.lone.nonzero().flatten().tolist()
+        lone = aim.lone.nonzero().flatten().tolist() if self.lone_start == "random" else []
         part = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         temperature = self.temperature * aim.ranking.scale
         objective = RankedGradient(self.objective(temperature), aim.ranking)

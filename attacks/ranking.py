@@ -10,6 +10,9 @@ from benchbox.data.protocol import JUNK_PID
 from benchbox.errors import BenchboxError
 from benchbox.models.embed import Rows
 
+BLOCK_ROWS = 512
+"""Embeddings that are looked at together: a gallery may be a file that memory would not hold."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
@@ -63,7 +66,7 @@ class Ranking:
         features = widened(gallery.features.detach())
         return cls(
             features=features,
-            squares=features.square().sum(1),
+            squares=torch.cat([rows.square().sum(1) for rows in torch.split(features, BLOCK_ROWS)]),
             ignored=gallery.pids == JUNK_PID,
             own=own.masked_fill(~filled, len(pids)),
             match=match,
@@ -158,7 +161,8 @@ def require_labelled(name: str, images: Labelled) -> None:
                 f"{name}: expected {len(features)} int64 {label}, one per embedding, "
                 f"got {values.dtype} {tuple(values.shape)}"
             )
-    bad = (~features.isfinite().all(dim=1)).nonzero().flatten().tolist()
+    finite = torch.cat([rows.isfinite().all(dim=1) for rows in torch.split(features, BLOCK_ROWS)])
+    bad = (~finite).nonzero().flatten().tolist()
     if bad:
         raise BenchboxError(
             f"{name}: embedding {bad[0]} is not finite ({len(bad)} of {len(features)}); "

@@ -15,6 +15,7 @@ from attacks.smooth_ap import SmoothAP
 from attacks.square import Square
 from attacks.targeted import Impersonation
 from attacks.transfer import DIFNA, MIFNA
+from attacks.universal import Universal
 from attacks.worst_case import WorstCase
 from benchbox.errors import BenchboxError
 
@@ -31,6 +32,7 @@ FURTHER_ATTACKS: Mapping[str, type[AnyAttack[Any]]] = MappingProxyType(
             MIFNA,
             DIFNA,
             WorstCase,
+            Universal,
             Impersonation,
             Hiding,
             Promoting,

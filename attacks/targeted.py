@@ -32,16 +32,27 @@ class Impersonation(RankedAttack):
     title: ClassVar[str] = "Impersonation"
     threat: ClassVar[ThreatModel] = "targeted"
 
+    def chosen(self, known: Knowledge) -> Labelled:
+        """Return the queries under the identities they are to retrieve; see `towards_chosen`.
+
+        Raises:
+            BenchboxError: the gallery is not known, or there is nobody to choose.
+        """
+        return towards_chosen(known.query, _gallery(known))
+
     @override
     def prepare(self, known: Knowledge) -> Briefing:
-        if known.gallery is None:
-            raise BenchboxError("impersonation: it must know the gallery it is to be found in")
-        chosen = towards_chosen(known.query, known.gallery)
-        return Briefing(ranking=Ranking.of(chosen, known.gallery), draws=known.draws)
+        return Briefing(ranking=Ranking.of(self.chosen(known), _gallery(known)), draws=known.draws)
 
     @override
     def objective(self, temperature: float) -> RankObjective:
         return towards(partial(smooth_ap, temperature=temperature))
+
+
+def _gallery(known: Knowledge) -> Labelled:
+    if known.gallery is None:
+        raise BenchboxError("impersonation: it must know the gallery it is to be found in")
+    return known.gallery
 
 
 def towards_chosen(query: Labelled, gallery: Labelled) -> Labelled:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from attacks import Knowledge, Labelled
+from attacks.universal import TrainingKnowledge
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.evaluation.scoring import Scorer
@@ -43,10 +44,16 @@ class Scene:
         ]
         self.query = Labelled(features[0], self.pids, self.camids)
         self.known_gallery = Labelled(features[1], self.gallery_pids, self.gallery_camids)
-        self.knowledge = Knowledge(
+        # All that any attack may be told; the gallery's images stand in for training images.
+        self.knowledge: Knowledge = TrainingKnowledge(
             query=self.query,
             gallery=self.known_gallery,
             score=Scorer(self.query, self.known_gallery, ap="trapezoid"),
+            embed=self.model,
+            images=self.gallery,
+            pids=self.gallery_pids,
+            seed=0,
+            device=CPU,
         )
 
     def embed(self, images: Tensor) -> Tensor:

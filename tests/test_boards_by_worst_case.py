@@ -120,13 +120,16 @@ def test_its_page_shows_the_worst_case_once(root: Path, tmp_path: Path) -> None:
     build_site(root / "boards", tmp_path / "site")
     page = (tmp_path / "site" / "worst" / NAME.replace(".json", ".html")).read_text()
     assert page.count('<th scope="row" class="whole">Worst case 8/255</th>') == 3
-    assert page.count('<th scope="row" class="whole">Worst case 10/255</th>') == 2
+    assert page.count('<th scope="row" class="whole">Worst of FNA, SMA 10/255</th>') == 2
+    assert "Worst case 10/255" not in page
     board = (tmp_path / "site" / "worst" / "index.html").read_text()
     assert "Worst case (full) at 8/255" in board
     assert "Worst case mAP</th>" not in board
     rows = (tmp_path / "site" / "worst" / "worst.csv").read_text().splitlines()
     assert sum(",worst_case,8.0," in row for row in rows) == 1
-    assert sum(",worst_case,10.0," in row for row in rows) == 1
+    assert sum(",worst_of_fna_sma,10.0," in row for row in rows) == 1
+    first = (tmp_path / "site" / "index.html").read_text()
+    assert '<th scope="col">Worst case</th>' in first
 
 
 @pytest.mark.parametrize(

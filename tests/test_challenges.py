@@ -71,7 +71,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> Planted:
         left[seed] = 100 * rank.ranking(place)(stage.features(place, budget)).mAP
     data = rank.clean.data
     keys = [record.key for record in data.records(place, "query")]
-    return Planted(to_unit(data.images(place, "query")), made, keys, left)
+    return Planted(to_unit(data.test_images(place, "query")[:]), made, keys, left)
 
 
 @pytest.fixture

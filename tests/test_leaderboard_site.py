@@ -323,7 +323,7 @@ def test_the_csv_has_every_number_as_a_number(boards: Path, site: Path) -> None:
     for row in rows:
         stem = f"{row['train']}--{row['test']}--{row['backbone']}--{row['defense']}--v1"
         entry = content[stem]
-        if row["attack"] == "worst_case":
+        if row["attack"] == "worst_of_fna_sma":
             (found,) = [w for w in entry["worst_case"] if w["eps_255"] == float(row["eps_255"])]
         else:
             (found,) = [
@@ -622,7 +622,9 @@ def test_points_stand_where_their_numbers_are() -> None:
         )
         share = (point.y - bottom.at) / (top.at - bottom.at)
         assert share * float(top.text) == pytest.approx(mark.worst, abs=0.1)
-        assert point.says.startswith(f"{mark.sign}: {mark.title}: clean {mark.clean:.2f}, worst ")
+        assert point.says.startswith(
+            f"{mark.sign}: {mark.title}: clean {mark.clean:.2f}, attacked "
+        )
 
 
 CROWDS: dict[str, list[tuple[str, Status, float, float]]] = {
@@ -793,7 +795,7 @@ def names(page: Any) -> list[str]:
 
 def test_tables_sort_both_ways_by_mouse_and_keyboard(site: Path, open_page: Any) -> None:
     page = open_page(site / "micro" / "index.html")
-    head = page.locator(".block >> nth=0 >> th[data-says='worst case at 8/255']")
+    head = page.locator(".block >> nth=0 >> th[data-says='worst of FNA, SMA at 8/255']")
 
     def values() -> list[float]:
         cells = page.locator(f"{ROWS} >> td >> nth=1")

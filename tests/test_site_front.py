@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from attacks import ALL_ATTACKS
+from benchbox.leaderboard.board_protocol import read_protocol
 from benchbox.leaderboard.entry.files import read_entry
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.site.boards import Board, ranked, read_boards
@@ -18,7 +19,7 @@ from benchbox.leaderboard.site.build import build_site
 from benchbox.leaderboard.site.links import Links, links_of
 from benchbox.leaderboard.site.rank_groups import Ends, rank_groups
 from benchbox.leaderboard.site.story import fronts, sentence
-from benchbox.leaderboard.site.words import shared_words
+from benchbox.leaderboard.site.words import lowest_groups, shared_words
 from benchbox.published.reading import read_published
 
 BOARDS = Path(__file__).resolve().parents[1] / "leaderboards"
@@ -171,6 +172,21 @@ def test_of_each_group_the_newest_version_with_entries_is_shown(small: Board) ->
 # ---- the page
 
 
+def test_only_the_attack_of_that_name_is_called_the_worst_case(site: Path) -> None:
+    """Version 1 has FNA, SMA and IFGSM alone, and says so; version 2 has it at 8/255."""
+    front = (site / "index.html").read_text()
+    assert front.count('<th scope="col">Worst of FNA, SMA, IFGSM</th>') == 2
+    assert '<th scope="col">Worst case</th>' not in front
+    board = (site / "sidewalk-tiny" / "index.html").read_text()
+    heading = '<th scope="colgroup" colspan="2">Worst of FNA, SMA, IFGSM, mAP</th>'
+    assert board.count(heading) == 2
+    current = read_protocol(BOARDS / "sidewalk-tiny")
+    assert lowest_groups(ALL_ATTACKS, current) == [
+        ("worst case", 1),
+        ("worst of FNA, SMA, IFGSM", 1),
+    ]
+
+
 def test_entries_of_an_earlier_protocol_are_shown_and_marked(site: Path) -> None:
     text = (site / "index.html").read_text()
     card = text[text.index('id="sidewalk-tiny"') : text.index('id="empty"')]
@@ -223,7 +239,7 @@ def test_a_strangers_row_leads_where_its_author_says(small: Board) -> None:
 def test_the_column_that_ranks_is_on_the_screen(site: Path, open_page: Any, width: int) -> None:
     screen = {"width": width, "height": 800}
     page = open_page(site / "sidewalk-tiny" / "index.html", viewport=screen)
-    head = page.locator("th[data-says='worst case at 8/255']").first.bounding_box()
+    head = page.locator("th[data-says='worst of FNA, SMA, IFGSM at 8/255']").first.bounding_box()
     assert head["x"] + head["width"] <= width
     page = open_page(site / "index.html", viewport=screen)
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -37,7 +37,24 @@ def stages(tmp_path_factory):
     digests = {"sidewalk-a": "a" * 64, "sidewalk-b": "b" * 64}
     registry = load_registry()
     plan = make_plan(read_grid(file, registry), registry, digests, where=str(file))
-    return with_needs(cell.rank for cell in (*plan.cells, *plan.reranked, *plan.black_box))
+    ranks = [cell.rank for cell in (*plan.cells, *plan.reranked, *plan.black_box)]
+    return with_needs([*ranks, *ranks_of_other_threats(registry, digests, file)])
+
+
+def ranks_of_other_threats(registry, digests, file):
+    """Of one row: black-box cells are of attacks that leave the gallery alone and aim at nobody."""
+    update = {
+        "defenses": ["origin"],
+        "datasets": ["sidewalk-a"],
+        "attacks": ["universal", "hiding", "impersonation"],
+        "sources": [],
+        "transfers": [],
+        "through": "jpeg",
+        "attack": {},
+    }
+    grid = read_grid(file, registry).model_copy(update=update)
+    plan = make_plan(grid, registry, digests, where=str(file))
+    return [cell.rank for cell in (*plan.cells, *plan.targeted)]
 
 
 def files_of(module):

@@ -87,6 +87,8 @@ def test_hiding_by_hand_moves_away_from_the_queries_of_the_identity():
     )
     moved = pixels_to_points(found.images) - GALLERY.features
     np.testing.assert_allclose(moved[:2, 0], [0.5, 0.5], atol=1e-5)
+    # Whom no query should find has nobody to hide from, and stays where it is.
+    assert torch.equal(found.images[2:], as_images(GALLERY.features.clamp(min=0))[2:])
 
 
 def test_promoting_by_hand_moves_towards_the_chosen_identitys_queries():

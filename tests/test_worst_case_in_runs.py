@@ -225,8 +225,6 @@ def test_only_what_is_at_the_same_budget_is_pooled(dataset: Path, tmp_path: Path
         ),
         ('["fna"]', "[attack.fna]\nbudgets = []\n", r"fna\.budgets: expected a list"),
         ('["fna"]', '[attack.fna]\nbudgets = ["9"]\n', r"fna\.budgets: expected a fraction"),
-        ('["hiding"]', "", r"hiding changes gallery images.*from Python"),
-        ('["impersonation"]', "", r"impersonation makes queries retrieve an identity"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_a_line(

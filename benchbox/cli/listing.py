@@ -1,7 +1,7 @@
 """`benchbox list`: everything that a grid may name, and all that is known of one of them."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -11,7 +11,6 @@ from benchbox.files.console import make_console
 from benchbox.files.printable import printable
 
 if TYPE_CHECKING:
-    from attacks import AnyAttack
     from benchbox.runs.registry import Registry
 
 
@@ -76,7 +75,7 @@ def _kinds(registry: "Registry") -> Iterator[tuple[str, list[Listed]]]:
     yield (
         "attacks",
         [
-            Listed(name, f"{kind.title}: {_first_line(kind)}{_where(kind)}")
+            Listed(name, f"{kind.title}: {_first_line(kind)}")
             for name, kind in registry.attacks.items()
         ],
     )
@@ -98,10 +97,6 @@ def _kinds(registry: "Registry") -> Iterator[tuple[str, list[Listed]]]:
             if each.guard is not None
         ],
     )
-
-
-def _where(attack: "type[AnyAttack[Any]]") -> str:
-    return " From Python only." if attack.threat in ("gallery", "targeted") else ""
 
 
 def _first_line(kind: type[object]) -> str:

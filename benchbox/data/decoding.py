@@ -2,9 +2,11 @@
 
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +22,9 @@ MAX_PIXELS = 50_000_000
 
 _ORIENTATION = 0x0112
 """EXIF's tag of how a camera was held."""
+
+AHEAD = 64
+"""Files that are worked on while another one's result is in use."""
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -143,20 +148,30 @@ def in_threads(
     *,
     threads: int,
     doing: str,
+    ahead: int = AHEAD,
     progress: Progress = silent,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield ``work(item)`` for every item, in the items' order; the first failure is raised.
 
-    Pillow and hashlib release the interpreter lock, so threads suffice.
+    Pillow and hashlib release the interpreter lock, so threads suffice. Whoever closes the
+    iterator early does not wait for all that is ahead.
 
     Args:
         work: called with one item, in some thread.
         items: what to work on.
         threads: how many items are worked on at once.
         doing: the work in words, such as ``"decoding"``.
+        ahead: how many results are made, or being made, while another one is in use.
         progress: told after each item.
     """
-    with ThreadPoolExecutor(max_workers=max(1, threads)) as pool:
-        for done, result in enumerate(pool.map(work, items), start=1):
-            yield result
+    waiting: deque[Future[Result]] = deque()
+    remaining = iter(items)
+    pool = ThreadPoolExecutor(max_workers=max(1, threads), thread_name_prefix=doing)
+    try:
+        for done in range(1, len(items) + 1):
+            for item in islice(remaining, ahead + 1 - len(waiting)):
+                waiting.append(pool.submit(work, item))
+            yield waiting.popleft().result()
             progress(done / len(items), f"{doing} image {done} of {len(items)}")
+    finally:
+        pool.shutdown(cancel_futures=True)

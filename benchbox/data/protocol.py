@@ -1,5 +1,6 @@
 """What a dataset is: train, query and gallery lists in the Market-1501 protocol."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,14 @@ SameCamera = Literal["ignore", "keep"]
 """Gallery images of a query's identity on its own camera: ignored (Market-1501), or counted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class ImageRecord:
     """One image on disk.
 
+    A gallery may have half a million: a path as text takes a quarter of the memory of a ``Path``.
+
     Attributes:
-        path: the file.
+        file: the file's path as text; ``path`` is the same.
         pid: the person's identity; 0 is a distractor.
         camid: the camera, as the dataset numbers it: most count from 1.
         view: the direction the image was taken from, where the dataset says so.
@@ -29,11 +32,28 @@ class ImageRecord:
             not tell images apart; None in Market-1501's.
     """
 
-    path: Path
+    file: str
     pid: int
     camid: int
-    view: int | None = None
-    place: str | None = None
+    view: int | None
+    place: str | None
+
+    def __init__(
+        self,
+        path: Path,
+        pid: int,
+        camid: int,
+        view: int | None = None,
+        place: str | None = None,
+    ) -> None:
+        said = {"file": os.fspath(path), "pid": pid, "camid": camid, "view": view, "place": place}
+        for name, value in said.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.file)
 
     @property
     def key(self) -> str:

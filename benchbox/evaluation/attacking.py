@@ -10,12 +10,17 @@ from torch import Tensor
 from attacks import AnyAttack
 from attacks.base import Aim, Found
 from benchbox.data.images import to_unit
+from benchbox.data.streaming import Images, in_batches
 from benchbox.evaluation.real_images import in_eight_bits
 from benchbox.evaluation.validity import require_valid
 from benchbox.files.progress import Progress, silent
 from benchbox.models.embed import Embed, of_rows
 
 A = TypeVar("A", bound=Aim)
+
+MOST_PAIRS = 2**25
+"""Of query and gallery image, that an attack may hold: 134 MB a matrix. 256 queries still go
+together in a gallery of 131,072 images, 64 in one of 524,288."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class AttackedQueries:
 def attack_queries(
     embed: Embed,
     attack: AnyAttack[A],
-    images: Tensor,
+    images: Images,
     aim: A,
     *,
     budgets: Sequence[float],
@@ -77,9 +82,9 @@ def attack_queries(
     """
     results: list[list[AttackedQueries]] = [[] for _ in budgets]
     aim = aim.to(device)
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, start + batch_size)
-        clean = to_unit(images[rows].to(device))
+    for rows, batch in in_batches(images, batch_size):
+        start = rows.start
+        clean = to_unit(batch.to(device))
         wanted = [row for row in range(len(clean)) if start + row in keep]
         model = of_rows(embed, rows)
         swept = attack.search(
@@ -99,8 +104,16 @@ def attack_queries(
                 deepest = _embedded(model, attack.name, eps, clean, found.deepest, start)
             kept = found.images[wanted].cpu()
             parts.append(AttackedQueries(eps, features, deepest, found.part.cpu(), kept))
-        progress(min(1.0, (start + batch_size) / len(images)), attack.title)
+        progress(min(1.0, rows.stop / len(images)), attack.title)
     return [_joined(parts) for parts in results]
+
+
+def queries_at_once(batch_size: int, gallery: int) -> int:
+    """Return how many queries to attack at a time where each is ranked in a gallery of some size.
+
+    That is the batch size, but at most `MOST_PAIRS` pairs of query and gallery image.
+    """
+    return max(1, min(batch_size, MOST_PAIRS // max(1, gallery)))
 
 
 def _in_eight_bits(found: Found, clean: Tensor, eps: float) -> Found:

@@ -1,23 +1,25 @@
 """Embedding a whole image list in batches."""
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from benchbox.data.images import to_unit
+from benchbox.data.streaming import Images, in_batches
 from benchbox.files.progress import Progress, silent
 from benchbox.models.embed import Embed, of_rows
 
 
-@torch.no_grad()
-def embed_images(
+def embed_in_batches(
     embed: Embed,
-    images: Tensor,
+    images: Images,
     *,
     batch_size: int,
     device: torch.device,
     progress: Progress = silent,
-) -> Tensor:
-    """Return the embeddings of all images, (N, D) float32 on the CPU.
+) -> Iterator[Tensor]:
+    """Yield the embeddings of one batch after another, (B, D) float32 on the CPU.
 
     Args:
         embed: the model in evaluation mode.
@@ -26,11 +28,26 @@ def embed_images(
         device: where ``embed`` lives.
         progress: told after each batch.
     """
-    parts = []
-    for start in range(0, len(images), batch_size):
-        rows = slice(start, start + batch_size)
-        batch = images[rows].to(device)
-        unit = batch if batch.is_floating_point() else to_unit(batch)
-        parts.append(of_rows(embed, rows)(unit).float().cpu())
-        progress(min(1.0, (start + batch_size) / len(images)), "embedding")
-    return torch.cat(parts)
+    for rows, batch in in_batches(images, batch_size):
+        with torch.no_grad():
+            there = batch.to(device)
+            unit = there if there.is_floating_point() else to_unit(there)
+            embeddings = of_rows(embed, rows)(unit).float().cpu()
+        yield embeddings
+        progress(min(1.0, rows.stop / len(images)), "embedding")
+
+
+def embed_images(
+    embed: Embed,
+    images: Images,
+    *,
+    batch_size: int,
+    device: torch.device,
+    progress: Progress = silent,
+) -> Tensor:
+    """Return the embeddings of all images, (N, D) float32 on the CPU; see `embed_in_batches`."""
+    return torch.cat(
+        list(
+            embed_in_batches(embed, images, batch_size=batch_size, device=device, progress=progress)
+        )
+    )

@@ -16,6 +16,7 @@ then the product is taken in float64. And squares of embeddings as small as 1e-2
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
@@ -180,19 +181,33 @@ def _crowded(gallery: torch.Tensor, squares: torch.Tensor, metric: Metric) -> bo
 
 
 def _repeats(features: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of rows that repeat an earlier row, and of those earlier rows."""
+    """Return the positions of rows that repeat an earlier row, and of those earlier rows.
+
+    Eight bytes a row are held for all rows; more of those only that look alike.
+    """
     step = max(1, features.shape[1] // SAMPLED_COLUMNS)
-    # Adding 0.0 turns -0.0 into 0.0: rows that are equal as numbers are then equal as bytes.
-    sample = (features[:, ::step] + 0.0).cpu().numpy()
-    first = _first_equal(row.tobytes() for row in sample)
-    suspects = np.flatnonzero(np.bincount(first)[first] > 1)
-    first = _first_equal((features[row] + 0.0).cpu().numpy().tobytes() for row in suspects)
+    everything = np.arange(len(features))
+    hashes = np.fromiter(map(hash, _bytes_of(features[:, ::step], everything)), dtype=np.int64)
+    _, group, sizes = np.unique(hashes, return_inverse=True, return_counts=True)
+    suspects = np.flatnonzero(sizes[group] > 1)
+    first = _first_equal(_bytes_of(features, suspects))
     repeated = first != np.arange(len(suspects))
     return suspects[repeated], suspects[first[repeated]]
+
+
+def _bytes_of(features: torch.Tensor, rows: np.ndarray) -> Iterator[bytes]:
+    """Yield some rows as bytes that are equal where the rows are equal as numbers."""
+    for start in range(0, len(rows), BLOCK_ROWS):
+        block = features[torch.from_numpy(rows[start : start + BLOCK_ROWS]).to(features.device)]
+        # Adding 0.0 turns -0.0 into 0.0.
+        for row in (block + 0.0).cpu().numpy():
+            yield row.tobytes()
 
 
 def _first_equal(rows: Iterable[bytes]) -> np.ndarray:
     """Return for each row the position of the first row equal to it."""
     seen: dict[bytes, int] = {}
-    places = [seen.setdefault(row, place) for place, row in enumerate(rows)]
+    # A digest is as good as the row, and is all that is kept of it.
+    digests = (blake2b(row, digest_size=16).digest() for row in rows)
+    places = [seen.setdefault(digest, place) for place, digest in enumerate(digests)]
     return np.array(places, dtype=np.int64)

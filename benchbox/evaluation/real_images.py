@@ -1,8 +1,8 @@
 """Adversarial images as a camera or a file could hold them: in 8 bits, and as JPEG."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
 from io import BytesIO
-from types import MappingProxyType
+from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,10 @@ from PIL import Image
 from torch import Tensor
 
 from benchbox.evaluation.validity import ROUNDING
+from benchbox.models.embed import Bound, Embed
+
+Through = Literal["nothing", "jpeg"]
+"""What stands between an attacker's images and the model."""
 
 QUALITY = 95
 """Of the JPEG, on libjpeg's scale up to 100: what cameras and editors call high."""
@@ -57,7 +61,42 @@ def _decoded(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
         return np.asarray(image)
 
 
-CHANNELS: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType(
-    {"none": lambda images: images, "eight_bit": rounded, "jpeg": through_jpeg}
-)
+CHANNELS = ("none", "eight_bit", "jpeg")
 """What an adversarial image may pass on its way to the model, by the names in records."""
+
+
+def passed(images: Tensor, *, quality: int) -> Iterator[tuple[str, Tensor]]:
+    """Yield each of `CHANNELS` with the images as they come out of it, one channel at a time."""
+    yield "none", images
+    yield "eight_bit", rounded(images)
+    yield "jpeg", through_jpeg(images, quality=quality)
+
+
+def straight_through_jpeg(images: Tensor, *, quality: int = QUALITY) -> Tensor:
+    """Return `through_jpeg`, whose gradient is taken for the identity (Athalye et al. 2018, BPDA).
+
+    Rounding coefficients has a gradient of zero, and a JPEG stays near its image: what moves the
+    image moves the JPEG about as far.
+
+    Args:
+        images: (B, 3, H, W) in [0, 1].
+        quality: from 1 to 100.
+    """
+    back = through_jpeg(images.detach(), quality=quality)
+    # In this order the sum is the JPEG to the last bit: a difference of exactly 0 is added.
+    return back + (images - images.detach())
+
+
+def behind_jpeg(embed: Embed, *, quality: int = QUALITY) -> Embed:
+    """Return a model that sees images as a JPEG of them, and is attacked straight through it.
+
+    Args:
+        embed: the model, with its guard; the camera's JPEG stands before both.
+        quality: from 1 to 100.
+    """
+
+    def seen(images: Tensor, *ids: Tensor) -> Tensor:
+        model = Bound(embed.embed, ids) if isinstance(embed, Bound) else embed
+        return model(straight_through_jpeg(images, quality=quality))
+
+    return Bound(seen, embed.ids) if isinstance(embed, Bound) else seen

@@ -1,5 +1,6 @@
 """What a caller hands to the evaluation, checked and brought to one form."""
 
+import warnings
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,10 +59,20 @@ def read_features(name: str, values: Numbers) -> torch.Tensor:
     """
     rows = as_float(read_matrix(name, values))
     if isinstance(rows, np.ndarray):
-        # torch shares only memory that is laid out forwards and may be written to.
-        rows = torch.from_numpy(np.require(rows, requirements=["C", "W"]))
+        rows = _shared(rows)
     refuse_non_finite(name, rows)
     return rows
+
+
+def _shared(rows: npt.NDArray[Any]) -> torch.Tensor:
+    """Return an array as a tensor of the same memory, where that is laid out forwards.
+
+    A file mapped for reading stays on disk. torch warns that writing to it would fail; the
+    evaluation writes to no embedding.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(rows))
 
 
 def refuse_non_finite(name: str, rows: DistanceRows, *, first_row: int = 0) -> None:

@@ -7,12 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from attacks import ALL_ATTACKS, WorstCase
+from attacks.universal import Universal
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
 from benchbox.files.toml import read_toml
 from benchbox.leaderboard.board_dataset import ProtocolDataset
 from benchbox.results.conditions import CLEAN, Condition
 from benchbox.runs.attack_settings import Pace, attack_as_set, pace_of
+from benchbox.runs.attack_stages import is_pooled
 from benchbox.runs.grid import parse_budget, parse_fraction
 from benchbox.untrusted.json import as_record
 from benchbox.untrusted.text import Backbone, Line, Name, Title
@@ -109,6 +111,17 @@ class Protocol(BaseModel):
         names = [dataset.name for dataset in self.datasets]
         if len(set(names)) != len(names):
             raise ValueError("datasets: something stands there twice")
+        return self
+
+    @model_validator(mode="after")
+    def _each_query_is_attacked(self) -> "Protocol":
+        for name in self.attacks:
+            kind = ALL_ATTACKS.get(name)
+            if kind is not None and (kind is Universal or not is_pooled(kind)):
+                raise ValueError(
+                    f"attacks: {name} is of another threat model: a board ranks by queries that "
+                    "are attacked one by one so that they do not find their own"
+                )
         return self
 
     @model_validator(mode="after")

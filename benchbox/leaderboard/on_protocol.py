@@ -14,6 +14,7 @@ from benchbox.results.cells import cells_of, run_grid_of
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
 from benchbox.results.run_folder import RunFolder
+from benchbox.runs.attack_stages import is_pooled
 from benchbox.runs.grid import Grid, parse_fraction
 from benchbox.runs.record import DatasetRecord, RowRecord
 from benchbox.runs.stages.base import of_255
@@ -85,7 +86,8 @@ def _attack_deviations(grid: Grid, protocol: Protocol) -> Iterator[str]:
     if WorstCase.name in protocol.attacks:
         ranked = set(protocol.fractions_of(WorstCase.name))
         for name in grid.attacks:
-            if name not in protocol.attacks and ranked & set(grid.budgets_of(name)):
+            pooled = name not in ALL_ATTACKS or is_pooled(ALL_ATTACKS[name])
+            if pooled and name not in protocol.attacks and ranked & set(grid.budgets_of(name)):
                 yield (
                     f"attack {name}: is not the protocol's, and the worst case is pooled with it: "
                     "leave it out"

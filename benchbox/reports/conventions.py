@@ -1,5 +1,6 @@
 """How to read a run's numbers: what holds for all its tables and figures, said once."""
 
+from benchbox.reports.tables.caption import reversed_in
 from benchbox.reports.tables.wording import (
     CONVENTION_TITLES,
     COUNTED_ONCE,
@@ -31,8 +32,8 @@ def conventions(run: RunFolder) -> list[tuple[str, str]]:
     if steps:
         listed = ", ".join(fraction_of_255(step) for step in sorted(steps))
         attacks = (
-            "Queries are attacked, the gallery stays clean. 8/255-16 reads: an L∞ budget of 8/255 "
-            f"and 16 steps; step size {listed}."
+            f"Queries are attacked, the gallery stays clean{reversed_in(parts[0])}. 8/255-16 "
+            f"reads: an L∞ budget of 8/255 and 16 steps; step size {listed}."
         )
         said.insert(1, ("Attacks", attacks))
     return said

@@ -55,10 +55,14 @@ class Lead:
 def hardest(cells: Measurements) -> Condition | None:
     """Return the attack that leaves least at the smallest budget, on average over the rows.
 
+    Attacks on the gallery are another threat: they are looked at where nothing else was run.
+
     Only rows measured under every such attack count, as far as there are any, since means over
     different rows do not compare. None where nothing was attacked.
     """
-    measured = {condition for _, _, condition in cells.scores if not condition.is_clean}
+    attacked = {condition for _, _, condition in cells.scores if not condition.is_clean}
+    threats = cells.names.threats
+    measured = {c for c in attacked if threats.get(c.attack) != "gallery"} or attacked
     smallest = min((condition.eps_255 for condition in measured), default=None)
     candidates = [c for c in cells.conditions if c in measured and c.eps_255 == smallest]
     rows = [(group, defense) for group in cells.groups for defense in cells.rows_of(group)]

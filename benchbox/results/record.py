@@ -1,11 +1,12 @@
 """Reads run.json: where a run's numbers come from, and what its tables call things."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from benchbox.errors import BenchboxError
+from benchbox.evaluation.real_images import QUALITY
 from benchbox.files.bounded import Links, read_at_most
 from benchbox.files.printable import printable
 from benchbox.results.conditions import CLEAN, Condition
@@ -52,6 +53,7 @@ class Names:
         chance: dataset → mAP of a random ranking in percent; nothing of runs that do not say.
         threats: attack → its threat model; nothing of runs that do not say.
         given: defense → what is stated of its given model.
+        through: attack → what its images pass before the model, of those that pass something.
         shown: the columns of results.csv that a cell of the tables shows, mAP first.
 
     A name without a title is printed as it is; one without a place stands last. Where nothing is
@@ -67,6 +69,7 @@ class Names:
     chance: dict[str, float] = field(default_factory=dict)
     threats: dict[str, str] = field(default_factory=dict)
     given: dict[str, Stated] = field(default_factory=dict)
+    through: dict[str, str] = field(default_factory=dict)
     shown: tuple[str, ...] = SHOWN
 
     def title(self, kind: Kind, name: str) -> str:
@@ -98,14 +101,36 @@ class ReadRecord(RunRecord):
             titles=self.titles,
             order=self.order,
             pairs=_planned_pairs(self.grid),
-            conditions=_planned_conditions(self.grid, self.attacks),
+            conditions=tuple(c for c in self._planned if c.attack not in self._targeted),
             threats={name: attack.threat for name, attack in self.attacks.items()},
             seeds=_planned_seeds(self.grid),
             rows=tuple(self.rows),
             chance={n: d.chance for n, d in self.datasets.items() if d.chance is not None},
             given=_given(self.defenses),
+            through={name: each.through for name, each in self.attacks.items() if each.through},
             shown=_shown(self.grid),
         )
+
+    @property
+    def names_of_targeted(self) -> Names:
+        """The same for targeted.csv: its columns are planned, and no others."""
+        planned = tuple(c for c in self._planned if c.attack in self._targeted)
+        return replace(self.names, conditions=planned)
+
+    @property
+    def _targeted(self) -> set[str]:
+        """The attacks that make queries retrieve somebody, whose numbers stand apart."""
+        return {name for name, attack in self.attacks.items() if attack.threat == "targeted"}
+
+    @property
+    def _planned(self) -> tuple[Condition, ...]:
+        return _planned_conditions(self.grid, self.attacks, self.order.get("attacks"))
+
+    @property
+    def jpeg_quality(self) -> int:
+        """Of the JPEG that kept images passed, which older runs do not say."""
+        quality = self.grid.get("jpeg_quality")
+        return quality if isinstance(quality, int) else QUALITY
 
 
 def read_record(path: Path, *, links: Links = "followed") -> ReadRecord:
@@ -184,15 +209,15 @@ def _planned_seeds(grid: dict[str, Any]) -> tuple[int, ...]:
 
 
 def _planned_conditions(
-    grid: dict[str, Any], attacks: dict[str, AttackRecord]
+    grid: dict[str, Any], attacks: dict[str, AttackRecord], order: list[str] | None
 ) -> tuple[Condition, ...]:
-    """Return clean and each attack at its budgets, in the order of the grid.
+    """Return clean and each attack at its budgets, in the order of the table.
 
     Runs of before attacks were recorded had one list of budgets for all.
     """
     try:
         if attacks:
-            recorded = ((str(name), attacks[name]) for name in grid["attacks"])
+            recorded = ((str(name), attacks[name]) for name in order or grid["attacks"])
             conditions = (
                 Condition(name, float(parse_fraction(b) * 255), each.steps, each.step_size_255)
                 for name, each in recorded

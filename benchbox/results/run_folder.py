@@ -20,6 +20,7 @@ from benchbox.results.csv_table import (
     to_numbers,
 )
 from benchbox.results.record import ReadRecord, read_record
+from benchbox.results.targeted import read_targeted
 from benchbox.runs.columns import (
     FURTHER_COLUMNS,
     FURTHER_PERCENT,
@@ -54,6 +55,7 @@ class RunFolder:
         record: run.json.
         black_box: black_box.csv, like the results but with the columns ``source_backbone`` and
             ``source_defense``; None where the grid has no sources.
+        targeted: targeted.csv, see `benchbox.results.targeted`; None where no attack is targeted.
     """
 
     path: Path
@@ -61,6 +63,7 @@ class RunFolder:
     per_id: pd.DataFrame
     record: ReadRecord
     black_box: pd.DataFrame | None = None
+    targeted: pd.DataFrame | None = None
     reranked: pd.DataFrame | None = None
 
 
@@ -87,7 +90,12 @@ def read_run(path: Path, *, links: Links = "followed") -> RunFolder:
     black_box = None
     if sources.is_file() or sources.is_symlink():
         black_box = read_results(sources, sources=True, links=links)
-    return RunFolder(path, results, per_id, record, black_box, None if reranked.empty else reranked)
+    aimed = path / "targeted.csv"
+    targeted = None
+    if aimed.is_file() or aimed.is_symlink():
+        targeted = read_targeted(aimed, links=links)
+    others = None if reranked.empty else reranked
+    return RunFolder(path, results, per_id, record, black_box, targeted, others)
 
 
 def read_results(path: Path, *, sources: bool = False, links: Links = "followed") -> pd.DataFrame:

@@ -50,22 +50,21 @@ def methods_behind(modules: Iterable[str]) -> set[str]:
     waiting = set(modules)
     while waiting:
         module = waiting.pop()
-        is_ours = module.partition(".")[0] in OURS
-        reached = _methods_of_ours(module) if is_ours else _methods_in(module)
+        # What a user's file imports is not remembered: in a notebook it may be edited.
+        methods_of = _methods_of_ours if module.partition(".")[0] in OURS else _methods_of
+        reached = methods_of(module)
         waiting |= reached - found
         found |= reached
     return found
 
 
-@cache
-def _methods_of_ours(module: str) -> frozenset[str]:
-    return _methods_in(module)
-
-
-def _methods_in(module: str) -> frozenset[str]:
+def _methods_of(module: str) -> frozenset[str]:
     """Return the modules of attacks and defenses that a module itself imports."""
     imported = {name for file in _files_of(module) for name in imported_of_ours(file)}
     return frozenset(name for name in imported if name.startswith(_METHODS))
+
+
+_methods_of_ours = cache(_methods_of)
 
 
 def _files_of(module: str) -> list[Path]:
@@ -89,9 +88,9 @@ def _origin(module: str) -> Path:
 
 
 def _module_digest(name: str) -> str:
-    file = _origin(name)
     if name.partition(".")[0] in OURS:
-        return _own_digest(file)
+        return _own_digest(name)
+    file = _origin(name)
     if is_users(file):
         # Not remembered: in a notebook the file may be edited between two runs.
         return user_digest(file, getattr(sys.modules.get(name), READS, ()))
@@ -100,8 +99,9 @@ def _module_digest(name: str) -> str:
 
 
 @cache
-def _own_digest(file: Path) -> str:
-    files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
+def _own_digest(module: str) -> str:
+    file = _origin(module)
+    files = _files_of(module)
     digests = [f"{path.relative_to(file.parent)}:{_source_digest(path)}" for path in files]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 

@@ -44,5 +44,14 @@ def result_columns(ranks: Iterable[int]) -> tuple[str, ...]:
 SOURCE_COLUMNS = ("source_backbone", "source_defense")
 """What black_box.csv says before the columns of results.csv: the model that was attacked."""
 
+TOWARDS = ("success", "mAP_towards", "clean_success", "clean_mAP_towards")
+"""What targeted.csv has in the place of `PERCENT`: in percent, how often the chosen identity ranks
+first and the mAP towards it, of the attacked queries and of the clean ones. High is bad."""
+
+TARGETED_COLUMNS = (
+    *PLACE, "seed", *TOWARDS, "ap_convention", "queries", "gallery", "seconds", "cell",
+)  # fmt: skip
+"""Of targeted.csv, a row a cell."""
+
 PER_ID_COLUMNS = ("cell", "pid", "queries", "ap")
 """Of per_id.csv, a row for each identity of a cell."""

@@ -14,6 +14,7 @@ from pydantic import (
     field_validator,
 )
 
+from benchbox.evaluation.real_images import QUALITY, Through
 from benchbox.reranking.names import PLAIN, Ranking
 from benchbox.runs.slurm_settings import SlurmSettings
 
@@ -125,6 +126,10 @@ class Grid(BaseModel):
             measure what 8 bits and JPEG leave of each attack.
         eight_bit: round what every attack found to 8 bits a channel, inside its ball, before it
             is ranked: a perturbation that lives in floating point only is no image.
+        through: ``nothing``, or ``jpeg``: every attack stands there a second time, made straight
+            through a JPEG before the model (which is what a camera that compresses leaves an
+            attacker to do) and ranked as that JPEG shows its images. Black-box cells stay plain.
+        jpeg_quality: of that JPEG, and of the one that kept images pass in the report's table.
         training: changes every recipe's training.
         defended: changes every recipe but ``vanilla``: its training, its start, and what those
             that attack have in common (eps, steps, step_size). A parameter that a recipe does not
@@ -174,6 +179,8 @@ class Grid(BaseModel):
     sources: list[str] = Field(default=[], max_length=_AT_MOST)
     keep_adversarial: bool = False
     eight_bit: bool = False
+    through: Through = "nothing"
+    jpeg_quality: int = Field(default=QUALITY, ge=1, le=100)
     training: dict[str, Any] = {}
     defended: dict[str, Any] = {}
     recipe: dict[str, dict[str, Any]] = {}

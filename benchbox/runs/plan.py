@@ -10,6 +10,7 @@ from attacks import AnyAttack
 from benchbox.data.counting import Counts
 from benchbox.reranking.names import PLAIN, Ranking
 from benchbox.reranking.rankings import RANKINGS
+from benchbox.runs.attack_columns import AttackColumn
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
 from benchbox.runs.planner import Planner, Row
@@ -29,7 +30,7 @@ class Cell:
         test_dataset: name of the dataset whose queries are attacked.
         backbone: name of the network.
         defense: name of the defense.
-        attack: name of the attack, or ``none`` where the queries are clean.
+        attack: name of the attack's column, or ``none`` where the queries are clean.
         budget: L∞ budget of the attack; 0 where the queries are clean.
         seed: seed of the training and of random starts.
         overrides: what the grid changed in recipe, guard and attack, by table.
@@ -66,10 +67,11 @@ class Plan:
         cells: the rows of results.csv with the plain ranking.
         reranked: those with another, for each of ``cells``.
         black_box: the rows of black_box.csv.
+        targeted: the rows of targeted.csv.
         stages: every stage that those rows need.
         defenses: name → defense with the grid's overrides applied, as it runs; those that are
             only sources included.
-        attacks: name → attack with the grid's overrides applied, in the grid's order.
+        columns: the attacks with the grid's overrides applied, as the tables have them.
     """
 
     grid: Grid
@@ -77,9 +79,15 @@ class Plan:
     cells: tuple[Cell, ...]
     reranked: tuple[Cell, ...]
     black_box: tuple[Cell, ...]
+    targeted: tuple[Cell, ...]
     stages: tuple[Stage, ...]
     defenses: Mapping[str, Defense]
-    attacks: Mapping[str, AnyAttack[Any]]
+    columns: tuple[AttackColumn, ...]
+
+    @property
+    def attacks(self) -> Mapping[str, AnyAttack[Any]]:
+        """Name → attack, in the grid's order."""
+        return {column.attack.name: column.attack for column in self.columns}
 
 
 def make_plan(
@@ -116,15 +124,19 @@ def make_plan(
         for name, digest in digests.items()
     }
     planner = Planner(grid, resolved, data)
-    cells, black_box = [], []
+    cells, black_box, targeted = [], [], []
     rows = tuple(planner.rows())
     for row in rows:
         name, seed = row.defense, row.seed
         place = (row.train, row.test, row.backbone, name)
         clean = planner.embedded(*row)
         for attack, budget, rank in planner.ranks(clean, row.backbone, name):
-            changes = resolved.changed(name, attack)
+            attacked = rank.attacked.attack.name if rank.attacked else None
+            changes = resolved.changed(name, attacked)
             cells.append(Cell(*place, attack, budget, seed, changes, rank))
+        for attack, budget, rank in planner.targeted_ranks(clean, row.backbone, name):
+            changes = resolved.changed(name, rank.attacked.attack.name)
+            targeted.append(Cell(*place, attack, budget, seed, changes, rank))
         for from_, attack, budget, rank in planner.black_box_ranks(clean, row):
             changes = resolved.changed(name, attack)
             black_box.append(Cell(*place, attack, budget, seed, changes, rank, from_))
@@ -135,9 +147,10 @@ def make_plan(
         tuple(cells),
         tuple(reranked),
         tuple(black_box),
-        with_needs(cell.rank for cell in (*cells, *reranked, *black_box)),
+        tuple(targeted),
+        with_needs(cell.rank for cell in (*cells, *reranked, *black_box, *targeted)),
         resolved.defenses,
-        resolved.attacks,
+        planner.columns,
     )
 
 

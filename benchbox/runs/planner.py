@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from attacks import AnyAttack, WorstCase
+from attacks import WorstCase
 from benchbox.models.in_use import Use
+from benchbox.runs.attack_columns import AttackColumn, attack_columns
+from benchbox.runs.attack_stages import is_pooled, stage_of
 from benchbox.runs.grid import Grid
 from benchbox.runs.resolving import Resolved
 from benchbox.runs.stages import (
@@ -20,6 +23,8 @@ from benchbox.runs.stages import (
     PrepareStage,
     RankStage,
     ReplayStage,
+    TargetedRankStage,
+    TargetedStage,
     TrainStage,
 )
 from benchbox.training.recipe import Recipe
@@ -50,6 +55,11 @@ class Planner:
     resolved: Resolved
     data: Mapping[str, Data]
     given: dict[str, GivenStage] = field(default_factory=dict)
+
+    @cached_property
+    def columns(self) -> tuple[AttackColumn, ...]:
+        """The attacks of the grid, each as often as it stands in the tables."""
+        return attack_columns(self.grid, self.resolved.attacks.values())
 
     def rows(self) -> Iterator[Row]:
         """Yield the rows of the run, before attacks and budgets, in the table's order.
@@ -92,12 +102,27 @@ class Planner:
     def ranks(
         self, clean: EmbedStage, backbone: str, name: str
     ) -> Iterator[tuple[str, Fraction, RankStage]]:
-        """Yield (attack, budget, stage) of one row: clean first, then attack by attack."""
+        """Yield (column, budget, stage) of one row: clean first, then attack by attack."""
         ap = self.grid.ap
         yield "none", Fraction(0), RankStage(clean=clean, ap=ap)
-        for attack in self.resolved.attacks.values():
-            for budget in self.grid.budgets_of(attack.name):
-                yield attack.name, budget, self._rank(clean, attack, budget, backbone, name)
+        for column in self.columns:
+            if column.attack.threat != "targeted":
+                for budget in self.grid.budgets_of(column.attack.name):
+                    yield column.name, budget, self._rank(clean, column, budget, backbone, name)
+
+    def targeted_ranks(
+        self, clean: EmbedStage, backbone: str, name: str
+    ) -> Iterator[tuple[str, Fraction, TargetedRankStage]]:
+        """Yield (column, budget, stage): how well one row's queries retrieve who they are not."""
+        for column in self.columns:
+            attacked = self._attacked(clean, column, backbone, name)
+            if isinstance(attacked, TargetedStage):
+                for budget in self.grid.budgets_of(column.attack.name):
+                    yield (
+                        column.name,
+                        budget,
+                        TargetedRankStage(clean, self.grid.ap, attacked, budget),
+                    )
 
     def black_box_ranks(
         self, clean: EmbedStage, row: Row
@@ -111,49 +136,58 @@ class Planner:
         trained_on = row.train if row.train in self.data else row.test
         for source in self._sources(row.backbone):
             theirs = self.embedded(trained_on, row.test, *source, row.seed)
-            for attack in self.resolved.attacks.values():
-                shown = ReplayStage(clean, self._attacked(theirs, attack, *source))
-                for budget in self.grid.budgets_of(attack.name):
+            for column in self.columns:
+                if column.through != "nothing":
+                    continue
+                shown = ReplayStage(clean, self._attacked(theirs, column, *source))
+                for budget in self.grid.budgets_of(column.name):
                     if source == (row.backbone, row.defense):
-                        rank = self._rank(clean, attack, budget, *source)
+                        rank = self._rank(clean, column, budget, *source)
                     else:
                         rank = RankStage(clean, self.grid.ap, shown, budget)
-                    yield source, attack.name, budget, rank
+                    yield source, column.name, budget, rank
 
     def _rank(
-        self, clean: EmbedStage, attack: AnyAttack[Any], budget: Fraction, backbone: str, name: str
+        self, clean: EmbedStage, column: AttackColumn, budget: Fraction, backbone: str, name: str
     ) -> RankStage:
         """Return the ranking of a row under an attack at one budget.
 
         The worst case is that of the whole cell: no query counts above what another attack of the
-        grid left of it at this budget.
+        grid left of it at this budget, through the same JPEG if there is one.
         """
         pooled = [
             self._attacked(clean, other, backbone, name)
-            for other in self.resolved.attacks.values()
-            if isinstance(attack, WorstCase)
-            and other.name != attack.name
-            and budget in self.grid.budgets_of(other.name)
+            for other in self.columns
+            if isinstance(column.attack, WorstCase)
+            and other != column
+            and is_pooled(other.attack)
+            and other.through == column.through
+            and budget in self.grid.budgets_of(other.attack.name)
         ]
-        attacked = self._attacked(clean, attack, backbone, name)
+        attacked = self._attacked(clean, column, backbone, name)
         return RankStage(clean, self.grid.ap, attacked, budget, tuple(pooled))
 
     def _attacked(
-        self, clean: EmbedStage, attack: AnyAttack[Any], backbone: str, name: str
+        self, clean: EmbedStage, column: AttackColumn, backbone: str, name: str
     ) -> AttackStage:
         """Return the attack on a model; one that is a source keeps its adversarial queries."""
         grid = self.grid
         shown_to = {row.backbone for row in self.rows()}
-        is_source = any((backbone, name) in self._sources(row) for row in shown_to)
-        return AttackStage(
+        is_source = column.through == "nothing" and any(
+            (backbone, name) in self._sources(row) for row in shown_to
+        )
+        return stage_of(column.attack)(
             clean=clean,
-            attack=attack,
-            budgets=tuple(grid.budgets_of(attack.name)),
+            attack=column.attack,
+            budgets=tuple(grid.budgets_of(column.attack.name)),
             seed=clean.network.seed,
             precision=grid.precision,
-            keep=grid.keep_adversarial or is_source,
+            # A gallery is many times the queries, of which figures show some.
+            keep=(grid.keep_adversarial or is_source) and column.attack.threat != "gallery",
             ap=grid.ap,
             eight_bit=grid.eight_bit,
+            through=column.through,
+            quality=column.quality,
         )
 
     def _sources(self, backbone: str) -> list[tuple[str, str]]:

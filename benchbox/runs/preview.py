@@ -10,6 +10,7 @@ from rich.table import Table
 from benchbox.models.given import Given
 from benchbox.runs.attack_settings import pace_of
 from benchbox.runs.grid import Grid
+from benchbox.runs.memory import memory_in_words
 from benchbox.runs.plan import Plan
 from benchbox.runs.reach import is_beyond_reach
 from benchbox.runs.stages import of_255
@@ -62,10 +63,12 @@ def _settings(plan: Plan) -> Table:
         "black box": f"queries attacked on {', '.join(grid.sources)}" if grid.sources else "",
         "adversarial images": "rounded to 8 bits" if grid.eight_bit else "",
         "trained rows": _in_use(grid),
+        "attacked again": f"through JPEG {grid.jpeg_quality}" if grid.through == "jpeg" else "",
         "average precision": grid.ap,
         "rankings": ", ".join(grid.rankings) if plan.reranked else "",
         "precision": grid.precision,
         "seeds": ", ".join(map(str, grid.seeds)),
+        "memory of a worker": f"beside the model: {memory_in_words(plan)}",
     }.items():
         if value:
             table.add_row(key, value)

@@ -81,11 +81,14 @@ class AttackRecord(_Known):
     """An attack as it ran.
 
     Attributes:
-        threat: what the attacker knows and may change; see `attacks.base.ThreatModel`.
+        threat: what the attacker knows and may change; see `attacks.base.ThreatModel`. Of
+            `Universal` what it knows in the place of the query set.
         budgets: its L∞ budgets, as fractions of the pixel range.
         steps: how many steps it takes; 0 where it has no fixed number of them.
         step_size_255: of one, in units of 1/255; 0 where it chooses its own.
         settings: its class and all its parameters.
+        through: what its images pass while it is made and when they are ranked, as ``JPEG 95``;
+            None where it is nothing.
     """
 
     threat: str
@@ -93,6 +96,7 @@ class AttackRecord(_Known):
     steps: Annotated[int, Field(ge=0, le=1_000_000)]
     step_size_255: Annotated[float, Field(ge=0, le=255)]
     settings: dict[str, Any]
+    through: str | None = None
 
 
 class RowRecord(_Known):

@@ -46,7 +46,7 @@ class Recorder:
     Attributes:
         out: the run's folder.
         plan: cells and resolved defenses.
-        registry: for the attacks' titles.
+        registry: for the datasets' titles.
         site: device, batch size and datasets.
         started: when, in UTC.
         written: when results.csv was last written, on the monotonic clock.
@@ -92,7 +92,7 @@ class Recorder:
                 titles=self._titles(),
                 order={
                     "defenses": grid.defenses,
-                    "attacks": grid.attacks,
+                    "attacks": [column.name for column in self.plan.columns],
                     "datasets": list(self.site.datasets),
                     "backbones": self._backbones(),
                 },
@@ -136,17 +136,20 @@ class Recorder:
         return None if chance is None else 100 * chance
 
     def _attacks(self) -> dict[str, AttackRecord]:
-        """Return the attacks as they run; their budgets are the grid's."""
+        """Return the attacks as they run, by column; their budgets are the grid's."""
         found = {}
-        for name, attack in self.plan.attacks.items():
-            settings = parameters(attack)
+        for column in self.plan.columns:
+            settings = parameters(column.attack)
             del settings["eps"]
-            found[name] = AttackRecord(
-                threat=attack.threat,
-                budgets=[str(budget) for budget in self.plan.grid.budgets_of(name)],
-                steps=pace_of(attack).steps,
-                step_size_255=pace_of(attack).step_size_255,
+            pace = pace_of(column.attack)
+            budgets = self.plan.grid.budgets_of(column.attack.name)
+            found[column.name] = AttackRecord(
+                threat=getattr(column.attack, "knows", column.attack.threat),
+                budgets=[str(budget) for budget in budgets],
+                steps=pace.steps,
+                step_size_255=pace.step_size_255,
                 settings=settings,
+                through=column.passes,
             )
         return found
 
@@ -168,7 +171,7 @@ class Recorder:
         sources = grid_sources(self.plan.grid, self.registry)
         return {
             "defenses": {name: d.title for name, d in self.plan.defenses.items()},
-            "attacks": {name: self.registry.attacks[name].title for name in self.plan.grid.attacks},
+            "attacks": {column.name: column.title for column in self.plan.columns},
             "datasets": {name: source.heading + view for name, source in sources.items()},
             "backbones": {name: _TITLES.get(name, name) for name in self._backbones()},
         }

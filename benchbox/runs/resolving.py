@@ -6,9 +6,9 @@ from inspect import signature
 from typing import Any
 
 from attacks import AnyAttack
-from attacks.base import ThreatModel
 from benchbox.errors import BenchboxError, unknown_name
 from benchbox.runs.attack_settings import attack_as_set
+from benchbox.runs.attack_stages import require_runnable
 from benchbox.runs.grid import Grid
 from benchbox.runs.override import override
 from benchbox.runs.registry import Registry
@@ -20,12 +20,6 @@ VANILLA = Vanilla.name
 
 _GIVEN = {"eps": "budgets", "generator": "seeds"}
 """An attack's fields that a grid gives by keys of its own: field → key."""
-
-_OTHER_AIMS: Mapping[ThreatModel, str] = {
-    "gallery": "changes gallery images",
-    "targeted": "makes queries retrieve an identity of its choice",
-}
-"""Threat models that a grid does not serve, and what they do instead."""
 
 
 @dataclass(frozen=True)
@@ -122,15 +116,9 @@ def resolve_attack(grid: Grid, kind: type[AnyAttack[Any]], *, where: str) -> Any
     """Return an attack as the grid's keys set all of them and ``[attack.<name>]`` sets this one.
 
     Raises:
-        BenchboxError: an override does not fit, or the attack is not one on queries that are to
-            retrieve badly.
+        BenchboxError: an override does not fit, or the grid cannot run the attack.
     """
-    if kind.threat in _OTHER_AIMS:
-        raise BenchboxError(
-            f"{where}: attacks: {kind.name} {_OTHER_AIMS[kind.threat]}, and a grid attacks queries "
-            f"so that they do not find their own; from Python: aim = {kind.__name__}().prepare("
-            "Knowledge(query, gallery)), then benchbox.evaluation.attacking.attack_queries."
-        )
+    require_runnable(kind, is_shown=bool(grid.sources), where=where)
     attack = attack_as_set(kind, grid)
     own = {key: value for key, value in grid.attack.get(kind.name, {}).items() if key != "budgets"}
     where = f"{where}: [attack.{kind.name}]"

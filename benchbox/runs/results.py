@@ -12,7 +12,13 @@ from benchbox.evaluation.chance import is_near_chance
 from benchbox.files.atomic import write_text
 from benchbox.reranking.names import PLAIN
 from benchbox.runs.attack_settings import Pace, pace_of
-from benchbox.runs.columns import PER_ID_COLUMNS, RANKING, SOURCE_COLUMNS, result_columns
+from benchbox.runs.columns import (
+    PER_ID_COLUMNS,
+    RANKING,
+    SOURCE_COLUMNS,
+    TARGETED_COLUMNS,
+    result_columns,
+)
 from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.record import CellRecord
 from benchbox.runs.store import Store
@@ -22,7 +28,7 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
     """Write results.csv and per_id.csv for the finished cells, in the plan's order.
 
     Cells of other rankings than the plain one stand last in results.csv, and have no identities.
-    A grid with sources has black_box.csv too.
+    A grid with sources has black_box.csv too, one with targeted attacks targeted.csv.
 
     ``seconds`` is the wall time of the cell's attack (its share of the sweep over all budgets)
     or, for a clean cell, of embedding.
@@ -39,7 +45,7 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
         if result is None:
             continue
         per_query = _per_query(cell, store)
-        rows.append(_row(cell, result, per_query, plan, store))
+        rows.append(_row(cell, {**_ranks(per_query, plan), **result}, store))
         if cell.ranking == PLAIN:
             per_id += _per_id(cell, per_query)
         extra[cell.id] = CellRecord(
@@ -57,11 +63,15 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
     if plan.black_box:
         results = [(cell, _result(cell, store)) for cell in plan.black_box]
         shown = [
-            _row(cell, result, _per_query(cell, store), plan, store)
+            _row(cell, {**_ranks(_per_query(cell, store), plan), **result}, store)
             for cell, result in results
             if result is not None
         ]
         _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *columns), shown)
+    if plan.targeted:
+        results = [(cell, _result(cell, store)) for cell in plan.targeted]
+        aimed = [_row(cell, result, store) for cell, result in results if result is not None]
+        _write_csv(folder / "targeted.csv", TARGETED_COLUMNS, aimed)
     return extra
 
 
@@ -100,18 +110,18 @@ def _per_query(cell: Cell, store: Store) -> list[dict[str, Any]]:
     return found
 
 
-def _row(
-    cell: Cell, result: dict[str, Any], per_query: list[dict[str, Any]], plan: Plan, store: Store
-) -> dict[str, Any]:
-    sources = dict(zip(SOURCE_COLUMNS, cell.source or (), strict=False))
+def _ranks(per_query: list[dict[str, Any]], plan: Plan) -> dict[str, float]:
+    """Return Rank-k in percent at the grid's ranks: for others nothing has to be ranked again."""
     first_hits = [query["first_hit"] for query in per_query if query["first_hit"]]
-    # At other ranks than the grid's nothing has to be ranked again.
-    ranks = {
+    return {
         f"rank{k}": 100 * sum(hit <= k for hit in first_hits) / len(first_hits)
         for k in plan.grid.ranks
     }
-    measured = {**ranks, **result, "seconds": _seconds(cell, store)}
-    return {**sources, **_identity(cell), **measured}
+
+
+def _row(cell: Cell, result: dict[str, Any], store: Store) -> dict[str, Any]:
+    sources = dict(zip(SOURCE_COLUMNS, cell.source or (), strict=False))
+    return {**sources, **_identity(cell), **result, "seconds": _seconds(cell, store)}
 
 
 def _stages(cell: Cell) -> dict[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from benchbox.evaluation.real_images import QUALITY
 from benchbox.runs.plan import Plan
 from benchbox.runs.resolving import VANILLA
 from benchbox.runs.stages import TrainStage
@@ -20,7 +21,7 @@ _ALL_FIELDS = {"asdict", "astuple", "fields", "vars", "__dict__"}
 
 
 def unused(plan: Plan) -> list[str]:
-    """Return a line for each table that has nothing to apply to, and each field nothing reads."""
+    """Return a line for what is set and has nothing to apply to, and each field nothing reads."""
     return [*_tables(plan), *_fields(plan)]
 
 
@@ -29,6 +30,8 @@ def _tables(plan: Plan) -> Iterator[str]:
     trained = {stage.recipe.name for stage in plan.stages if isinstance(stage, TrainStage)}
     if grid.training and not trained:
         yield "[training] has nothing to apply to: no row is trained"
+    if grid.jpeg_quality != QUALITY and grid.through == "nothing" and not grid.keep_adversarial:
+        yield "jpeg_quality has nothing to apply to: no image passes a JPEG (through, kept images)"
     if grid.defended and not trained - {VANILLA}:
         yield f"[defended] has nothing to apply to: no row has a recipe but {VANILLA}"
     for kind, tables, used in (

@@ -14,7 +14,7 @@ from benchbox.files.progress import Notice, Progress, silent, unheard
 from benchbox.runs.store import Store
 
 _SPLITS_IN_MEMORY = 4
-"""Decoded splits a process keeps: Market-1501's gallery takes 1.5 GB at 256×128."""
+"""Decoded training sets a process keeps: Market-1501's takes 1.3 GB at 256×128."""
 
 
 _Decoded = tuple[str, str, tuple[int, int], Interpolation]

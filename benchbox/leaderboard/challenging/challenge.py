@@ -129,7 +129,7 @@ def _queries(file: Path, entry: Entry, rank: RankStage, place: Workplace) -> Ten
         entry=entry.digest,
     )
     images = read_images(file, expected)
-    clean = to_unit(data.images(place, "query"))
+    clean = to_unit(data.test_images(place, "query")[:])
     require_near(images, clean, eps=_eps(entry), where=printable(file))
     return images
 
@@ -140,7 +140,7 @@ def _ranked(images: Tensor, entry: Entry, rank: RankStage, place: Workplace) -> 
     features = embed_images(
         rank.clean.embed(place, "query"), images, batch_size=place.batch_size, device=place.device
     )
-    clean = to_unit(data.images(place, "query"))
+    clean = to_unit(data.test_images(place, "query")[:])
     require_valid(clean, images, features, eps=_eps(entry), attack="challenge", first=0)
     return 100 * rank.ranking(place)(features).mAP
 

@@ -7,15 +7,12 @@ from typing import Any
 
 from benchbox.leaderboard.entry.files import file_name
 from benchbox.leaderboard.entry.numbers import Mean
+from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.site.boards import Board, Row
 from benchbox.leaderboard.site.published import PublishedRow
 from benchbox.results.conditions import CLEAN_ATTACK, Condition
 from benchbox.untrusted.grid_toml import as_toml
 from benchbox.untrusted.json import as_json
-
-WORST_CASE = "worst_case"
-"""Stands for the attack where a row of the CSV is the worst case at a budget: the attack of that
-name where the protocol has it, else the worst of the others, query by query."""
 
 COLUMNS = (
     *("board", "version", "train", "test", "backbone", "defense", "status", "rank"),
@@ -109,7 +106,8 @@ def _csv_rows(row: Row) -> list[dict[str, Any]]:
     ]
     worst = [
         {
-            "attack": WORST_CASE,
+            # The attack worst_case has a row of its own, like any other.
+            "attack": f"worst_of_{'_'.join(_attacks_at(entry, worst.eps_255))}",
             "eps_255": worst.eps_255,
             **_mean("mAP", worst.mAP),
             "mAP_low": worst.mAP.low,
@@ -118,6 +116,11 @@ def _csv_rows(row: Row) -> list[dict[str, Any]]:
         for worst in entry.worst_of_single_attacks
     ]
     return [same | values for values in (*measured, *worst)]
+
+
+def _attacks_at(entry: Entry, eps_255: float) -> list[str]:
+    """Return the attacks that an entry met at a budget."""
+    return [r.attack for r in entry.results if not r.is_clean and r.eps_255 == eps_255]
 
 
 def _mean(key: str, mean: Mean) -> dict[str, Any]:

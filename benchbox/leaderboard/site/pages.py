@@ -26,8 +26,11 @@ from benchbox.leaderboard.site.words import (
     condition_title,
     dataset_title,
     duration,
+    lowest_groups,
+    lowest_title,
     moment,
     number_words,
+    opening,
     pair_title,
     protocol_words,
     shared_words,
@@ -87,6 +90,8 @@ class Pages:
             "budget_title": fraction_of_255,
             "condition_title": partial(condition_title, attacks),
             "dataset_title": dataset_title,
+            "lowest_groups": partial(lowest_groups, attacks),
+            "lowest_title": partial(lowest_title, attacks),
             "links_of": partial(links_of, published=published),
             "pair_title": pair_title,
             "protocol_words": partial(protocol_words, attacks),
@@ -95,7 +100,7 @@ class Pages:
             "duration": duration,
             "moment": moment,
         }
-        self._environment.filters["pretty"] = _pretty
+        self._environment.filters |= {"pretty": _pretty, "opening": opening}
 
     def index(self, boards: tuple[Board, ...]) -> str:
         """Return the page that leads to all boards: who leads each, then boards without entries."""

@@ -1,4 +1,4 @@
-"""The trade-off plot of a block: clean against worst-case mAP, its points numbered by rank.
+"""The trade-off plot of a block: clean against attacked mAP, its points numbered by rank.
 
 Names stand in the table beside it. Where numbers would cover each other or another point's marker,
 one label has them all: ranks go by the vertical axis, so it reads from the highest point down.
@@ -43,7 +43,7 @@ class Mark:
         title: the defense's.
         status: chooses the marker.
         clean: mAP without an attack, in percent.
-        worst: worst-case mAP, in percent.
+        worst: the mAP that ranks it, in percent.
     """
 
     sign: str
@@ -89,7 +89,7 @@ class Label:
 
 @dataclass(frozen=True)
 class TradeOff:
-    """Clean against worst-case mAP."""
+    """Clean mAP against the one that ranks."""
 
     x: Axis
     y: Axis
@@ -106,7 +106,7 @@ def trade_off(marks: Sequence[Mark]) -> TradeOff:
         Point(
             x.at(mark.clean),
             y.at(mark.worst),
-            f"{mark.sign}: {mark.title}: clean {mark.clean:.2f}, worst case {mark.worst:.2f} mAP "
+            f"{mark.sign}: {mark.title}: clean {mark.clean:.2f}, attacked {mark.worst:.2f} mAP "
             f"({mark.status})",
             mark.status,
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from attacks import AnyAttack, WorstCase
@@ -65,6 +66,29 @@ def condition_title(attacks: Attacks, condition: Condition) -> str:
     if condition.is_clean:
         return "Clean"
     return f"{attack_title(attacks, condition.attack)} {condition.budget}"
+
+
+def lowest_title(attacks: Attacks, protocol: Protocol, eps_255: float) -> str:
+    """Return what the mAP of each query's lowest AP at a budget is called.
+
+    ``worst case`` is the attack of that name. Where a protocol does not run it, as no version 1
+    does, the number is the worst of those that it runs.
+    """
+    run = [c.attack for c in protocol.conditions if not c.is_clean and c.eps_255 == eps_255]
+    if WorstCase.name in run:
+        return "worst case"
+    return f"worst of {', '.join(attack_title(attacks, name) for name in run)}"
+
+
+def lowest_groups(attacks: Attacks, protocol: Protocol) -> list[tuple[str, int]]:
+    """Return those names over a protocol's budgets, and how many budgets in a row have each."""
+    titles = [lowest_title(attacks, protocol, eps_255) for eps_255 in protocol.budgets_255]
+    return [(title, len(list(same))) for title, same in groupby(titles)]
+
+
+def opening(text: str) -> str:
+    """Return words as they begin a sentence."""
+    return text[:1].upper() + text[1:]
 
 
 def pair_title(group: Group) -> str:
@@ -135,9 +159,9 @@ def protocol_words(attacks: Attacks, protocol: Protocol) -> list[tuple[str, str]
         ),
         (
             "Ranking",
-            "by the worst case at the smallest budget: each query under the attack that hurts it "
-            "most, then the mean over queries. Entries are one group until an interval no longer "
-            "overlaps that of the group’s first",
+            f"by the {lowest_title(attacks, protocol, protocol.budgets_255[0])} at the smallest "
+            "budget: each query under the attack that hurts it most, then the mean over queries. "
+            "Entries are one group until an interval no longer overlaps that of the group’s first",
         ),
         ("Sanity checks", _listed(list(protocol.required_checks)) or "none"),
         ("Rerun tolerance", f"{protocol.rerun_tolerance:g} mAP"),

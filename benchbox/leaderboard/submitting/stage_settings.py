@@ -91,6 +91,9 @@ def _wanted(
             **_attack(protocol, attacks, condition.attack),
             "seed": seed,
             "precision": protocol.precision,
+            # Written where they are set alone: a board's images are seen as they are found.
+            "eight_bit": None,
+            "through": None,
         }
     wanted["rank"] = {"dataset": test, "ap": protocol.ap, "budget": budget}
     return wanted

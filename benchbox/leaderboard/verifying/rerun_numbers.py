@@ -102,7 +102,7 @@ def _worst_cases(
 ) -> Iterator[Recomputed]:
     tolerance = protocol.rerun_tolerance
     for worst, again in zip(entry.worst_case, worst_cases(protocol, ap, pids), strict=True):
-        name = f"worst case {worst.eps_255:g}/255"
+        name = f"worst of all attacks {worst.eps_255:g}/255"
         for entered, found in zip(worst.seeds, again.seeds, strict=True):
             yield Recomputed(
                 what=f"{name} seed {entered.seed}: mAP",

@@ -31,7 +31,9 @@ def drawings_of_models(store: Artefacts) -> Iterator[Drawing]:
     """
     run = store.run
     for cells, group, shown in _blocks(run):
-        attacks = [condition for condition in cells.conditions if not condition.is_clean]
+        threats = cells.names.threats
+        attacked = [condition for condition in cells.conditions if not condition.is_clean]
+        attacks = [c for c in attacked if threats.get(c.attack) != "gallery"]
         title = cells.group_title(group)
         places = dict.fromkeys((group.train, group.test, group.backbone))
         name = file_name("_".join(places))

@@ -27,8 +27,8 @@ def caption_of(results: pd.DataFrame, cells: Measurements, how: str) -> str:
     step_sizes = sorted({c.step_size_255 for c in cells.conditions if c.step_size_255})
     steps = ", ".join(fraction_of_255(size) for size in step_sizes)
     attacked = (
-        f" Queries are attacked, the gallery stays clean; columns read L∞ budget-steps"
-        f"{f', step size {steps}' if steps else ''}.{_threats(cells)}"
+        f" Queries are attacked, the gallery stays clean{reversed_in(cells)}; columns read L∞ "
+        f"budget-steps{f', step size {steps}' if steps else ''}.{_threats(cells)}{_through(cells)}"
         if any(not condition.is_clean for condition in cells.conditions)
         else ""
     )
@@ -92,6 +92,26 @@ def _threats(cells: Measurements) -> str:
         return ""
     shown = "; ".join(f"{', '.join(titles)}: {threat}" for threat, titles in by_threat.items())
     return f" Threat models: {shown.replace('+', ' + ')}."
+
+
+def reversed_in(cells: Measurements) -> str:
+    """Return under which attacks it is the gallery that is attacked, where there are such."""
+    attacks = dict.fromkeys(condition.attack for condition in cells.conditions)
+    titles = [
+        cells.names.title("attacks", attack)
+        for attack in attacks
+        if cells.names.threats.get(attack) == "gallery"
+    ]
+    return f" (under {', '.join(titles)} it is the other way round)" if titles else ""
+
+
+def _through(cells: Measurements) -> str:
+    """Return what it means that an attack stands there through a JPEG, where one does."""
+    passed = {cells.names.through.get(condition.attack) for condition in cells.conditions}
+    shown = ", ".join(sorted(text for text in passed if text))
+    if not shown:
+        return ""
+    return f" Through {shown}: made straight through it, and ranked as it shows the images."
 
 
 def _given(cells: Measurements) -> str:

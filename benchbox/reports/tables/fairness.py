@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchbox.reports.tables.caption import reversed_in
 from benchbox.reports.tables.wording import (
     CONVENTION_TITLES,
     COUNTED_ONCE,
@@ -120,7 +121,7 @@ def _caption(
     return (
         "Average precision per identity (the mean over its queries) in "
         f"{' and '.join(conventions)}, measured on this machine. {_STATISTICS_MEAN} "
-        f"{COUNTED_ONCE} Queries are attacked, the gallery stays clean. {how} "
+        f"{COUNTED_ONCE} Queries are attacked, the gallery stays clean{reversed_in(cells)}. {how} "
         f"{_identities(cells, values)}{split_sizes(results, cells)} {MISSING}: not measured or "
         "undefined."
     )

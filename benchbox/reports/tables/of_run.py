@@ -10,6 +10,7 @@ from benchbox.reports.tables.by_layout import best_run, over_seeds
 from benchbox.reports.tables.fairness import fairness
 from benchbox.reports.tables.real_images import real_images
 from benchbox.reports.tables.reranked import reranked
+from benchbox.reports.tables.targeted import targeted_table
 from benchbox.results.measurements import Pairs, measurements
 from benchbox.results.run_folder import RunFolder, read_run
 from benchbox.tables.as_rich import FittedTable
@@ -19,6 +20,7 @@ from benchbox.tables.table_files import write_table
 _REAL_IMAGES: dict[Pairs, str] = {"same": "real_images", "transfer": "real_images_transfer"}
 
 _RERANKED: dict[Pairs, str] = {"same": "reranked", "transfer": "reranked_transfer"}
+_TARGETED: dict[Pairs, str] = {"same": "targeted", "transfer": "targeted_transfer"}
 
 
 def run_tables(run: RunFolder) -> dict[str, Table]:
@@ -38,13 +40,19 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
     if run.black_box is not None and not run.black_box.empty:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
     for pairs, file in _REAL_IMAGES.items():
-        table = real_images(run.results, run.record.cells, names, pairs=pairs)
+        quality = run.record.jpeg_quality
+        table = real_images(run.results, run.record.cells, names, pairs=pairs, quality=quality)
         if table is not None:
             tables[file] = table
     for pairs, file in _RERANKED.items():
-        table = reranked(run, pairs=pairs)
-        if table is not None:
-            tables[file] = table
+        again = reranked(run, pairs=pairs)
+        if again is not None:
+            tables[file] = again
+    if run.targeted is not None:
+        for pairs, file in _TARGETED.items():
+            aimed = targeted_table(run.targeted, run.record.names_of_targeted, pairs=pairs)
+            if aimed is not None:
+                tables[file] = aimed
     if measurements(run.results, names).scores:
         tables["fairness"] = fairness(run.results, run.per_id, names)
     return tables

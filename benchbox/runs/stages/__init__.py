@@ -10,8 +10,10 @@ from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.given import GivenStage
 from benchbox.runs.stages.model import ModelStage
+from benchbox.runs.stages.other_threats import GalleryStage, TargetedStage, UniversalStage
 from benchbox.runs.stages.prepare import PrepareStage
 from benchbox.runs.stages.rank import RankStage
+from benchbox.runs.stages.rank_targeted import TargetedRankStage
 from benchbox.runs.stages.replay import ReplayStage
 from benchbox.runs.stages.rerank import RerankStage
 from benchbox.runs.stages.train import TrainStage
@@ -20,6 +22,7 @@ __all__ = [
     "AttackStage",
     "Data",
     "EmbedStage",
+    "GalleryStage",
     "GivenStage",
     "ModelStage",
     "PrepareStage",
@@ -27,7 +30,10 @@ __all__ = [
     "ReplayStage",
     "RerankStage",
     "Stage",
+    "TargetedRankStage",
+    "TargetedStage",
     "TrainStage",
+    "UniversalStage",
     "of_255",
     "parameters",
     "with_needs",

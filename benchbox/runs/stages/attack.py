@@ -1,4 +1,8 @@
-"""The attack stage: the queries at all budgets of one attack, in one sweep."""
+"""The attack stage: the queries at all budgets of one attack, in one sweep.
+
+Attacks that are told something else or change something else have stages of their own, which
+differ in just that: `benchbox.runs.stages.other_threats`.
+"""
 
 import json
 from collections.abc import Sequence
@@ -13,17 +17,18 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 from typing_extensions import override
 
-from attacks import AnyAttack
-from benchbox.evaluation.attacking import AttackedQueries, attack_queries
+from attacks import AnyAttack, Knowledge
+from benchbox.evaluation.attacking import AttackedQueries, attack_queries, queries_at_once
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.embedding import embed_images
-from benchbox.evaluation.real_images import CHANNELS
+from benchbox.evaluation.real_images import CHANNELS, QUALITY, Through, behind_jpeg, passed
 from benchbox.files.atomic import write_bytes, write_json
 from benchbox.models.embed import Embed
 from benchbox.models.folding import Precision
 from benchbox.runs.code import methods_behind
 from benchbox.runs.cost import Cost
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
+from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.knowledge import knowledge_of
 from benchbox.runs.workplace import Workplace
@@ -57,6 +62,10 @@ def images_file(budget: Fraction) -> str:
     return f"adversarial-{budget.numerator}-{budget.denominator}.safetensors"
 
 
+_ATTACKING = ("benchbox.evaluation", "benchbox.runs.stages.knowledge")
+"""What of benchbox itself calls attacks, and so decides which modules of theirs count."""
+
+
 @dataclass(frozen=True)
 class AttackStage(Stage):
     """Attack the queries at all budgets in one sweep and embed the results.
@@ -70,14 +79,16 @@ class AttackStage(Stage):
         keep: store all adversarial images; without it only those of a few queries, for figures.
         eight_bit: round what was found to 8 bits inside its ball before it is embedded.
         ap: the convention of average precision, for attacks that are told how queries retrieve.
+        through: what stands before the model while it is attacked, and when what was found is
+            embedded; what the attack knows are clean embeddings without it.
+        quality: of a JPEG, that one or the one that kept images pass.
     """
 
     kind: ClassVar[str] = "attack"
     code: ClassVar[tuple[str, ...]] = (
         "benchbox.data",
         "benchbox.models",
-        "benchbox.evaluation",
-        "benchbox.runs.stages.knowledge",
+        *_ATTACKING,
         "benchbox.training.seeding",
     )
 
@@ -89,11 +100,17 @@ class AttackStage(Stage):
     keep: bool = False
     eight_bit: bool = False
     ap: ApConvention = "trapezoid"
+    through: Through = "nothing"
+    quality: int = QUALITY
+
+    attacked: ClassVar[TestSplit] = "query"
+    """The split whose images are changed."""
 
     @property
     @override
     def title(self) -> str:
-        return f"{self.attack.name} on {self.clean.title.removeprefix('embed ')}"
+        through = "" if self.through == "nothing" else f" through {self.through}"
+        return f"{self.attack.name}{through} on {self.clean.title.removeprefix('embed ')}"
 
     @property
     @override
@@ -105,14 +122,16 @@ class AttackStage(Stage):
     @override
     def cost(self) -> Cost:
         counts = self.clean.data.counts
-        queries, gradients = counts.query_images, self.attack.gradients(self.budgets)
+        images, gradients = counts.query_images, self.attack.gradients(self.budgets)
         ranked = 0 if self.attack.threat == "query" else counts.gallery_images
+        if self.attacked == "gallery":
+            images, ranked = ranked, images
         channels = len(CHANNELS) if self.keep else 0
         return Cost(
             network=self.clean.passed,
-            ascended=queries * gradients,
-            embedded=queries * len(self.budgets) * (1 + channels),
-            pairs=queries * gradients * ranked,
+            ascended=images * gradients,
+            embedded=images * len(self.budgets) * (1 + channels),
+            pairs=images * gradients * ranked,
             loads=1,
         )
 
@@ -127,6 +146,8 @@ class AttackStage(Stage):
             "precision": self.precision,
             "keep": self.keep,
             **({"eight_bit": True} if self.eight_bit else {}),
+            **({} if self.through == "nothing" else {"through": self.through}),
+            **({} if self.quality == QUALITY else {"jpeg_quality": self.quality}),
             **({} if self.attack.threat == "query" else {"ap": self.ap}),
         }
 
@@ -134,28 +155,29 @@ class AttackStage(Stage):
     def extra_code(self) -> set[str]:
         # Not all of `attacks`: a number stays when an attack is added that it does not rest on.
         attack = defining_modules(self.attack)
-        return methods_behind({*attack, *self.code}) | attack | self.clean.extra_code()
+        return methods_behind({*attack, *_ATTACKING}) | attack | self.clean.extra_code()
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
         data = self.clean.data
-        records = data.records(place, "query")
-        embed = self.clean.embed(place, "query")
-        known = knowledge_of(self.clean, place, embed, threat=self.attack.threat, ap=self.ap)
+        records = data.records(place, self.attacked)
+        embed = self.clean.embed(place, self.attacked)
+        known = self.knowledge(place, embed)
         aim = self.attack.prepare(known)
         coarser = None
         if self.precision != "fp32":
-            coarser = self.clean.embed(place, "query", precision=self.precision)
+            coarser = self.clean.embed(place, self.attacked, precision=self.precision)
+        ranked = 0 if known.gallery is None else len(known.gallery.pids)
         results = attack_queries(
-            embed,
+            self.shown(embed),
             self.attack,
-            data.images(place, "query"),
+            data.test_images(place, self.attacked),
             aim,
             budgets=[float(budget) for budget in self.budgets],
             generators=[seeded(self.seed, self.attack.name, record.key) for record in records],
-            batch_size=place.batch_size,
+            batch_size=queries_at_once(place.batch_size, ranked),
             device=place.device,
-            ascend_on=coarser,
+            ascend_on=None if coarser is None else self.shown(coarser),
             keep=range(len(records)) if self.keep else sample_rows(len(records)),
             eight_bit=self.eight_bit,
             progress=place.report,
@@ -172,6 +194,14 @@ class AttackStage(Stage):
             },
         )
 
+    def knowledge(self, place: Workplace, embed: Embed) -> Knowledge:
+        """Return what the attack is told."""
+        return knowledge_of(self.clean, place, embed, threat=self.attack.threat, ap=self.ap)
+
+    def shown(self, embed: Embed) -> Embed:
+        """Return a model as the attack meets it."""
+        return embed if self.through == "nothing" else behind_jpeg(embed, quality=self.quality)
+
     def _write(self, folder: Path, results: Sequence[AttackedQueries]) -> None:
         found = dict(zip(map(str, self.budgets), results, strict=True))
         lowest = {budget: result.features for budget, result in found.items()}
@@ -186,13 +216,13 @@ class AttackStage(Stage):
     def _write_channels(
         self, place: Workplace, folder: Path, embed: Embed, results: Sequence[AttackedQueries]
     ) -> None:
-        """Embed all adversarial queries after 8 bits and after JPEG, the model as it is ranked."""
+        """Embed all adversarial queries as they are, after 8 bits and after JPEG."""
         found = {
             f"{name} {budget}": embed_images(
-                embed, channel(result.images), batch_size=place.batch_size, device=place.device
+                embed, images, batch_size=place.batch_size, device=place.device
             )
             for budget, result in zip(self.budgets, results, strict=True)
-            for name, channel in CHANNELS.items()
+            for name, images in passed(result.images, quality=self.quality)
         }
         write_bytes(folder / _CHANNELS, save(found))
 

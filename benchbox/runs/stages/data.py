@@ -3,18 +3,23 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import Tensor
-
 from benchbox.data.counting import Counts
 from benchbox.data.images import Interpolation
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.data.protocol import ImageRecord, SameCamera
+from benchbox.data.streaming import FileImages
 from benchbox.runs.workplace import Workplace
 from benchbox.training.training_set import TrainingSet, class_labels
 
 MARKET = OFFICIAL_COUNTS["market1501"]
 Split = Literal["train", "query", "gallery"]
 TestSplit = Literal["query", "gallery"]
+
+BESIDE_A_CPU = 2
+"""Threads that decode: every core has a worker of its own already."""
+
+BESIDE_A_GPU = 8
+"""A GPU waits for its images; more threads than this wait for Python's lock."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,12 @@ class Data:
         dataset = place.dataset(self.name)
         return dataset.query_camids if split == "query" else dataset.gallery_camids
 
-    def images(self, place: Workplace, split: Split) -> Tensor:
-        """Return the decoded images of a split, (N, 3, H, W) uint8."""
-        return place.images(self.name, split, self.image_size, self.interpolation)
+    def test_images(self, place: Workplace, split: TestSplit) -> FileImages:
+        """Return a split's images, each decoded when it is used and forgotten afterwards."""
+        threads = BESIDE_A_CPU if place.device.type == "cpu" else BESIDE_A_GPU
+        return FileImages(self.records(place, split), self.image_size, self.interpolation, threads)
 
     def training_set(self, place: Workplace) -> TrainingSet:
-        """Return the decoded training split with its class labels."""
-        return TrainingSet(self.images(place, "train"), class_labels(self.records(place, "train")))
+        """Return the decoded training split, held in memory, with its class labels."""
+        images = place.images(self.name, "train", self.image_size, self.interpolation)
+        return TrainingSet(images, class_labels(self.records(place, "train")))

@@ -4,26 +4,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from typing_extensions import override
 
 from benchbox.data.images import to_unit
+from benchbox.data.streaming import Images
 from benchbox.errors import BenchboxError
-from benchbox.evaluation.embedding import embed_images
+from benchbox.evaluation.embedding import embed_in_batches
 from benchbox.evaluation.embedding_checks import TRIED, require_batch_independent
-from benchbox.files.atomic import write_bytes
+from benchbox.files.rows_file import writing_rows
 from benchbox.models.embed import Bound, Embed, of_rows
 from benchbox.models.folding import Precision, attack_ready
 from benchbox.models.in_use import InUse, Use
 from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
-from benchbox.runs.stages.data import Data, Split
+from benchbox.runs.stages.data import Data, Split, TestSplit
 from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.workplace import Workplace
 from defenses import Guard
 
-SPLITS: tuple[Split, Split] = ("query", "gallery")
+SPLITS: tuple[TestSplit, TestSplit] = ("query", "gallery")
 
 
 def guarded(model: nn.Module, guard: Guard | None, ids: tuple[Tensor, ...]) -> Embed:
@@ -108,20 +109,21 @@ class EmbedStage(Stage):
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
-        features: dict[str, Tensor] = {}
-        for split in SPLITS:
-            embed, images = self.embed(place, split), self.data.images(place, split)
-            self._require_batch_independent(embed, images, place)
-            features[split] = embed_images(
-                embed,
-                images,
-                batch_size=place.batch_size,
-                device=place.device,
-                progress=place.report,
-            )
-        write_bytes(folder / "features.safetensors", save(features))
+        counts: dict[str, int] = {s: len(self.data.records(place, s)) for s in SPLITS}
+        with writing_rows(folder / "features.safetensors", counts) as file:
+            for split in SPLITS:
+                embed, images = self.embed(place, split), self.data.test_images(place, split)
+                self._require_batch_independent(embed, images, place)
+                for rows in embed_in_batches(
+                    embed,
+                    images,
+                    batch_size=place.batch_size,
+                    device=place.device,
+                    progress=place.report,
+                ):
+                    file.append(split, rows.numpy())
 
-    def _require_batch_independent(self, embed: Embed, images: Tensor, place: Workplace) -> None:
+    def _require_batch_independent(self, embed: Embed, images: Images, place: Workplace) -> None:
         few = slice(0, TRIED)
         try:
             require_batch_independent(of_rows(embed, few), to_unit(images[few].to(place.device)))
@@ -129,5 +131,5 @@ class EmbedStage(Stage):
             raise BenchboxError(f"{self.title}: {error}") from error
 
     def features(self, place: Workplace) -> dict[str, Tensor]:
-        """Return the saved ``query`` and ``gallery`` embeddings."""
+        """Return the saved ``query`` and ``gallery`` embeddings, mapped into memory, not read."""
         return load_file(place.store.folder(self.kind, self.key) / "features.safetensors")

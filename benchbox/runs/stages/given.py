@@ -137,7 +137,7 @@ class GivenStage(ModelStage):
     def _tried(self, model: GivenModel, place: Workplace) -> int:
         """Check the model on a few queries and return the width of its embeddings."""
         few = slice(0, TRIED)
-        images = to_unit(self.data.images(place, "query")[few].to(place.device))
+        images = to_unit(self.data.test_images(place, "query")[few].to(place.device))
         ids = self.ids(self.data, place, "query")
         embed = Bound(model, tuple(each[few] for each in ids)) if ids else model
         before = digest_of_state(model.model)

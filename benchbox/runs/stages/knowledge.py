@@ -43,7 +43,7 @@ def _labelled(clean: EmbedStage, place: Workplace, split: TestSplit, features: T
 
 
 def _draws(clean: EmbedStage, place: Workplace, embed: Embed) -> int:
-    images = to_unit(clean.data.images(place, "query")[TRIED].to(place.device))
+    images = to_unit(clean.data.test_images(place, "query")[TRIED].to(place.device))
     # A guard that draws at random draws the same afterwards as if nobody had asked.
     devices = [place.device] if place.device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

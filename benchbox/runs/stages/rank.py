@@ -21,6 +21,7 @@ from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.base import Stage, of_255
 from benchbox.runs.stages.embed import EmbedStage
+from benchbox.runs.stages.other_threats import GalleryStage
 from benchbox.runs.stages.replay import ReplayStage
 from benchbox.runs.workplace import Workplace
 
@@ -93,7 +94,7 @@ class RankStage(Stage):
         else:
             stages = (self.attacked, *self.pooled)
             found, winners = lowest_of(
-                [_under(place, stage, self.budget, scored) for stage in stages]
+                [self._under(place, stage, self.budget, scored) for stage in stages]
             )
             lone = self.attacked.lone_queries(place)
             draws = self.attacked.draws(place)
@@ -134,18 +135,19 @@ class RankStage(Stage):
         passed = self.attacked.channels(place, self.budget)
         return {name: 100 * scored(of).mAP for name, of in passed.items()}
 
-    def ranking(self, place: Workplace) -> Ranked:
-        """Return what says how queries of some embeddings (Q, D) retrieve in the clean gallery.
+    def ranking(self, place: Workplace, *, attacked: Tensor | None = None) -> Ranked:
+        """Return what says how queries of some embeddings (Q, D) retrieve in the gallery.
 
         The gallery is read once, however many embeddings are ranked against it.
+
+        Args:
+            place: where the stages are.
+            attacked: (G, D) embeddings of an attacked gallery; None is the clean one.
         """
         data = self.clean.data
-        gallery = self.clean.features(place)["gallery"]
-        query_pids, gallery_pids = (
-            np.array([record.pid for record in data.records(place, split)])
-            for split in ("query", "gallery")
-        )
-        query_camids = np.array(data.camids(place, "query"))
+        gallery = self.clean.features(place)["gallery"] if attacked is None else attacked
+        query_pids, query_camids = self.sought(place)
+        gallery_pids = np.array([record.pid for record in data.records(place, "gallery")])
         gallery_camids = np.array(data.camids(place, "gallery"))
         labels = Labels(query_pids, gallery_pids, query_camids, gallery_camids)
 
@@ -159,6 +161,33 @@ class RankStage(Stage):
         """Return how queries (Q, D) retrieve in a gallery (G, D) by the plain distance."""
         whose = (labels.query_pids, labels.gallery_pids, labels.query_camids, labels.gallery_camids)
         return evaluate_retrieval(query, gallery, *whose, ap=self.ap)
+
+    def sought(self, place: Workplace) -> tuple[Ints, Ints]:
+        """Return (Q,) the identities that queries should retrieve, and cameras to leave out."""
+        data = self.clean.data
+        pids = np.array([record.pid for record in data.records(place, "query")])
+        return pids, np.array(data.camids(place, "query"))
+
+    def _under(
+        self,
+        place: Workplace,
+        attacked: AttackStage | ReplayStage,
+        budget: Fraction,
+        scored: Ranked,
+    ) -> Scored:
+        """Return how the queries retrieve under an attack: AP of one point, first hit of another.
+
+        For most attacks the two are the same. Where the gallery is attacked, queries are clean.
+        """
+        if isinstance(attacked, GalleryStage):
+            changed = attacked.features(place, budget)
+            return self.ranking(place, attacked=changed)(self.clean.features(place)["query"])
+        lowest, deepest = attacked.features(place, budget), attacked.deepest(place, budget)
+        found = scored(lowest)
+        if torch.equal(lowest, deepest):
+            return found
+        other = scored(deepest)
+        return Scored(found.ap, other.first_hit, np.minimum(found.inp, other.inp))
 
     def _won(self, place: Workplace, valid: npt.NDArray[np.bool_], winners: Ints) -> dict[str, int]:
         """Return which attack left how many queries their lowest AP.
@@ -185,18 +214,3 @@ class RankStage(Stage):
         index = np.where(own, parts, winners - 1 + len(attacked.attack.parts))
         counts = np.bincount(index[valid], minlength=len(names)).tolist()
         return dict(zip(names, counts, strict=True))
-
-
-def _under(
-    place: Workplace, attacked: AttackStage | ReplayStage, budget: Fraction, scored: Ranked
-) -> Scored:
-    """Return how the queries retrieve under an attack: AP of one point, first hit of another.
-
-    For most attacks the two are the same.
-    """
-    lowest, deepest = attacked.features(place, budget), attacked.deepest(place, budget)
-    found = scored(lowest)
-    if torch.equal(lowest, deepest):
-        return found
-    other = scored(deepest)
-    return Scored(found.ap, other.first_hit, np.minimum(found.inp, other.inp))

@@ -10,7 +10,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from attacks import AnyAttack
-from benchbox.data.images import at_size
+from benchbox.data.streaming import AtSize
 from benchbox.evaluation.embedding import embed_images
 from benchbox.files.atomic import write_bytes
 from benchbox.runs.cost import Cost
@@ -84,7 +84,7 @@ class ReplayStage(Stage):
         for index, budget in enumerate(self.budgets):
             features[str(budget)] = embed_images(
                 embed,
-                at_size(self.source.images(place, budget), self.clean.data.image_size),
+                AtSize(self.source.images(place, budget), self.clean.data.image_size),
                 batch_size=place.batch_size,
                 device=place.device,
             )

@@ -53,10 +53,9 @@ class RerankStage(RankStage):
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "reranking": parameters(self.reranking)}
 
-    @property
     @override
-    def sources(self) -> set[str]:
-        return {*super().sources, RankStage.__module__}
+    def extra_code(self) -> set[str]:
+        return {RankStage.__module__}
 
     @override
     def _channels(self, place: Workplace, scored: Ranked) -> dict[str, float]:
