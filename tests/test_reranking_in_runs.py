@@ -13,6 +13,7 @@ from benchbox.errors import BenchboxError
 from benchbox.evaluation.ranking import Labels
 from benchbox.evaluation.valid_matches import people_and_cameras
 from benchbox.regression.baseline import make_baseline
+from benchbox.reports.findings import findings
 from benchbox.reports.tables.of_run import run_tables
 from benchbox.reranking.base import evaluate_reranked
 from benchbox.reranking.rankings import RANKINGS
@@ -135,6 +136,19 @@ def test_the_report_has_a_table_of_rankings(run: Path) -> None:
     assert table.rows[1][4].text == f"{clean['mAP']:.2f}/{clean['rank1']:.2f}"
 
 
+def test_the_findings_say_whether_robustness_survives(run: Path, plain: Path) -> None:
+    folder = read_run(run)
+    (found,) = [each for each in findings(folder) if each.about.endswith(", re-ranked")]
+    assert folder.reranked is not None
+    chosen = folder.reranked[folder.reranked["ranking"] == "k_reciprocal"].set_index(
+        ["attack", "eps_255"]
+    )["mAP"]
+    for value in (chosen["worst_case", 8.0], chosen["none", 0.0]):
+        assert f"{value:.1f}" in found.says
+    assert found.says.count("With ") == 2
+    assert not any(each.about.endswith(", re-ranked") for each in findings(read_run(plain)))
+
+
 def test_a_run_records_the_stages_of_re_ranked_cells(run: Path) -> None:
     record = json.loads((run / "run.json").read_text())
     for row in rows(run):
@@ -158,3 +172,24 @@ def test_a_table_of_re_ranked_rows_alone_is_refused(run: Path, tmp_path: Path) -
     (tmp_path / "results.csv").write_text("".join(line for line in lines if ",plain," not in line))
     with pytest.raises(BenchboxError, match="holds no cell yet"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize(("rule", "skipped"), [("ignore", 1), ("keep", 0)])
+def test_people_without_a_second_camera_are_counted_under_every_ranking(
+    tmp_path: Path, rule: str, skipped: int
+) -> None:
+    """A query whose person no other camera saw is left out, or ranked, as the set's rule says."""
+    dataset = make_micro_dataset(tmp_path / "micro")
+    for file in (dataset / "bounding_box_test").glob("0009_c[23]*"):
+        file.unlink()
+    grid = write_grid(tmp_path / "g.toml", dataset, KEYS)
+    text = grid.read_text().partition("[attack.worst_case]")[0]
+    text += f'[dataset."path:{dataset}"]\nsame_camera = "{rule}"\n'
+    grid.write_text(text.replace('["fna", "worst_case"]', "[]"))
+    run_grid(grid, tmp_path / "out", Options(workers=1), Console(quiet=True))
+    record = json.loads((tmp_path / "out" / "run.json").read_text())
+    found = rows(tmp_path / "out")
+    assert [row["ranking"] for row in found] == ["plain", "k_reciprocal", "query_expansion"]
+    for row in found:
+        assert record["cells"][row["cell"]]["skipped_queries"] == skipped
+        assert int(row["queries"]) == 10 - skipped

@@ -11,3 +11,8 @@ from benchbox.reranking.query_expansion import QueryExpansion
 RANKINGS: Mapping[str, Reranking] = MappingProxyType(
     {each.name: each for each in (KReciprocal(), QueryExpansion(), MultiQuery())}
 )
+
+
+def title_of(ranking: str) -> str:
+    """Return a ranking in words; a name that is none of ours as it is."""
+    return RANKINGS[ranking].title if ranking in RANKINGS else ranking

@@ -51,8 +51,10 @@ def methods_behind(modules: Iterable[str]) -> set[str]:
     while waiting:
         module = waiting.pop()
         # What a user's file imports is not remembered: in a notebook it may be edited.
-        methods_of = _methods_of_ours if module.partition(".")[0] in OURS else _methods_of
-        reached = methods_of(module)
+        if module.partition(".")[0] in OURS:
+            reached = _methods_of_ours(module)
+        else:
+            reached = _methods_of(module) if is_users(_origin(module)) else frozenset()
         waiting |= reached - found
         found |= reached
     return found

@@ -10,7 +10,7 @@ from benchbox.reports.tables.wording import (
     split_sizes,
 )
 from benchbox.reranking.names import PLAIN
-from benchbox.reranking.rankings import RANKINGS
+from benchbox.reranking.rankings import title_of
 from benchbox.results.measurements import Measurements, Pairs, Score, measurements
 from benchbox.results.run_folder import RunFolder
 from benchbox.runs.columns import RANKING
@@ -50,7 +50,7 @@ def reranked(run: RunFolder, *, pairs: Pairs) -> Table | None:
                 if not any(scores):
                     continue
                 labels = (*plain.group_titles(group), names.title("defenses", defense))
-                texts = (*labels, _title(ranking), *map(_text, scores))
+                texts = (*labels, title_of(ranking), *map(_text, scores))
                 rows.append(tuple(TableCell(text) for text in texts))
     if not rows:
         return None
@@ -63,10 +63,6 @@ def reranked(run: RunFolder, *, pairs: Pairs) -> Table | None:
         label_columns=4,
         on_page=_MEANS,
     )
-
-
-def _title(ranking: str) -> str:
-    return RANKINGS[ranking].title if ranking in RANKINGS else ranking
 
 
 def _text(scores: Sequence[Score]) -> str:

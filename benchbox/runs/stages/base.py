@@ -25,12 +25,15 @@ def parameters(value: Any) -> dict[str, Any]:
     return {"class": type(value).__qualname__, **json.loads(json.dumps(asdict(value), default=str))}
 
 
+_PYTHONS = {"builtins", "abc", "typing"}
+
+
 def defining_modules(value: object) -> set[str]:
     """Return the modules that define the class of a dataclass, its bases and its fields.
 
     A defense that is a folder below ``defenses`` counts with the whole folder.
     """
-    found = {c.__module__ for c in type(value).__mro__ if c.__module__ not in {"builtins", "abc"}}
+    found = {c.__module__ for c in type(value).__mro__ if c.__module__ not in _PYTHONS}
     for part in fields(value) if is_dataclass(value) else ():
         if is_dataclass(inner := getattr(value, part.name)):
             found |= defining_modules(inner)
