@@ -119,6 +119,7 @@ def test_memory_and_time_at_markets_size(tmp_path):
         assert found["mAP"] > plain["mAP"]
 
 
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif("TORCHREID_RERANK" not in os.environ, reason="needs TORCHREID_RERANK")
 def test_beside_torchreids(tmp_path):
     ours = run("k_reciprocal", OURS, tmp_path / "ours.npy", *MARKET)
