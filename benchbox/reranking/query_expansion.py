@@ -3,8 +3,8 @@
     f'(p) = Σ max(cos(p, g), 0)^α f(g)   over the k nearest g of p, p itself among them
 
 α-QE of Radenović et al. (Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019,
-Section 3.4), after Chum et al. (ICCV 2007). As in fast-reid (`TEST.AQE`: K 5, times 1, α 3, as its
-grids set them), queries and gallery are expanded alike, each from both, and ranked by the cosine.
+Section 3.4), after Chum et al. (ICCV 2007). As in fast-reid (`TEST.AQE`, whose defaults are QE_K 5,
+QE_TIME 1, ALPHA 3) queries and gallery are expanded alike, each from both, and ranked by the cosine.
 There a negative cosine is not cut at 0; it is among the nearest only where nothing is near.
 """
 
