@@ -4,7 +4,7 @@
 
 α-QE of Radenović et al. (Fine-tuning CNN Image Retrieval with No Human Annotation, TPAMI 2019,
 Section 3.4), after Chum et al. (ICCV 2007). As in fast-reid (`TEST.AQE`, whose defaults are QE_K 5,
-QE_TIME 1, ALPHA 3) queries and gallery are expanded alike, each from both, and ranked by the cosine.
+QE_TIME 1, ALPHA 3) queries and gallery are expanded alike, from both, and ranked by the cosine.
 There a negative cosine is not cut at 0; it is among the nearest only where nothing is near.
 """
 
