@@ -20,7 +20,7 @@ CONVENTIONS = ["step", "trapezoid"]
 
 def brute_force(distances, query_pids, gallery_pids, query_camids, gallery_camids, ap, max_rank):
     """The protocol word by word: sort, drop junk, walk down the list."""
-    precisions, first_hits = [], []
+    precisions, first_hits, inps = [], [], []
     for row, pid, camid in zip(distances, query_pids, query_camids, strict=True):
         order = sorted(range(len(row)), key=lambda item: (float(row[item]), item))
         hits = []
@@ -33,6 +33,7 @@ def brute_force(distances, query_pids, gallery_pids, query_camids, gallery_camid
         if total == 0:
             precisions.append(math.nan)
             first_hits.append(0)
+            inps.append(math.nan)
             continue
         area, found, before = 0.0, 0, 1.0
         for rank, hit in enumerate(hits, start=1):
@@ -43,6 +44,9 @@ def brute_force(distances, query_pids, gallery_pids, query_camids, gallery_camid
             before = precision
         precisions.append(area / total)
         first_hits.append(hits.index(True) + 1)
+        hardest = len(hits) - hits[::-1].index(True)
+        # Ye et al. 2021, Eq. 6 and 7: NP = (R - |G|) / R, and INP = 1 - NP.
+        inps.append(1 - (hardest - total) / hardest)
     valid = [first for first in first_hits if first]
     cmc = [sum(first <= rank for first in valid) / len(valid) for rank in range(1, max_rank + 1)]
     per_id = {}
@@ -54,6 +58,7 @@ def brute_force(distances, query_pids, gallery_pids, query_camids, gallery_camid
         "ap": precisions,
         "cmc": cmc,
         "first_hit": first_hits,
+        "inp": inps,
         "per_id": {pid: float(np.mean(values)) for pid, values in per_id.items()},
     }
 
@@ -63,6 +68,8 @@ def assert_agrees(result, expected):
     np.testing.assert_allclose(result.ap, expected["ap"], atol=1e-12)
     np.testing.assert_allclose(result.cmc, expected["cmc"], atol=1e-12)
     assert result.first_hit.tolist() == expected["first_hit"]
+    np.testing.assert_allclose(result.inp, expected["inp"], atol=1e-12)
+    assert result.mINP == pytest.approx(float(np.nanmean(expected["inp"])), abs=1e-12)
     assert result.per_id == pytest.approx(expected["per_id"], abs=1e-12)
     assert list(result.per_id) == sorted(expected["per_id"])
     assert result.queries == sum(first > 0 for first in expected["first_hit"])
@@ -387,7 +394,7 @@ def test_the_record_cannot_be_changed():
     result = rank_distances([[1.0]], [1], [1], [1], [2])
     with pytest.raises(AttributeError):
         result.mAP = 1.0
-    for array in (result.ap, result.cmc, result.first_hit):
+    for array in (result.ap, result.cmc, result.first_hit, result.inp):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
 

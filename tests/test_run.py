@@ -17,8 +17,8 @@ import pytest
 from tests.micro import make_micro_dataset, write_micro_grid
 
 COLUMNS = (
-    "train_dataset,test_dataset,backbone,defense,attack,eps_255,steps,step_size_255,seed,mAP,rank1,"
-    "rank5,rank10,ap_convention,queries,gallery,seconds,cell"
+    "train_dataset,test_dataset,backbone,defense,attack,eps_255,steps,step_size_255,seed,mAP,minp,"
+    "rank1,rank5,rank10,rank20,ranking,ap_convention,queries,gallery,seconds,cell"
 )
 
 

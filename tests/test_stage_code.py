@@ -31,12 +31,13 @@ HARMLESS = {
 def stages(tmp_path_factory):
     sources = 'sources = ["origin"]\nattacks = ["fna"'
     text = Path("grids/demo.toml").read_text().replace('attacks = ["fna"', sources)
+    text = 'rankings = ["k_reciprocal"]\n' + text
     file = tmp_path_factory.mktemp("grid") / "demo.toml"
     file.write_text(text)
     digests = {"sidewalk-a": "a" * 64, "sidewalk-b": "b" * 64}
     registry = load_registry()
     plan = make_plan(read_grid(file, registry), registry, digests, where=str(file))
-    ranks = [cell.rank for cell in (*plan.cells, *plan.black_box)]
+    ranks = [cell.rank for cell in (*plan.cells, *plan.reranked, *plan.black_box)]
     return with_needs([*ranks, *ranks_of_other_threats(registry, digests, file)])
 
 
@@ -73,7 +74,9 @@ def imports_of(file):
                 yield from (getattr(attacks, alias.name).__module__ for alias in node.names)
 
 
-@pytest.mark.parametrize("kind", ["prepare", "train", "embed", "attack", "replay", "rank"])
+@pytest.mark.parametrize(
+    "kind", ["prepare", "train", "embed", "attack", "replay", "rank", "rerank"]
+)
 def test_what_a_stage_imports_is_in_its_key(stages, kind):
     of_kind = [stage for stage in stages if stage.kind == kind]
     assert of_kind

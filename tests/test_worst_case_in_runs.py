@@ -156,14 +156,17 @@ def test_batch_and_workers_do_not_matter(
 
 def test_the_worst_of_each_query_by_hand() -> None:
     nan = float("nan")
-    one = Scored(np.array([0.5, 0.2, nan, 0.3]), np.array([1, 4, 0, 3]))
-    two = Scored(np.array([0.4, 0.2, nan, 0.6]), np.array([2, 3, 0, 1]))
+    inp = np.array([[0.5, 0.1, nan, 0.2], [0.3, 0.2, nan, 0.2]])
+    one = Scored(np.array([0.5, 0.2, nan, 0.3]), np.array([1, 4, 0, 3]), inp[0])
+    two = Scored(np.array([0.4, 0.2, nan, 0.6]), np.array([2, 3, 0, 1]), inp[1])
     worst, first = lowest_of([one, two])
     assert worst.ap[worst.valid].tolist() == [0.4, 0.2, 0.3]
     assert worst.first_hit.tolist() == [2, 4, 0, 3]
     assert first.tolist() == [1, 0, 0, 0]
     assert worst.mAP == pytest.approx(0.3)
     assert worst.rank(2) == pytest.approx(1 / 3)
+    assert worst.inp[worst.valid].tolist() == [0.3, 0.1, 0.2]
+    assert worst.mINP == pytest.approx(0.2)
 
 
 def test_it_is_run_in_bfloat16_and_shown_to_another_model(dataset: Path, tmp_path: Path) -> None:

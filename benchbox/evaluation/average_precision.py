@@ -11,7 +11,7 @@ sides (Zheng et al., Scalable Person Re-identification: A Benchmark, ICCV 2015; 
 form is torchreid's and fast-reid's. Hits at ranks 1, 2, 4, 7 give 0.8110 and 0.8304.
 """
 
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -48,10 +48,22 @@ def average_precision(ranks: Ints, counts: Ints, *, ap: ApConvention) -> Floats:
     return mean
 
 
-def ap_and_first_hit(
-    ranks: Ints, query: Ints, counts: Ints, *, ap: ApConvention
-) -> tuple[Floats, Ints]:
-    """Return each query's AP and the rank of its first match; NaN and 0 where it has none.
+class Hits(NamedTuple):
+    """Where the matches of some queries stand.
+
+    Attributes:
+        ap: (Q,) AP of each, 0–1; NaN where it has no match.
+        first: (Q,) rank of the first match, from 1; 0 where there is none.
+        last: (Q,) rank of the last match, likewise.
+    """
+
+    ap: Floats
+    first: Ints
+    last: Ints
+
+
+def hits_of(ranks: Ints, query: Ints, counts: Ints, *, ap: ApConvention) -> Hits:
+    """Return each query's AP, and the ranks of its first and of its last match.
 
     Args:
         ranks: (N,) the ranks of all matches, from 1, query after query.
@@ -60,6 +72,24 @@ def ap_and_first_hit(
         ap: the convention, see the head of this file.
     """
     ranks = ranks[np.lexsort((ranks, query))]
-    first_hit = np.zeros(len(counts), dtype=np.int64)
-    first_hit[counts > 0] = ranks[places_within(counts) == 0]
-    return average_precision(ranks, counts, ap=ap), first_hit
+    first, last = np.zeros((2, len(counts)), dtype=np.int64)
+    ends = np.cumsum(counts)[counts > 0]
+    last[counts > 0] = ranks[ends - 1]
+    first[counts > 0] = ranks[ends - counts[counts > 0]]
+    return Hits(average_precision(ranks, counts, ap=ap), first, last)
+
+
+def inverse_negative_penalty(counts: Ints, last: Ints) -> Floats:
+    """Return each query's inverse negative penalty: its matches over the rank of the last one.
+
+    With |G| matches, the last at rank R, it is 1 − NP = |G| / R: the share of correct items where
+    the hardest match is found. Its mean over queries is mINP (Ye et al., Deep Learning for Person
+    Re-identification: A Survey and Outlook, TPAMI 2021, Eq. 6 and 7).
+
+    Args:
+        counts: (Q,) matches of each query.
+        last: (Q,) rank of the last of them, from 1; 0 where there is none, which gives NaN.
+    """
+    found = np.full(len(counts), np.nan)
+    np.divide(counts, last, out=found, where=counts > 0)
+    return found

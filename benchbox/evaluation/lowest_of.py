@@ -17,10 +17,12 @@ class Scored:
     Attributes:
         ap: (Q,) AP of each, 0–1; NaN where it has no valid match.
         first_hit: (Q,) rank of the first match, from 1; 0 where it has none.
+        inp: (Q,) how many matches it has over the rank of the last one, 0–1; NaN where none.
     """
 
     ap: Floats
     first_hit: Ints
+    inp: Floats
 
     @property
     def valid(self) -> npt.NDArray[np.bool_]:
@@ -32,13 +34,18 @@ class Scored:
         """The mean over the queries with a match, 0–1."""
         return float(self.ap[self.valid].mean())
 
+    @property
+    def mINP(self) -> float:  # noqa: N802  likewise
+        """The mean of `inp` over the queries with a match, 0–1."""
+        return float(self.inp[self.valid].mean())
+
     def rank(self, k: int) -> float:
         """Return the share of the queries with a match that have one at rank ``k`` or better."""
         return float((self.first_hit[self.valid] <= k).mean())
 
 
 def lowest_of(found: Sequence[Scored]) -> tuple[Scored, Ints]:
-    """Return each query's lowest AP and, apart, its deepest first match over several attacks.
+    """Return each query's lowest AP and, apart, deepest first match and lowest INP over attacks.
 
     Args:
         found: under each attack, the same queries in the same order.
@@ -48,6 +55,7 @@ def lowest_of(found: Sequence[Scored]) -> tuple[Scored, Ints]:
     """
     ap = np.stack([scored.ap for scored in found])
     deepest = np.stack([scored.first_hit for scored in found]).max(axis=0)
+    inp = np.stack([scored.inp for scored in found]).min(axis=0)
     # A query without a match has no AP under any attack.
     first = np.where(np.isnan(ap), np.inf, ap).argmin(axis=0)
-    return Scored(ap[first, np.arange(ap.shape[1])], deepest), first
+    return Scored(ap[first, np.arange(ap.shape[1])], deepest, inp), first

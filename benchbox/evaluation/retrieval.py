@@ -1,4 +1,4 @@
-"""mAP and CMC in the Market-1501 protocol; `average_precision` has the formulas."""
+"""mAP, CMC and mINP in the Market-1501 protocol; `average_precision` has the formulas."""
 
 # Signatures stay as they are written: in help(), numpy's ArrayLike alone is a line of unions.
 from __future__ import annotations
@@ -11,7 +11,13 @@ import numpy as np
 import torch
 
 from benchbox.errors import BenchboxError, unknown_name
-from benchbox.evaluation.average_precision import ApConvention, Floats, ap_and_first_hit
+from benchbox.evaluation.average_precision import (
+    ApConvention,
+    Floats,
+    Hits,
+    hits_of,
+    inverse_negative_penalty,
+)
 from benchbox.evaluation.feature_distances import Metric, RankedGallery, exact_products
 from benchbox.evaluation.ranking import (
     DistanceRows,
@@ -39,10 +45,12 @@ class Retrieval:
 
     Attributes:
         mAP: mean AP over the queries with a valid match, 0–1.
+        mINP: mean of `inp` over them, 0–1.
         cmc: (max_rank,) share of those queries with a match at rank k or better, Rank-1 first;
             beyond the gallery's end the last value goes on.
         ap: (Q,) AP of each query, NaN where it has no valid match.
         first_hit: (Q,) rank of each query's first correct match, from 1; 0 where it has none.
+        inp: (Q,) how many matches each query has over the rank of the last one; NaN where none.
         per_id: pid → mean AP over its queries with a valid match, sorted by pid.
         queries: how many queries have a valid match (the denominator).
         skipped: how many have none and were left out.
@@ -50,9 +58,11 @@ class Retrieval:
     """
 
     mAP: float  # noqa: N815  (the field's own spelling)
+    mINP: float  # noqa: N815  (likewise)
     cmc: Floats
     ap: Floats
     first_hit: Ints
+    inp: Floats
     per_id: dict[int, float]
     queries: int
     skipped: int
@@ -109,7 +119,7 @@ def evaluate_retrieval(
         ranked = RankedGallery.of(gallery, metric)
         chunks = ranked.chunks(query, queries=_queries_per_chunk(len(gallery)))
         name = f"{metric} distances of query_features"
-        return _score(chunks, labels, name=name, ap=ap, max_rank=max_rank)
+        return score_chunks(chunks, labels, name=name, ap=ap, max_rank=max_rank)
 
 
 def rank_distances(
@@ -135,10 +145,10 @@ def rank_distances(
     step = _queries_per_chunk(gallery)
     chunks = (as_float(matrix[start : start + step]) for start in range(0, queries, step))
     with torch.no_grad():
-        return _score(chunks, labels, name="distances", ap=ap, max_rank=max_rank)
+        return score_chunks(chunks, labels, name="distances", ap=ap, max_rank=max_rank)
 
 
-def _score(
+def score_chunks(
     chunks: Iterable[DistanceRows], labels: Labels, *, name: str, ap: ApConvention, max_rank: int
 ) -> Retrieval:
     """Rank and score one chunk of queries after another."""
@@ -147,7 +157,7 @@ def _score(
     if max_rank < 1:
         raise BenchboxError(f"max_rank: expected a whole number from 1 up, got {max_rank}.")
     judge = Judge(labels)
-    precisions, first_hits = [], []
+    found, matched = [], []
     start = 0
     for chunk in chunks:
         refuse_non_finite(name, chunk, first_row=start)
@@ -155,18 +165,18 @@ def _score(
         matches, junk = judge.judge(rows)
         ranks = match_ranks(chunk, matches, junk, judge.junk_columns)
         counts = np.bincount(matches.query, minlength=len(chunk))
-        precision, first_hit = ap_and_first_hit(ranks, matches.query, counts, ap=ap)
-        precisions.append(precision)
-        first_hits.append(first_hit)
+        found.append(hits_of(ranks, matches.query, counts, ap=ap))
+        matched.append(counts)
         start = rows.stop
-    return _record(
-        labels.query_pids, np.concatenate(precisions), np.concatenate(first_hits), ap, max_rank
-    )
+    hits = Hits(*(np.concatenate(each) for each in zip(*found, strict=True)))
+    inp = inverse_negative_penalty(np.concatenate(matched), hits.last)
+    return _record(labels.query_pids, hits, inp, ap, max_rank)
 
 
 def _record(
-    query_pids: Ints, precision: Floats, first_hit: Ints, ap: ApConvention, max_rank: int
+    query_pids: Ints, hits: Hits, inp: Floats, ap: ApConvention, max_rank: int
 ) -> Retrieval:
+    precision, first_hit = hits.ap, hits.first
     valid = first_hit > 0
     if not valid.any():
         raise BenchboxError(
@@ -179,13 +189,15 @@ def _record(
         for pid in np.unique(query_pids[valid])
     }
     cmc = np.cumsum(hits_at) / valid.sum()
-    for array in (cmc, precision, first_hit):
+    for array in (cmc, precision, first_hit, inp):
         array.setflags(write=False)
     return Retrieval(
         mAP=float(precision[valid].mean()),
+        mINP=float(inp[valid].mean()),
         cmc=cmc,
         ap=precision,
         first_hit=first_hit,
+        inp=inp,
         per_id=per_id,
         queries=int(valid.sum()),
         skipped=int((~valid).sum()),

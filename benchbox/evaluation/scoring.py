@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from attacks.base import Knowledge, Labelled
-from benchbox.evaluation.average_precision import ApConvention, ap_and_first_hit
+from benchbox.evaluation.average_precision import ApConvention, hits_of
 from benchbox.evaluation.feature_distances import Metric, RankedGallery, exact_products
 from benchbox.evaluation.ranking import Judge, Labels, match_ranks
 
@@ -67,8 +67,10 @@ class Scorer:
             (distances,) = self._gallery.chunks(given, queries=len(places))
             ranks = match_ranks(distances, matches, junk, judge.junk_columns)
         counts = np.bincount(matches.query, minlength=len(places))
-        found = ap_and_first_hit(ranks, matches.query, counts, ap=self._ap)
-        precision, first_hit = (torch.from_numpy(array).to(embeddings.device) for array in found)
+        found = hits_of(ranks, matches.query, counts, ap=self._ap)
+        precision, first_hit = (
+            torch.from_numpy(array).to(embeddings.device) for array in (found.ap, found.first)
+        )
         return precision, first_hit
 
 

@@ -42,6 +42,8 @@ def grid_deviations(grid: Grid, protocol: Protocol, *, is_given: bool = False) -
         "precision": protocol.precision,
         "eight_bit": False,
     }
+    if not is_given:
+        wanted |= {"flip_test": False, "ranked_by": "euclidean"}
     if protocol.image_size is not None and not is_given:
         wanted["image_size"] = protocol.image_size
     if protocol.sidewalk_size is not None:

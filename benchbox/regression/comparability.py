@@ -4,7 +4,12 @@ from benchbox.regression.baseline_record import Baseline
 from benchbox.regression.seed_noise import UNMEASURED, SeedNoise
 
 PROTOCOL_KEYS = ("ap", "guides", "distance", "precision", "validation", "image_size")
-ADDED_KEYS = {"eight_bit": False, "jpeg_quality": 95}
+ADDED_KEYS: dict[str, bool | int | str] = {
+    "eight_bit": False,
+    "jpeg_quality": 95,
+    "flip_test": False,
+    "ranked_by": "euclidean",
+}
 """Likewise, with what they are in baselines of before there were such keys."""
 
 """Settings of a grid that say how robustness is measured; the others are what is judged."""
@@ -13,7 +18,8 @@ _NOT_TRAINING = frozenset(
     (
         *("name", "title", "seeds", "sources", "keep_adversarial", "sidewalk_size"),
         *("datasets", "transfers", "backbones", "defenses", "attacks", "budgets", "steps"),
-        *("step_size", "attack", "through", *PROTOCOL_KEYS, *ADDED_KEYS),
+        *("step_size", "attack", "through", "ranks", "rankings", "shown"),
+        *(*PROTOCOL_KEYS, *ADDED_KEYS),
     )
 )
 """Settings that stand in the cells and digests themselves, or determine no number."""

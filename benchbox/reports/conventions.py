@@ -1,7 +1,13 @@
 """How to read a run's numbers: what holds for all its tables and figures, said once."""
 
 from benchbox.reports.tables.caption import reversed_in
-from benchbox.reports.tables.wording import CONVENTION_TITLES, COUNTED_ONCE, MISSING, split_sizes
+from benchbox.reports.tables.wording import (
+    CONVENTION_TITLES,
+    COUNTED_ONCE,
+    MISSING,
+    metric_titles,
+    split_sizes,
+)
 from benchbox.results.conditions import fraction_of_255
 from benchbox.results.measurements import measurements
 from benchbox.results.run_folder import RunFolder
@@ -12,8 +18,12 @@ def conventions(run: RunFolder) -> list[tuple[str, str]]:
     parts = [measurements(run.results, run.record.names, pairs=p) for p in ("same", "transfer")]
     steps = {c.step_size_255 for part in parts for c in part.conditions if c.step_size_255}
     sizes = dict.fromkeys(text for part in parts if (text := split_sizes(run.results, part)))
+    shown = " and ".join(metric_titles(run.results, run.record.names))
     said = [
-        ("Numbers", f"mAP and Rank-1 in %, average precision in {ap_form(run)}. {MISSING}: none."),
+        (
+            "Numbers",
+            f"{shown} in %, average precision in {ap_form(run)}. {MISSING}: none.",
+        ),
         ("Bold", "The highest mAP of a column within its block."),
         ("Seeds", _seeds(sorted({int(seed) for seed in run.results["seed"]}))),
         ("Identities", f"An identity’s AP is the mean over its queries. {COUNTED_ONCE}"),

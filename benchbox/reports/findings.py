@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchbox.reports.block_in_words import BlockInWords
 from benchbox.reports.cautions import suspicious
+from benchbox.reports.reranked_findings import reranked_sentences
 from benchbox.reports.standings import Row, by_cell, hardest, standings
 from benchbox.reports.tables.black_box import STRONGER, replayed, source_title
 from benchbox.results.conditions import CLEAN, CORRUPTED, Condition
@@ -43,6 +44,10 @@ def findings(run: RunFolder, *, collapsed: Collection[Row] = ()) -> list[Finding
     found: list[Finding] = []
     for pairs in ("same", "transfer"):
         found += _of_pairs(run, per_id, pairs, collapsed)
+        again = list(reranked_sentences(run, pairs=pairs, collapsed=collapsed))
+        for title in dict.fromkeys(title for title, _ in again):
+            says = " ".join(sentence for about, sentence in again if about == title)
+            found.append(Finding(f"{title}, re-ranked", says))
     found += _black_box(run, collapsed) + _corrupted(run, collapsed)
     return [*found, *_suspicious(run)]
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -42,7 +43,14 @@ def _bounded(path: Path, *, rows: int, links: Links) -> bytes:
     return content
 
 
-def read_texts(path: Path, columns: Sequence[str], *, rows: int, links: Links) -> pd.DataFrame:
+def read_texts(
+    path: Path,
+    columns: Sequence[str],
+    *,
+    rows: int,
+    links: Links,
+    further: re.Pattern[str] | None = None,
+) -> pd.DataFrame:
     """Return some columns of a CSV file, every value as the text that stands there.
 
     Args:
@@ -50,6 +58,7 @@ def read_texts(path: Path, columns: Sequence[str], *, rows: int, links: Links) -
         columns: those that are wanted, all of which have to be there.
         rows: how many it may have at most.
         links: whether the path may be a symbolic link.
+        further: names of columns that are returned as well where they are there, behind the others.
 
     Raises:
         BenchboxError: it cannot be read, is no table, or lacks a column or a value.
@@ -76,8 +85,10 @@ def read_texts(path: Path, columns: Sequence[str], *, rows: int, links: Links) -
         )
     if not isinstance(frame.index, pd.RangeIndex):
         raise BenchboxError(f"{path}: rows have more fields than the header. Run the grid again.")
-    frame = frame.loc[:, list(columns)]
-    for column in columns:
+    found = [name for name in map(str, frame.columns) if further and further.fullmatch(name)]
+    wanted = list(dict.fromkeys([*columns, *found]))
+    frame = frame.loc[:, wanted]
+    for column in wanted:
         whole = [isinstance(text, str) for text in frame[column]]
         require(path, frame, column, whole, "a value: the row is cut short")
     return frame

@@ -28,11 +28,19 @@ class Group(NamedTuple):
 
 
 class Score(NamedTuple):
-    """What was measured in a cell, in percent."""
+    """What was measured in a cell, in percent.
+
+    Attributes:
+        mAP: mean average precision.
+        rank1: Rank-1.
+        cell: the cell's id.
+        shown: what tables print of it, mAP first; see `Names.shown`.
+    """
 
     mAP: float  # noqa: N815  the field's own name
     rank1: float
     cell: str
+    shown: tuple[float, ...] = ()
 
 
 Place = tuple[Group, str, Condition]
@@ -148,7 +156,8 @@ def measurements(
                 f"results.csv: cells {by_seed[seed].cell} and {row['cell']} have the same place "
                 "in the table. Run the grid again."
             )
-        by_seed[seed] = Score(float(row["mAP"]), float(row["rank1"]), str(row["cell"]))
+        shown = tuple(float(row[name]) for name in names.shown if name in row)
+        by_seed[seed] = Score(float(row["mAP"]), float(row["rank1"]), str(row["cell"]), shown)
     measured = {(group, defense) for group, defense, _ in scores}
     planned = [name for name in names.planned("defenses") if rows is None or name in rows]
     defenses = {defense for _, defense, _ in scores} | set(planned)

@@ -28,6 +28,7 @@ class _Query(BaseModel):
     pid: Annotated[int, Field(ge=1)]
     ap: Annotated[float, Field(ge=0, le=1)] | None
     first_hit: Annotated[int, Field(ge=0)]
+    inp: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
 _Queries = Annotated[list[_Query], Field(max_length=_MOST, fail_fast=True)]
@@ -43,6 +44,7 @@ class PerQuery:
         ap: (Q,) average precision, 0–1.
         first_hit: (Q,) rank of the first correct match, from 1.
         skipped: how many queries without a match were left out.
+        inp: (Q,) matches over the rank of the last one, 0–1; None in runs older than it.
     """
 
     queries: tuple[str, ...]
@@ -50,6 +52,7 @@ class PerQuery:
     ap: NDArray[np.float64]
     first_hit: NDArray[np.int64]
     skipped: int
+    inp: NDArray[np.float64] | None = None
 
     def percent(self) -> dict[str, float]:
         """Return mAP and Rank-1, -5 and -10 in percent."""
@@ -75,15 +78,27 @@ def read_per_query(path: Path) -> PerQuery:
     if not valid:
         raise BenchboxError(f"{where}: ap: no query has a valid match.")
     queries, pids, ap, first_hit = zip(*valid, strict=True)
+    inp = [row.inp for row in rows if row.ap is not None]
+    known = [value for value in inp if value is not None]
+    if known and len(known) < len(inp):
+        raise BenchboxError(f"{where}: inp: a query with a match has none.")
     return PerQuery(
-        queries, np.array(pids), np.array(ap), np.array(first_hit), len(rows) - len(valid)
+        queries,
+        np.array(pids),
+        np.array(ap),
+        np.array(first_hit),
+        len(rows) - len(valid),
+        np.array(known) if known else None,
     )
 
 
 def disagreements(row: Mapping[str, Any], found: PerQuery) -> list[str]:
     """Return what a row of results.csv says otherwise than the cell's queries."""
     says = []
-    for column, value in found.percent().items():
+    percent = found.percent()
+    if "minp" in row and found.inp is not None:
+        percent["minp"] = 100 * float(found.inp.mean())
+    for column, value in percent.items():
         if not math.isclose(row[column], value, rel_tol=0, abs_tol=ROUNDING):
             says.append(f"results.csv has {column} {row[column]:.4f}, its queries give {value:.4f}")
     if row["queries"] != len(found.ap):

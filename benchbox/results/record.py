@@ -10,9 +10,13 @@ from benchbox.errors import BenchboxError
 from benchbox.files.bounded import Links, read_at_most
 from benchbox.files.printable import printable
 from benchbox.results.conditions import CLEAN, Condition
+from benchbox.runs.columns import FURTHER_PERCENT
 from benchbox.runs.grid import parse_fraction
 from benchbox.runs.record import RUN_SCHEMA, AttackRecord, RowRecord, RunRecord
 from benchbox.untrusted.json import RUN, as_record, parse_json
+
+SHOWN = ("mAP", "rank1")
+"""What a cell of the paper's tables shows, as columns of results.csv."""
 
 Kind = Literal["defenses", "attacks", "datasets", "backbones"]
 
@@ -50,6 +54,7 @@ class Names:
         threats: attack → its threat model; nothing of runs that do not say.
         given: defense → what is stated of its given model.
         through: attack → what its images pass before the model, of those that pass something.
+        shown: the columns of results.csv that a cell of the tables shows, mAP first.
 
     A name without a title is printed as it is; one without a place stands last. Where nothing is
     planned, what the results hold is taken for the plan.
@@ -65,6 +70,7 @@ class Names:
     threats: dict[str, str] = field(default_factory=dict)
     given: dict[str, Stated] = field(default_factory=dict)
     through: dict[str, str] = field(default_factory=dict)
+    shown: tuple[str, ...] = SHOWN
 
     def title(self, kind: Kind, name: str) -> str:
         """Return what is printed for a registry name."""
@@ -102,6 +108,7 @@ class ReadRecord(RunRecord):
             chance={n: d.chance for n, d in self.datasets.items() if d.chance is not None},
             given=_given(self.defenses),
             through={name: each.through for name, each in self.attacks.items() if each.through},
+            shown=_shown(self.grid),
         )
 
     @property
@@ -176,6 +183,16 @@ def _stated(given: dict[str, Any]) -> Stated:
         cosine=given.get("distance") == "cosine",
         flip_test=given.get("flip_test") is True,
     )
+
+
+def _shown(grid: dict[str, Any]) -> tuple[str, ...]:
+    """Return the columns that the grid wants shown; runs of before it could say so show two."""
+    shown = grid.get("shown")
+    if not isinstance(shown, list):
+        return SHOWN
+    known = [name for name in shown if isinstance(name, str)]
+    further = (name for name in known if FURTHER_PERCENT.fullmatch(name))
+    return tuple(dict.fromkeys(["mAP", *further]))
 
 
 def _planned_pairs(grid: dict[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -10,6 +10,7 @@ import pandas as pd
 from benchbox.errors import BenchboxError
 from benchbox.files.bounded import Links
 from benchbox.files.printable import printable
+from benchbox.reranking.names import PLAIN
 from benchbox.results.conditions import CLEAN, CLEAN_ATTACK, CORRUPTED, Condition
 from benchbox.results.corruption import read_corruption
 from benchbox.results.csv_table import (
@@ -21,7 +22,15 @@ from benchbox.results.csv_table import (
 )
 from benchbox.results.record import ReadRecord, read_record
 from benchbox.results.targeted import read_targeted
-from benchbox.runs.columns import PER_ID_COLUMNS, PERCENT, PLACE, RESULT_COLUMNS, SOURCE_COLUMNS
+from benchbox.runs.columns import (
+    FURTHER_COLUMNS,
+    FURTHER_PERCENT,
+    PER_ID_COLUMNS,
+    PLACE,
+    RANKING,
+    RESULT_COLUMNS,
+    SOURCE_COLUMNS,
+)
 
 _TEXT = ("train_dataset", "test_dataset", "backbone", "defense", "attack", "ap_convention", "cell")
 """The columns of results.csv that hold names."""
@@ -39,8 +48,10 @@ class RunFolder:
 
     Attributes:
         path: the folder.
-        results: a row per cell, with the columns of results.csv; mAP and ranks in percent. In
-            clean rows eps_255, steps and step_size_255 are 0.
+        results: a row per cell, with the columns of results.csv; mAP, ranks and, in newer runs,
+            mINP in percent. In clean rows eps_255, steps and step_size_255 are 0.
+        reranked: likewise, of other rankings of the same galleries, with the column ``ranking``;
+            None where the grid asks for none.
         per_id: ``cell, pid, queries, ap``; ap in 0–1.
         record: run.json.
         black_box: black_box.csv, like the results but with the columns ``source_backbone`` and
@@ -57,6 +68,7 @@ class RunFolder:
     black_box: pd.DataFrame | None = None
     corruption: pd.DataFrame | None = None
     targeted: pd.DataFrame | None = None
+    reranked: pd.DataFrame | None = None
 
 
 def read_run(path: Path, *, links: Links = "followed") -> RunFolder:
@@ -74,7 +86,9 @@ def read_run(path: Path, *, links: Links = "followed") -> RunFolder:
         where = printable(path)
         raise BenchboxError(f"{where}: no such folder. Expected that of a finished run.")
     record = read_record(path / "run.json", links=links)
-    results = read_results(path / "results.csv", links=links)
+    rows = _read_rows(path / "results.csv", sources=False, links=links)
+    results = _plain(path / "results.csv", rows)
+    reranked = rows[rows[RANKING] != PLAIN].reset_index(drop=True)
     per_id = read_per_id(path / "per_id.csv", cells=set(results["cell"]), links=links)
     sources = path / "black_box.csv"
     black_box = None
@@ -85,11 +99,14 @@ def read_run(path: Path, *, links: Links = "followed") -> RunFolder:
     targeted = None
     if aimed.is_file() or aimed.is_symlink():
         targeted = read_targeted(aimed, links=links)
-    return RunFolder(path, results, per_id, record, black_box, corruption, targeted)
+    others = None if reranked.empty else reranked
+    return RunFolder(path, results, per_id, record, black_box, corruption, targeted, others)
 
 
 def read_results(path: Path, *, sources: bool = False, links: Links = "followed") -> pd.DataFrame:
-    """Return results.csv with checked types and ranges, in the order of the file.
+    """Return results.csv with checked types and ranges: the rows with the plain ranking.
+
+    They stand in the order of the file.
 
     Args:
         path: of the file.
@@ -100,14 +117,27 @@ def read_results(path: Path, *, sources: bool = False, links: Links = "followed"
         BenchboxError: a column is missing, a value is no number or out of its range, a cell
             stands there twice, or two AP conventions are mixed.
     """
+    return _plain(path, _read_rows(path, sources=sources, links=links))
+
+
+def _plain(path: Path, rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows whose gallery is ranked by the plain distance, without that column."""
+    plain = rows[rows[RANKING] == PLAIN]
+    if plain.empty:
+        raise BenchboxError(f"{path}: holds no cell yet. Run the grid first.")
+    return plain.drop(columns=RANKING).reset_index(drop=True)
+
+
+def _read_rows(path: Path, *, sources: bool, links: Links) -> pd.DataFrame:
+    """Return the rows of results.csv or black_box.csv, whatever their ranking."""
     texts = (*SOURCE_COLUMNS, *_TEXT) if sources else _TEXT
     expected = (*SOURCE_COLUMNS, *RESULT_COLUMNS) if sources else RESULT_COLUMNS
-    frame = read_texts(path, expected, rows=_ROWS, links=links)
-    if frame.empty:
-        raise BenchboxError(f"{path}: holds no cell yet. Run the grid first.")
-    for column in texts:
+    frame = read_texts(path, expected, rows=_ROWS, links=links, further=FURTHER_COLUMNS)
+    if RANKING not in frame:
+        frame[RANKING] = PLAIN
+    for column in (*texts, RANKING):
         require(path, frame, column, [bool(text) for text in frame[column]], "a name")
-    for column in PERCENT:
+    for column in ("mAP", *filter(FURTHER_PERCENT.fullmatch, frame.columns)):
         to_numbers(path, frame, column, lambda x: 0 <= x <= 100, "a percentage from 0 to 100")
     to_numbers(path, frame, "eps_255", lambda x: 0 <= x <= 255, "a number from 0 to 255")
     to_numbers(path, frame, "step_size_255", lambda x: x >= 0, "a number of at least 0")
@@ -127,11 +157,11 @@ def read_results(path: Path, *, sources: bool = False, links: Links = "followed"
     frame.loc[clean, ["steps", "step_size_255"]] = 0
     known = [text in CONVENTIONS for text in frame["ap_convention"]]
     require(path, frame, "ap_convention", known, "trapezoid or step")
-    first = frame["ap_convention"].iloc[0]
+    first = next(iter(frame["ap_convention"]), "")
     same = [text == first for text in frame["ap_convention"]]
     require(path, frame, "ap_convention", same, f"{first} as in row 1: a run has one")
     require_unique(path, frame, ("cell",))
-    require_unique(path, frame, (*(SOURCE_COLUMNS if sources else ()), *PLACE, "seed"))
+    require_unique(path, frame, (*(SOURCE_COLUMNS if sources else ()), *PLACE, "seed", RANKING))
     return frame
 
 

@@ -5,11 +5,19 @@ from collections import Counter
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 from attacks.corruption import Corruption
 from benchbox.data.jpeg import QUALITY
 from benchbox.evaluation.real_images import Through
+from benchbox.reranking.names import PLAIN, Ranking
 from benchbox.runs.slurm_settings import SlurmSettings
 
 _FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20}| */ *[0-9]{1,9})?")
@@ -103,6 +111,15 @@ class Grid(BaseModel):
         distance: what an attack ascends: ``squared`` Euclidean (reference) or ``euclidean``.
         seeds: one model per seed.
         ap: average precision by ``trapezoid`` (official Market-1501) or ``step`` (torchreid).
+        flip_test: embed an image and its mirror and take the mean, of rows that are trained here;
+            attacks go through both.
+        ranked_by: ``euclidean`` or ``cosine``: what ranks rows that are trained here. Their
+            embeddings have unit length, where both rank alike, but for the mean of ``flip_test``.
+        ranks: at which k Rank-k (CMC) stands in results.csv; 1, 5 and 10 stand there anyway.
+        rankings: how galleries are ranked: ``plain`` (there anyway), ``k_reciprocal`` (Zhong et al.
+            2017), ``query_expansion`` (as in fast-reid), ``multi_query`` (the queries of one
+            identity and camera as one); the others have rows and a table of their own.
+        shown: what a cell of the tables shows, mAP first: ``mAP``, ``minp``, ``rank1`` and further.
         precision: in which the attacks' gradients are computed, ``fp32`` or ``bf16`` (about twice
             as fast where the processor has bf16 units); embeddings are always taken in fp32.
         sources: models whose adversarial queries are shown to every row, as black-box attacks: a
@@ -154,6 +171,13 @@ class Grid(BaseModel):
     distance: Literal["squared", "euclidean"] = "squared"
     seeds: list[int] = Field(default=[0], min_length=1, max_length=_AT_MOST)
     ap: Literal["trapezoid", "step"] = "trapezoid"
+    flip_test: bool = False
+    ranked_by: Literal["euclidean", "cosine"] = "euclidean"
+    ranks: list[Annotated[int, Field(ge=1, le=999_999)]] = Field(
+        default=[1, 5, 10, 20], max_length=20
+    )
+    rankings: list[Ranking] = Field(default=[PLAIN], max_length=10)
+    shown: list[str] = Field(default=["mAP", "rank1"], min_length=1, max_length=6)
     precision: Literal["fp32", "bf16"] = "fp32"
     sources: list[str] = Field(default=[], max_length=_AT_MOST)
     keep_adversarial: bool = False
@@ -169,12 +193,29 @@ class Grid(BaseModel):
     # Left out of records: what it says changes no number.
     slurm: SlurmSettings = Field(default_factory=SlurmSettings, exclude=True)
 
-    @field_validator("datasets", "backbones", "defenses", "attacks", "budgets", "seeds", "sources")
+    @field_validator(
+        *("datasets", "backbones", "defenses", "attacks", "budgets", "seeds", "sources"),
+        *("ranks", "rankings", "shown"),
+    )
     @classmethod
     def _no_repeats(cls, values: list[Any]) -> list[Any]:
         repeated = {str(value) for value, times in Counter(values).items() if times > 1}
         if repeated:
             raise ValueError(f"{', '.join(sorted(repeated))} stands there twice")
+        return values
+
+    @field_validator("shown")
+    @classmethod
+    def _measured(cls, values: list[str], info: ValidationInfo) -> list[str]:
+        known = ["mAP", "minp", *(f"rank{k}" for k in {1, 5, 10, *info.data.get("ranks", ())})]
+        for value in values:
+            if value not in known:
+                raise ValueError(
+                    f"{value!r} is not measured; expected mAP, minp, or a rank{{k}}"
+                    " whose k stands in ranks"
+                )
+        if values[0] != "mAP":
+            raise ValueError("expected mAP first, by which the best of a column is bold")
         return values
 
     @field_validator("image_size")

@@ -1,7 +1,7 @@
 """From a grid to cells and stages: the product of its lists, with everything resolved."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
@@ -9,6 +9,8 @@ from typing import Any
 from attacks import AnyAttack
 from attacks.corruption import Corruption
 from benchbox.data.counting import Counts
+from benchbox.reranking.names import PLAIN, Ranking
+from benchbox.reranking.rankings import RANKINGS
 from benchbox.runs.attack_columns import AttackColumn
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
@@ -19,6 +21,7 @@ from benchbox.runs.stages import (
     CorruptedRankStage,
     Data,
     RankStage,
+    RerankStage,
     Stage,
     SweepStage,
     with_needs,
@@ -43,6 +46,7 @@ class Cell:
         overrides: what the grid changed in recipe, guard and attack, by table.
         rank: the stage that gives the numbers.
         source: of a black-box cell, the (backbone, defense) that its queries were attacked on.
+        ranking: how the gallery is ranked.
     """
 
     train_dataset: str
@@ -55,6 +59,7 @@ class Cell:
     overrides: Mapping[str, Any]
     rank: RankStage | CorruptedRankStage
     source: tuple[str, str] | None = None
+    ranking: Ranking = PLAIN
 
     @property
     def id(self) -> str:
@@ -69,7 +74,8 @@ class Plan:
     Attributes:
         grid: the validated grid.
         rows: the models that are measured, in the table's order.
-        cells: the rows of results.csv.
+        cells: the rows of results.csv with the plain ranking.
+        reranked: those with another, for each of ``cells``.
         black_box: the rows of black_box.csv.
         sweeps: row → its stage of each corruption at each severity: corruption.csv.
         targeted: the rows of targeted.csv.
@@ -83,6 +89,7 @@ class Plan:
     grid: Grid
     rows: tuple[Row, ...]
     cells: tuple[Cell, ...]
+    reranked: tuple[Cell, ...]
     black_box: tuple[Cell, ...]
     sweeps: Mapping[Row, SweepStage]
     targeted: tuple[Cell, ...]
@@ -153,17 +160,33 @@ def make_plan(
         for from_, attack, budget, rank in planner.black_box_ranks(clean, row):
             changes = resolved.changed(name, attack)
             black_box.append(Cell(*place, attack, budget, seed, changes, rank, from_))
+    reranked = [
+        _reranked(cell, cell.rank, name)
+        for name in grid.rankings
+        if name != PLAIN
+        for cell in cells
+        if isinstance(cell.rank, RankStage)
+    ]
     return Plan(
         grid,
         rows,
         tuple(cells),
+        tuple(reranked),
         tuple(black_box),
         sweeps,
         tuple(targeted),
         with_needs(
-            [*(cell.rank for cell in (*cells, *black_box, *targeted)), *sweeps.values()],
+            [
+                *(cell.rank for cell in (*cells, *reranked, *black_box, *targeted)),
+                *sweeps.values(),
+            ],
         ),
         resolved.defenses,
         planner.columns,
         resolved.corruption,
     )
+
+
+def _reranked(cell: Cell, rank: RankStage, ranking: Ranking) -> Cell:
+    """Return a cell of the same queries whose gallery is ranked another way."""
+    return replace(cell, rank=RerankStage.of(rank, RANKINGS[ranking]), ranking=ranking)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from attacks import WorstCase
 from attacks.corruption import SIDES, row_name
+from benchbox.models.in_use import Use
 from benchbox.runs.attack_columns import AttackColumn, attack_columns
 from benchbox.runs.attack_stages import is_pooled, stage_of
 from benchbox.runs.grid import Grid
@@ -105,7 +106,8 @@ class Planner:
         guard, prepared = defense.guard, None
         if isinstance(guard, PreparedGuard):
             prepared = PrepareStage(learned_on, guard.preparation)
-        return EmbedStage(network=network, data=data, guard=guard, prepared=prepared)
+        use = Use() if defense.model else Use(self.grid.flip_test, self.grid.ranked_by)
+        return EmbedStage(network=network, data=data, guard=guard, prepared=prepared, use=use)
 
     def ranks(
         self, clean: EmbedStage, backbone: str, name: str

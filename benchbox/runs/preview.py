@@ -10,6 +10,7 @@ from rich.table import Table
 from attacks.corruption import Corruption
 from benchbox.models.given import Given
 from benchbox.runs.attack_settings import pace_of
+from benchbox.runs.grid import Grid
 from benchbox.runs.memory import memory_in_words
 from benchbox.runs.plan import Plan
 from benchbox.runs.reach import is_beyond_reach
@@ -66,8 +67,10 @@ def _settings(plan: Plan) -> Table:
         "of one attack": _own_settings(plan),
         "black box": f"queries attacked on {', '.join(grid.sources)}" if grid.sources else "",
         "adversarial images": "rounded to 8 bits" if grid.eight_bit else "",
+        "trained rows": _in_use(grid),
         "attacked again": f"through JPEG {grid.jpeg_quality}" if grid.through == "jpeg" else "",
         "average precision": grid.ap,
+        "rankings": ", ".join(grid.rankings) if plan.reranked else "",
         "precision": grid.precision,
         "seeds": ", ".join(map(str, grid.seeds)),
         "memory of a worker": f"beside the model: {memory_in_words(plan)}",
@@ -83,6 +86,13 @@ def _corruption(corruption: Corruption) -> str:
     which = ", ".join(names) if len(names) <= _FEW else str(len(names))
     severities = " ".join(map(str, corruption.severities))
     return f"{which} at severities {severities}, {corruption.repeats} repeats"
+
+
+def _in_use(grid: Grid) -> str:
+    """Return how trained models are used, where it is not the plain way."""
+    ranked = "ranked by the cosine" if grid.ranked_by == "cosine" else ""
+    mirror = "mean of image and mirror" if grid.flip_test else ""
+    return ", ".join(filter(None, (mirror, ranked)))
 
 
 def _beyond_reach(plan: Plan) -> list[str]:
@@ -189,6 +199,13 @@ def _short(value: object) -> str:
 def _counts(plan: Plan) -> str:
     counts = Counter(stage.kind for stage in plan.stages)
     stages = ", ".join(f"{number} {kind}" for kind, number in counts.items())
-    black_box = f" and {len(plan.black_box)} black-box cells" if plan.black_box else ""
-    targeted = f" and {len(plan.targeted)} targeted cells" if plan.targeted else ""
-    return f"{len(plan.cells)} cells{black_box}{targeted} from {len(plan.stages)} stages: {stages}"
+    others = "".join(
+        f"{word}{len(found)} {kind}"
+        for word, kind, found in (
+            (", ", "re-ranked", plan.reranked),
+            (" and ", "black-box cells", plan.black_box),
+            (" and ", "targeted cells", plan.targeted),
+        )
+        if found
+    )
+    return f"{len(plan.cells)} cells{others} from {len(plan.stages)} stages: {stages}"

@@ -113,7 +113,9 @@ class RowRecord(_Known):
         defense: name of the defense.
         seed: of the training and of random starts.
         ranked_by: the distance by which the gallery is ranked. Our own models' embeddings have
-            unit length, where the Euclidean distance ranks as the cosine does.
+            unit length, where the Euclidean distance ranks as the cosine does, but for the mean of
+            an image and its mirror.
+        flip_test: whether that mean is ranked and attacked.
         ascended: the distance that attacks with guides ascend, in words: that of the same
             embeddings. Empty in runs older than this key.
     """
@@ -124,6 +126,7 @@ class RowRecord(_Known):
     defense: str
     seed: int
     ranked_by: RankingDistance = "euclidean"
+    flip_test: bool = False
     ascended: str = ""
 
 

@@ -13,6 +13,7 @@ from benchbox.data import sidewalk
 from benchbox.data.official import compare_with_official
 from benchbox.evaluation.chance import chance_map
 from benchbox.models.given import Given
+from benchbox.models.in_use import Use
 from benchbox.runs.attack_settings import pace_of
 from benchbox.runs.grid import Grid
 from benchbox.runs.opening import grid_sources
@@ -108,14 +109,16 @@ class Recorder:
                 failures=list(failures),
             ),
         )
-        return len(cells)
+        return sum(cell.id in cells for cell in self.plan.cells)
 
     def _row(self, row: Row) -> RowRecord:
+        grid = self.plan.grid
         given = self.plan.defenses[row.defense].model
         return RowRecord(
             **row._asdict(),
-            ranked_by=given.distance if given else "euclidean",
-            ascended=ascended(self.plan.grid, given),
+            ranked_by=given.distance if given else grid.ranked_by,
+            flip_test=given.flip_test if given else grid.flip_test,
+            ascended=ascended(grid, given),
         )
 
     def _dataset(self, name: str, chance: float | None) -> DatasetRecord:
@@ -197,11 +200,11 @@ def ascended(grid: Grid, given: Given | None) -> str:
 
     Args:
         grid: says whether it is squared.
-        given: the row's model; None for one of our own, whose embeddings have unit length.
+        given: the row's model; None for one of our own, which the grid says how to use.
     """
     squared = grid.distance == "squared"
     words = "squared Euclidean" if squared else "Euclidean"
-    if given is not None and not given.scales:
+    if not (given or Use(grid.flip_test, grid.ranked_by)).scales:
         return words
     return f"{words} at unit length, {'2 − 2 cos' if squared else '√(2 − 2 cos)'}"
 

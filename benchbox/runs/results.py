@@ -11,13 +11,15 @@ from typing import Any
 from attacks.corruption import SIDES
 from benchbox.evaluation.chance import is_near_chance
 from benchbox.files.atomic import write_text
+from benchbox.reranking.names import PLAIN
 from benchbox.runs.attack_settings import Pace, pace_of
 from benchbox.runs.columns import (
     CORRUPTION_COLUMNS,
     PER_ID_COLUMNS,
-    RESULT_COLUMNS,
+    RANKING,
     SOURCE_COLUMNS,
     TARGETED_COLUMNS,
+    result_columns,
 )
 from benchbox.runs.plan import Cell, Plan
 from benchbox.runs.record import CellRecord
@@ -28,6 +30,7 @@ from benchbox.runs.store import Store
 def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecord]:
     """Write results.csv and per_id.csv for the finished cells, in the plan's order.
 
+    Cells of other rankings than the plain one stand last in results.csv, and have no identities.
     A grid with sources has black_box.csv too, one with corruptions corruption.csv, one with
     targeted attacks targeted.csv.
 
@@ -41,13 +44,14 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
     rows: list[dict[str, Any]] = []
     per_id: list[dict[str, Any]] = []
     extra: dict[str, CellRecord] = {}
-    for cell in plan.cells:
+    for cell in (*plan.cells, *plan.reranked):
         result = _result(cell, store)
         if result is None:
             continue
-        rows.append(_row(cell, result, store))
-        per_query = store.folder(cell.rank.kind, cell.rank.key) / "per_query.json"
-        per_id += _per_id(cell, json.loads(per_query.read_text()))
+        per_query = _per_query(cell, store)
+        rows.append(_row(cell, {**_ranks(per_query, plan), **result}, store))
+        if cell.ranking == PLAIN:
+            per_id += _per_id(cell, per_query)
         extra[cell.id] = CellRecord(
             skipped_queries=result["skipped_queries"],
             lone_queries=result["lone_queries"],
@@ -59,12 +63,17 @@ def write_results(folder: Path, plan: Plan, store: Store) -> dict[str, CellRecor
             repeats=result.get("repeats", 1),
             spread=result.get("spread", {}),
         )
-    _write_csv(folder / "results.csv", RESULT_COLUMNS, rows)
+    columns = result_columns(plan.grid.ranks)
+    _write_csv(folder / "results.csv", columns, rows)
     _write_csv(folder / "per_id.csv", PER_ID_COLUMNS, per_id)
     if plan.black_box:
         results = [(cell, _result(cell, store)) for cell in plan.black_box]
-        shown = [_row(cell, result, store) for cell, result in results if result is not None]
-        _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *RESULT_COLUMNS), shown)
+        shown = [
+            _row(cell, {**_ranks(_per_query(cell, store), plan), **result}, store)
+            for cell, result in results
+            if result is not None
+        ]
+        _write_csv(folder / "black_box.csv", (*SOURCE_COLUMNS, *columns), shown)
     if plan.sweeps:
         _write_csv(folder / "corruption.csv", CORRUPTION_COLUMNS, _swept(plan, store))
     if plan.targeted:
@@ -119,6 +128,24 @@ def _result(cell: Cell, store: Store) -> dict[str, Any] | None:
     return result
 
 
+def _per_query(cell: Cell, store: Store) -> list[dict[str, Any]]:
+    """Return what the rank stage of a finished cell says of each query."""
+    file = store.folder(cell.rank.kind, cell.rank.key) / "per_query.json"
+    found: list[dict[str, Any]] = json.loads(file.read_text())
+    return found
+
+
+def _ranks(per_query: list[dict[str, Any]], plan: Plan) -> dict[str, float]:
+    """Return Rank-k in percent at the grid's ranks: for others nothing has to be ranked again."""
+    # Images that were corrupted several times have a first match in each repeat.
+    hits = [query.get("first_hits", [query.get("first_hit")]) for query in per_query]
+    first_hits = [hit for of_query in hits for hit in of_query if hit]
+    return {
+        f"rank{k}": 100 * sum(hit <= k for hit in first_hits) / len(first_hits)
+        for k in plan.grid.ranks
+    }
+
+
 def _row(cell: Cell, result: dict[str, Any], store: Store) -> dict[str, Any]:
     sources = dict(zip(SOURCE_COLUMNS, cell.source or (), strict=False))
     return {**sources, **_identity(cell), **result, "seconds": _seconds(cell, store)}
@@ -153,6 +180,7 @@ def _identity(cell: Cell) -> dict[str, Any]:
         "step_size_255": pace.step_size_255,
         "seed": cell.seed,
         "ap_convention": cell.rank.ap,
+        RANKING: cell.ranking,
         "cell": cell.id,
     }
 

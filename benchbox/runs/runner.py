@@ -28,7 +28,7 @@ from benchbox.runs.provenance import now
 from benchbox.runs.recorder import Recorder
 from benchbox.runs.registry import Registry, load_registry
 from benchbox.runs.sharding import in_shards
-from benchbox.runs.stages import Stage, TrainStage
+from benchbox.runs.stages import RankStage, Stage, TrainStage
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site
 from defenses import PreparedGuard
@@ -39,7 +39,7 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        cells: how many have their numbers.
+        cells: how many with the plain ranking have their numbers.
         failures: one line per stage that could not be done.
         left_out: how many stages were not tried because of those.
     """
@@ -185,7 +185,7 @@ def _do(
                     failures.append(event.error)
                 elif isinstance(event, LeftOut):
                     left_out.append(event.stage)
-                elif isinstance(event, Done) and event.stage.kind == "rank":
+                elif isinstance(event, Done) and isinstance(event.stage, RankStage):
                     recorder.write_results_now_and_then(store)
 
             executor.execute(todo, notify)

@@ -24,7 +24,7 @@ _Shown = tuple[str, float | None]
 
 
 def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) -> Table:
-    """Return mAP/Rank-1 of every defense, clean and attacked, over all seeds.
+    """Return mAP/Rank-1, or what else the grid shows, of every defense, over all seeds.
 
     With one seed a cell is that run's result; with more it is mean±std, the sample standard
     deviation (n − 1). A mean over fewer seeds than the table's gives its n.
@@ -63,7 +63,7 @@ def over_seeds(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) 
 
 
 def best_run(results: pd.DataFrame, names: Names, layout: Layout = WHITE_BOX) -> Table:
-    """Return mAP/Rank-1 of each defense's best run, the way the paper reports.
+    """Return the numbers of each defense's best run, the way the paper reports.
 
     Zhou et al. 2025 "run each experiment three times and report the best-performing result"
     without saying best in what. Here a row is one run, never a mixture of several: the seed with
@@ -127,7 +127,7 @@ def _over_seeds(scores: list[Score], *, expected: int) -> _Shown:
         return MISSING, None
     note = f" (n={len(scores)})" if len(scores) < expected else ""
     mean_map = statistics.fmean(score.mAP for score in scores)
-    texts = [mean_and_std([s.mAP for s in scores]), mean_and_std([s.rank1 for s in scores])]
+    texts = [mean_and_std(list(values)) for values in zip(*(s.shown for s in scores), strict=True)]
     return "/".join(texts) + note, mean_map
 
 

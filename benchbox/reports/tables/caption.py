@@ -2,7 +2,13 @@
 
 import pandas as pd
 
-from benchbox.reports.tables.wording import CONVENTION_TITLES, MISSING, NEAR_CHANCE, split_sizes
+from benchbox.reports.tables.wording import (
+    CONVENTION_TITLES,
+    MISSING,
+    NEAR_CHANCE,
+    metric_titles,
+    split_sizes,
+)
 from benchbox.results.conditions import fraction_of_255
 from benchbox.results.measurements import Measurements
 from benchbox.results.near_chance import collapsed_seeds
@@ -27,7 +33,8 @@ def caption_of(results: pd.DataFrame, cells: Measurements, how: str) -> str:
         else ""
     )
     return (
-        f"mAP/Rank-1 in %, measured on this machine. Average precision in "
+        f"{'/'.join(metric_titles(results, cells.names))} in %, measured on this machine. "
+        f"Average precision in "
         f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
         f"Bold: highest mAP of a column within its block.{own_caption(cells)}"
     )
@@ -40,7 +47,8 @@ def own_caption(cells: Measurements) -> str:
         if cells.missing
         else ""
     )
-    return f"{missing}{_given(cells)}{_near_chance(cells)}{_beyond_reach(cells)}"
+    parts = (_given(cells), _trained(cells), _near_chance(cells), _beyond_reach(cells))
+    return missing + "".join(parts)
 
 
 def _beyond_reach(cells: Measurements) -> str:
@@ -118,6 +126,19 @@ def _given(cells: Measurements) -> str:
     if not rows:
         return ""
     return f" Given, not trained by benchbox, one network each: {'; '.join(rows)}."
+
+
+def _trained(cells: Measurements) -> str:
+    """Return how models that benchbox trained are used, where it is not the plain way."""
+    names = cells.names
+    shown = {defense for _, defense in cells.expected} - set(names.given)
+    rows = [row for row in names.rows if row.defense in shown]
+    words = []
+    if any(row.ranked_by == "cosine" for row in rows):
+        words.append("ranked and attacked by the cosine")
+    if any(row.flip_test for row in rows):
+        words.append("mean of image and mirror")
+    return f" Trained by benchbox: {', '.join(words)}." if words else ""
 
 
 def _stated(names: Names, stated: Stated) -> str:

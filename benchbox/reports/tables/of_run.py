@@ -10,6 +10,7 @@ from benchbox.reports.tables.by_layout import best_run, over_seeds
 from benchbox.reports.tables.corruption import corruption_table, corruptions_by_kind
 from benchbox.reports.tables.fairness import fairness
 from benchbox.reports.tables.real_images import real_images
+from benchbox.reports.tables.reranked import reranked
 from benchbox.reports.tables.targeted import targeted_table
 from benchbox.results.conditions import CLEAN
 from benchbox.results.measurements import Pairs, measurements
@@ -43,6 +44,7 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
         recorded = run.record.cells
         further = {
             "real_images": real_images(run.results, recorded, names, pairs=pairs, quality=quality),
+            "reranked": reranked(run, pairs=pairs),
             "corruption": corruption_table(run.results, recorded, names, pairs=pairs),
         }
         if run.corruption is not None and not run.corruption.empty:

@@ -5,6 +5,7 @@ import statistics
 import pandas as pd
 
 from benchbox.results.measurements import Measurements
+from benchbox.results.record import Names
 
 MISSING = "–"
 NEAR_CHANCE = " (near chance)"
@@ -23,6 +24,15 @@ def mean_and_std(values: list[float], *, decimals: int = 2) -> str:
     """Return ``41.96±0.31``, the sample standard deviation (n − 1), or the one value alone."""
     mean = f"{statistics.fmean(values):.{decimals}f}"
     return mean if len(values) == 1 else f"{mean}±{statistics.stdev(values):.{decimals}f}"
+
+
+def metric_titles(results: pd.DataFrame, names: Names) -> list[str]:
+    """Return what a cell of the tables shows in words, such as ``mAP`` and ``Rank-1``."""
+    there = [name for name in names.shown if name in results]
+    return [
+        name.replace("minp", "mINP") if name in ("mAP", "minp") else name.replace("rank", "Rank-")
+        for name in there
+    ]
 
 
 def split_sizes(results: pd.DataFrame, cells: Measurements) -> str:

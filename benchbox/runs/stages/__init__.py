@@ -1,4 +1,4 @@
-"""The stages of a run: prepare → train (or given) → embed → attack (→ replay) → rank.
+"""The stages of a run: prepare → train (or given) → embed → attack (→ replay) → rank, rerank.
 
 A large attack may be split into shards, which are joined to the same artefact.
 Corruptions, which nobody aims: embed → corrupt → rank, and embed → sweep.
@@ -20,6 +20,7 @@ from benchbox.runs.stages.rank import RankStage
 from benchbox.runs.stages.rank_corrupted import CorruptedRankStage
 from benchbox.runs.stages.rank_targeted import TargetedRankStage
 from benchbox.runs.stages.replay import ReplayStage
+from benchbox.runs.stages.rerank import RerankStage
 from benchbox.runs.stages.shard import AttackShard, JoinStage
 from benchbox.runs.stages.sweep import SweepStage
 from benchbox.runs.stages.train import TrainStage
@@ -38,6 +39,7 @@ __all__ = [
     "PrepareStage",
     "RankStage",
     "ReplayStage",
+    "RerankStage",
     "Stage",
     "SweepStage",
     "TargetedRankStage",

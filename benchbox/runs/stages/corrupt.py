@@ -10,9 +10,7 @@ from typing_extensions import override
 
 from attacks.corruption import SIDES, Side
 from attacks.corruptions.drawing import Drawn
-from benchbox.evaluation.average_precision import Floats
 from benchbox.evaluation.lowest_of import Scored
-from benchbox.evaluation.ranking import Ints
 from benchbox.files.atomic import write_bytes
 from benchbox.runs.cost import Cost
 from benchbox.runs.stages.corrupting import Corrupting
@@ -20,7 +18,8 @@ from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.workplace import Workplace
 
 _SCORES = "scores.safetensors"
-"""AP and rank of the first match of each query, (R, Q), by side."""
+_NAMES = ("ap", "first_hit", "inp")
+"""What is kept of each ranking, (R, Q), by side."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class CorruptStage(Corrupting):
         arrays = {
             f"{side} {name}": np.stack([getattr(scored, name) for scored in of_side])
             for side, of_side in found.items()
-            for name in ("ap", "first_hit")
+            for name in _NAMES
         }
         write_bytes(folder / _SCORES, save(arrays))
 
@@ -82,6 +81,5 @@ class CorruptStage(Corrupting):
     def repeats(self, place: Workplace, side: Side) -> list[Scored]:
         """Return how the queries retrieved in each repeat."""
         stored = load_file(place.store.folder(self.kind, self.key) / _SCORES)
-        ap: Floats = stored[f"{side} ap"]
-        first_hit: Ints = stored[f"{side} first_hit"]
-        return [Scored(*both) for both in zip(ap, first_hit, strict=True)]
+        columns = [stored[f"{side} {name}"] for name in _NAMES]
+        return [Scored(*of_repeat) for of_repeat in zip(*columns, strict=True)]

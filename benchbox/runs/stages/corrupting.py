@@ -86,4 +86,4 @@ class Corrupting(Stage):
         camids = [data.camids(place, "query"), data.camids(place, "gallery")]
         labels = [np.array(values) for values in (*pids, *camids)]
         found = evaluate_retrieval(query, gallery, *labels, ap=self.ap)
-        return Scored(found.ap, found.first_hit)
+        return Scored(found.ap, found.first_hit, found.inp)

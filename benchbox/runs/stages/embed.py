@@ -1,6 +1,6 @@
 """The embedding stage: clean gallery and queries behind a model and its guard."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +16,7 @@ from benchbox.evaluation.embedding_checks import TRIED, require_batch_independen
 from benchbox.files.rows_file import writing_rows
 from benchbox.models.embed import Bound, Embed, of_rows
 from benchbox.models.folding import Precision, attack_ready
+from benchbox.models.in_use import InUse, Use
 from benchbox.runs.cost import Cost, network_in_words
 from benchbox.runs.stages.base import Stage, defining_modules, parameters
 from benchbox.runs.stages.data import Data, Split, TestSplit
@@ -46,6 +47,7 @@ class EmbedStage(Stage):
         data: the test set, whose query and gallery are embedded.
         guard: stands before the model, for queries and gallery alike.
         prepared: the stage that makes what the guard stands on, if it stands on something.
+        use: how a trained model is used; a given one says so itself.
     """
 
     kind: ClassVar[str] = "embed"
@@ -60,6 +62,7 @@ class EmbedStage(Stage):
     data: Data
     guard: Guard | None
     prepared: PrepareStage | None = None
+    use: Use = field(default_factory=Use)
 
     @property
     @override
@@ -82,7 +85,8 @@ class EmbedStage(Stage):
     def passed(self, *, precision: Precision = "fp32") -> str:
         """Return what images pass through, as calibrations name it."""
         size = self.data.image_size
-        return network_in_words(self.network.architecture, size, self.guard, precision=precision)
+        words = network_in_words(self.network.architecture, size, self.guard, precision=precision)
+        return f"{words} with mirror" if self.use.flip_test else words
 
     @override
     def settings(self) -> dict[str, Any]:
@@ -91,6 +95,7 @@ class EmbedStage(Stage):
             "image_size": list(self.data.image_size),
             "interpolation": self.data.interpolation,
             "guard": parameters(self.guard) if self.guard else None,
+            **({} if self.use == Use() else {"use": parameters(self.use)}),
         }
 
     @override
@@ -99,7 +104,10 @@ class EmbedStage(Stage):
 
     def embed(self, place: Workplace, split: Split, *, precision: Precision = "fp32") -> Embed:
         """Return guard and model as one callable, ready to embed a split with or to attack it."""
-        model = attack_ready(self.network.model(place).to(place.device), precision=precision)
+        network = self.network.model(place).to(place.device)
+        model: nn.Module = attack_ready(network, precision=precision)
+        if self.use != Use():
+            model = InUse(model, self.use)
         return guarded(model, self._ready(place), self.network.ids(self.data, place, split))
 
     def _ready(self, place: Workplace) -> Guard | None:

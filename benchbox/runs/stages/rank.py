@@ -14,8 +14,8 @@ from typing_extensions import override
 
 from benchbox.evaluation.average_precision import ApConvention
 from benchbox.evaluation.lowest_of import Scored, lowest_of
-from benchbox.evaluation.ranking import Ints
-from benchbox.evaluation.retrieval import evaluate_retrieval
+from benchbox.evaluation.ranking import Ints, Labels
+from benchbox.evaluation.retrieval import Retrieval, evaluate_retrieval
 from benchbox.files.atomic import write_json
 from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
@@ -34,7 +34,8 @@ class RankStage(Stage):
     """Rank the gallery for clean or attacked queries: the numbers of one cell.
 
     An attack may look for two points of each query, the one of the lowest AP and the one whose
-    first match ranks deepest: mAP is taken of the former, Rank-k of the latter.
+    first match ranks deepest: mAP is taken of the former, Rank-k of the latter, mINP of whichever
+    is lower.
 
     Attributes:
         clean: gives the gallery, and the queries if ``attacked`` is None.
@@ -102,6 +103,7 @@ class RankStage(Stage):
             folder / "result.json",
             {
                 "mAP": 100 * found.mAP,
+                "minp": 100 * found.mINP,
                 **{f"rank{k}": 100 * found.rank(k) for k in (1, 5, 10)},
                 "queries": int(found.valid.sum()),
                 "skipped_queries": int((~found.valid).sum()),
@@ -118,8 +120,11 @@ class RankStage(Stage):
                 "pid": record.pid,
                 "ap": None if np.isnan(ap) else float(ap),
                 "first_hit": int(hit),
+                "inp": None if np.isnan(inp) else float(inp),
             }
-            for record, ap, hit in zip(query, found.ap, found.first_hit, strict=True)
+            for record, ap, hit, inp in zip(
+                query, found.ap, found.first_hit, found.inp, strict=True
+            )
         ]
         write_json(folder / "per_query.json", per_query)
 
@@ -144,13 +149,18 @@ class RankStage(Stage):
         query_pids, query_camids = self.sought(place)
         gallery_pids = np.array([record.pid for record in data.records(place, "gallery")])
         gallery_camids = np.array(data.camids(place, "gallery"))
+        labels = Labels(query_pids, gallery_pids, query_camids, gallery_camids)
 
         def scored(features: Tensor) -> Scored:
-            labels = (query_pids, gallery_pids, query_camids, gallery_camids)
-            found = evaluate_retrieval(features, gallery, *labels, ap=self.ap)
-            return Scored(found.ap, found.first_hit)
+            found = self.retrieved(features, gallery, labels)
+            return Scored(found.ap, found.first_hit, found.inp)
 
         return scored
+
+    def retrieved(self, query: Tensor, gallery: Tensor, labels: Labels) -> Retrieval:
+        """Return how queries (Q, D) retrieve in a gallery (G, D) by the plain distance."""
+        whose = (labels.query_pids, labels.gallery_pids, labels.query_camids, labels.gallery_camids)
+        return evaluate_retrieval(query, gallery, *whose, ap=self.ap)
 
     def sought(self, place: Workplace) -> tuple[Ints, Ints]:
         """Return (Q,) the identities that queries should retrieve, and cameras to leave out."""
@@ -176,7 +186,8 @@ class RankStage(Stage):
         found = scored(lowest)
         if torch.equal(lowest, deepest):
             return found
-        return Scored(found.ap, scored(deepest).first_hit)
+        other = scored(deepest)
+        return Scored(found.ap, other.first_hit, np.minimum(found.inp, other.inp))
 
     def _won(self, place: Workplace, valid: npt.NDArray[np.bool_], winners: Ints) -> dict[str, int]:
         """Return which attack left how many queries their lowest AP.

@@ -24,8 +24,7 @@ _RANKS = (1, 5, 10)
 class CorruptedRankStage(Stage):
     """Say how queries retrieve where one side or both are corrupted: the numbers of one cell.
 
-    A query's AP is the mean over repeats. It has no rank of a first match of its own, since every
-    repeat has another.
+    A query's AP is the mean over repeats; its first match has a rank in each.
 
     Attributes:
         corrupted: the rankings of all repeats.
@@ -91,13 +90,22 @@ class CorruptedRankStage(Stage):
             },
         )
         mean_ap = np.stack([scored.ap for scored in repeats]).mean(axis=0)
+        first_hits = np.stack([scored.first_hit for scored in repeats], axis=1)
         per_query = [
-            {"query": record.key, "pid": record.pid, "ap": float(ap) if counts else None}
-            for record, ap, counts in zip(data.records(place, "query"), mean_ap, valid, strict=True)
+            {
+                "query": record.key,
+                "pid": record.pid,
+                "ap": float(ap) if counts else None,
+                "first_hits": hits.tolist(),
+            }
+            for record, ap, counts, hits in zip(
+                data.records(place, "query"), mean_ap, valid, first_hits, strict=True
+            )
         ]
         write_json(folder / "per_query.json", per_query)
 
 
 def in_percent(scored: Scored) -> dict[str, float]:
-    """Return mAP and Rank-1, -5 and -10 in percent."""
-    return {"mAP": 100 * scored.mAP, **{f"rank{k}": 100 * scored.rank(k) for k in _RANKS}}
+    """Return mAP, mINP and Rank-1, -5 and -10 in percent."""
+    means = {"mAP": 100 * scored.mAP, "minp": 100 * scored.mINP}
+    return {**means, **{f"rank{k}": 100 * scored.rank(k) for k in _RANKS}}
