@@ -56,3 +56,56 @@ def study_classifier(
         raise typer.Exit(130) from None
     console.print(FittedTable(table))
     console.print(f"study: {out}", highlight=False, soft_wrap=True)
+
+
+_CAMPAIGN_GRIDS = ("whitebox", "ablation", "blackbox", "transfer")
+_CAMPAIGN_DATASETS = ("market1501", "dukemtmcreid", "msmt17-v2", "cuhk03-np-detected")
+
+
+@study_app.command("campaign")
+def study_campaign(
+    grid: Annotated[
+        list[Path] | None,
+        typer.Option(help="Repeatable [default: the paper's Tables 2 to 5, in grids/]."),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of the grids' own; repeatable [default: four]."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 3,
+    trained: Annotated[float, typer.Option(min=1, help="Images/s in training.")] = 1_000,
+    ascended: Annotated[float, typer.Option(min=1, help="Image-steps/s in attacks.")] = 1_500,
+    embedded: Annotated[float, typer.Option(min=1, help="Images/s embedded.")] = 3_000,
+    shard_minutes: Annotated[float, typer.Option(min=1, help="Longer attacks are split.")] = 15,
+    out: Annotated[Path, typer.Option(help="The study's folder.")] = Path("runs/study-campaign"),
+) -> None:
+    """How long would a paper's tables take on 1 to 512 GPUs? Plays the stages' schedule through."""
+    from benchbox.files.bundled import find_grid
+    from benchbox.reports.figures.campaign import campaign_hours
+    from benchbox.reports.figures.drawing import save_figure
+    from benchbox.studies.campaign import play
+    from benchbox.studies.campaign_stages import campaign_stages
+    from benchbox.studies.campaign_table import campaign_table
+    from benchbox.studies.campaign_tasks import Rates, tasks_of
+    from benchbox.tables.as_rich import FittedTable
+    from benchbox.tables.table_files import write_table
+
+    grids = [find_grid(path) for path in grid or map(Path, _CAMPAIGN_GRIDS)]
+    datasets = tuple(dataset or _CAMPAIGN_DATASETS)
+    rates = Rates(trained=trained, ascended=ascended, embedded=embedded)
+    console = make_console()
+    with console.status("planning the stages"):
+        stages = campaign_stages(grids, datasets=datasets, seeds=range(seeds))
+    whole = play(tasks_of(stages, rates))
+    sharded = play(tasks_of(stages, rates, shard_seconds=60 * shard_minutes))
+    about = (
+        f"{', '.join(path.stem for path in grids)} with the worst case on {', '.join(datasets)}, "
+        f"{seeds} seeds; {trained:,.0f} images/s in training, {ascended:,.0f} image-steps/s, "
+        f"{embedded:,.0f} images/s embedded: given, not measured. Attacks are split beyond "
+        f"{shard_minutes:g} minutes."
+    )
+    table = campaign_table(whole, sharded, about=about)
+    console.print(FittedTable(table))
+    write_table(table, out, "campaign")
+    save_figure(campaign_hours(whole, sharded), out / "campaign.png")
+    console.print(f"study: {out}", highlight=False, soft_wrap=True)
