@@ -17,7 +17,6 @@ from attacks.corruptions import CORRUPTIONS
 from attacks.corruptions.drawing import Drawn, corrupted
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
-from benchbox.evaluation.corrupting import CorruptedImages
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.regression.baseline import make_baseline
@@ -31,6 +30,7 @@ from benchbox.runs.preview import plan_tables
 from benchbox.runs.registry import load_registry
 from benchbox.runs.resolving import resolve
 from benchbox.runs.runner import Options, preview, run_grid
+from benchbox.runs.stages.corrupted_images import CorruptedImages
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site, Workplace
 from tests.micro import make_micro_dataset, write_micro_grid

@@ -11,12 +11,12 @@ from typing_extensions import override
 from attacks.corruption import Corruption
 from attacks.corruptions.drawing import Drawn
 from benchbox.evaluation.average_precision import ApConvention
-from benchbox.evaluation.corrupting import CorruptedImages
 from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.lowest_of import Scored
 from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.models.embed import Embed
 from benchbox.runs.stages.base import Stage, parameters
+from benchbox.runs.stages.corrupted_images import CorruptedImages
 from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.workplace import Workplace
@@ -43,6 +43,7 @@ class Corrupting(Stage):
         "benchbox.data",
         "benchbox.models",
         "benchbox.evaluation",
+        "benchbox.runs.stages.corrupted_images",
     )
 
     @property
