@@ -190,7 +190,8 @@ def test_it_is_run_in_bfloat16_and_shown_to_another_model(dataset: Path, tmp_pat
         if r["attack"] == "worst_case"
     }
     assert shown["small"] == float(cell(tmp_path / "out", "worst_case")["mAP"])
-    assert shown["test_resnet"] > shown["small"]
+    # Queries that end with all matches last elsewhere too are as low there, never lower.
+    assert shown["test_resnet"] >= shown["small"]
 
 
 def plan_of(file: Path) -> Any:
