@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from benchbox.runs.sharding import in_shards
 from benchbox.studies.campaign import play, seconds_of
 from benchbox.studies.campaign_stages import campaign_stages
 from benchbox.studies.campaign_table import campaign_table
-from benchbox.studies.campaign_tasks import Rates, Task, tasks_of
-
-RATES = Rates(trained=1_000, ascended=1_500, embedded=3_000)
+from benchbox.studies.campaign_tasks import Task, assumed, tasks_of
 
 
 @pytest.fixture(scope="module")
@@ -19,36 +18,39 @@ def stages():
     return campaign_stages([Path("grids/transfer.toml")], datasets=["market1501"], seeds=[0])
 
 
-def test_an_attacks_seconds_are_its_gradients_at_the_given_rate(stages):
-    tasks = {task.key: task for task in tasks_of(stages, RATES)}
+@pytest.fixture(scope="module")
+def rates(stages):
+    return assumed(stages, trained=1_000, ascended=1_500, embedded=3_000, load=10)
+
+
+def test_an_attacks_seconds_are_its_gradients_at_the_given_rate(stages, rates):
+    tasks = {task.key: task for task in tasks_of(stages, rates)}
     assert len(tasks) == len(stages)
     fna = next(s for s in stages if s.kind == "attack" and s.attack.name == "fna")
     # 3,368 queries; 16 gradients at each of two budgets, of which the first 8 are shared; embedded
     # once a budget.
-    expected = RATES.load + 3_368 * 24 / 1_500 + 3_368 * 2 / 3_000
+    expected = 10 + 3_368 * 24 / 1_500 + 3_368 * 2 / 3_000
     assert tasks[fna.key].seconds == pytest.approx(expected)
     assert tasks[fna.key].held == 4 * 2_048 * 3_368 * 2
 
 
-def test_shards_do_the_same_work_and_end_sooner(stages):
-    whole = tasks_of(stages, RATES)
-    sharded = tasks_of(stages, RATES, shard_seconds=60)
-    assert all(task.seconds <= 60 + 1e-9 for task in sharded if task.kind == "shard")
-    for kind in ("train", "embed", "rank"):
-        assert sum(t.seconds for t in whole if t.kind == kind) == pytest.approx(
-            sum(t.seconds for t in sharded if t.kind == kind)
-        )
-    split = sum(task.kind == "attack" and task.seconds == 0 for task in sharded)
-    loads = sum(task.kind == "shard" for task in sharded) - split
+def test_shards_do_the_same_work_and_end_sooner(stages, rates):
+    whole = tasks_of(stages, rates)
+    sharded = tasks_of([*in_shards(stages, queries=0, batch_size=256)], rates)
+    joined = [t for t in sharded if any(need.kind == "shard" for need in t.needs)]
+    shards = [task for task in sharded if task.kind == "shard"]
+    assert joined
+    assert {task.key for task in joined} < {task.key for task in whole}
+    started_anew = len(shards) - len(joined)
     assert sum(map(seconds_of, sharded)) == pytest.approx(
-        sum(map(seconds_of, whole)) + loads * RATES.load
+        sum(map(seconds_of, whole)) + 10 * started_anew
     )
     few, many = play(whole, [64]).played[0], play(sharded, [64]).played[0]
     assert many.hours < few.hours
 
 
-def test_one_device_works_all_the_time_and_many_wait_for_the_longest_chain(stages):
-    tasks = [replace(task, on_device=True) for task in tasks_of(stages, RATES)]
+def test_one_device_works_all_the_time_and_many_wait_for_the_longest_chain(stages, rates):
+    tasks = [replace(task, on_device=True) for task in tasks_of(stages, rates)]
     campaign = play(tasks, [1, 1_000])
     alone, crowd = campaign.played
     assert alone.hours == pytest.approx(sum(map(seconds_of, tasks)) / 3600)

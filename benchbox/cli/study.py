@@ -76,7 +76,6 @@ def study_campaign(
     trained: Annotated[float, typer.Option(min=1, help="Images/s in training.")] = 1_000,
     ascended: Annotated[float, typer.Option(min=1, help="Image-steps/s in attacks.")] = 1_500,
     embedded: Annotated[float, typer.Option(min=1, help="Images/s embedded.")] = 3_000,
-    shard_minutes: Annotated[float, typer.Option(min=1, help="Longer attacks are split.")] = 15,
     measure_only: Annotated[
         bool, typer.Option("--measure-only", help="The models are there: leave training out.")
     ] = False,
@@ -86,29 +85,29 @@ def study_campaign(
     from benchbox.files.bundled import find_grid
     from benchbox.reports.figures.campaign import campaign_hours
     from benchbox.reports.figures.drawing import save_figure
+    from benchbox.runs.sharding import in_shards
     from benchbox.studies.campaign import play
     from benchbox.studies.campaign_stages import campaign_stages
     from benchbox.studies.campaign_table import campaign_table
-    from benchbox.studies.campaign_tasks import Rates, tasks_of
+    from benchbox.studies.campaign_tasks import assumed, tasks_of
     from benchbox.tables.as_rich import FittedTable
     from benchbox.tables.table_files import write_table
 
     grids = [find_grid(path) for path in grid or map(Path, _CAMPAIGN_GRIDS)]
     datasets = tuple(dataset or _CAMPAIGN_DATASETS)
-    rates = Rates(trained=trained, ascended=ascended, embedded=embedded)
     console = make_console()
     with console.status("planning the stages"):
         stages = campaign_stages(grids, datasets=datasets, seeds=range(seeds))
     if measure_only:
         stages = tuple(stage for stage in stages if stage.kind not in {"train", "prepare"})
+    rates = assumed(stages, trained=trained, ascended=ascended, embedded=embedded)
     whole = play(tasks_of(stages, rates))
-    sharded = play(tasks_of(stages, rates, shard_seconds=60 * shard_minutes))
+    sharded = play(tasks_of([*in_shards(stages, queries=0, batch_size=256)], rates))
     about = (
         f"{', '.join(path.stem for path in grids)} with the worst case on {', '.join(datasets)}, "
         f"{seeds} seeds{' of models that are there' if measure_only else ''}; "
         f"{trained:,.0f} images/s in training, {ascended:,.0f} image-steps/s, "
-        f"{embedded:,.0f} images/s embedded: given, not measured. Attacks are split beyond "
-        f"{shard_minutes:g} minutes."
+        f"{embedded:,.0f} images/s embedded: given, not measured."
     )
     table = campaign_table(whole, sharded, about=about)
     console.print(FittedTable(table))

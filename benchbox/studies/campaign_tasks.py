@@ -1,13 +1,14 @@
-"""A campaign's stages as tasks of a schedule: seconds, bytes, and attacks in shards."""
+"""A campaign's stages as tasks of a schedule: the seconds they take, the bytes they leave."""
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchbox.runs.cost import Cost
+from benchbox.runs.calibration import Calibration, Provenance, Rates
 from benchbox.runs.stages import (
+    AttackShard,
     AttackStage,
     EmbedStage,
+    JoinStage,
     PrepareStage,
     RankStage,
     ReplayStage,
@@ -15,68 +16,50 @@ from benchbox.runs.stages import (
     TrainStage,
 )
 
-MEGABYTE = 1e6
+WEIGHTS = 100e6
+"""Bytes of a ResNet50's weights in the store."""
+WIDTH = 2_048
+"""Of a ResNet50's embedding."""
 FLOAT = 4
-"""Bytes of a number in the store."""
 PER_QUERY = 64
 """Bytes that a ranking keeps of a query: AP, ranks, its name."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rates:
-    """What one device does in a second, and how large a network's results are.
+def assumed(
+    stages: Iterable[Stage],
+    *,
+    trained: float,
+    ascended: float,
+    embedded: float,
+    pairs: float = 2e8,
+    load: float = 10.0,
+) -> Calibration:
+    """Return a calibration that nobody measured: the same rates for each network of some stages.
 
-    ``benchmarks/gpu.py`` measures the first three on a GPU. The other defaults are a ResNet50's.
-
-    Attributes:
-        trained: images, forward and backward, with the optimiser's step.
-        ascended: images, forward and backward to their pixels.
-        embedded: images, forward.
-        pairs: of query and gallery image, ranked.
+    Args:
+        stages: of a campaign.
+        trained: images a second, forward and backward, with the optimiser's step.
+        ascended: images a second, forward and backward to their pixels.
+        embedded: images a second, forward.
+        pairs: of query and gallery image, ranked in a second.
         load: seconds to start a stage: a process, a network, its weights and images.
-        weights: bytes of a network's weights.
-        width: of an embedding.
     """
-
-    trained: float
-    ascended: float
-    embedded: float
-    pairs: float = 2e8
-    load: float = 10.0
-    weights: float = 100 * MEGABYTE
-    width: int = 2_048
-
-    def seconds(self, cost: Cost) -> float:
-        """Return how long a stage takes on one device."""
-        return (
-            self.load
-            + cost.trained / self.trained
-            + cost.ascended / self.ascended
-            + cost.embedded / self.embedded
-            + cost.pairs / self.pairs
-        )
-
-    def held(self, stage: Stage) -> float:
-        """Return how many bytes a stage leaves in the store."""
-        if isinstance(stage, TrainStage):
-            return self.weights
-        if isinstance(stage, PrepareStage):
-            height, width = stage.data.image_size
-            return 3.0 * height * width * stage.data.counts.train_images
-        if isinstance(stage, EmbedStage):
-            counts = stage.data.counts
-            return FLOAT * self.width * (counts.query_images + counts.gallery_images)
-        if isinstance(stage, RankStage):
-            return PER_QUERY * stage.clean.data.counts.query_images
-        if isinstance(stage, AttackStage | ReplayStage):
-            queries = stage.clean.data.counts.query_images
-            return FLOAT * self.width * queries * len(stage.budgets)
-        return 0.0
+    rates = Rates(trained=trained, ascended=ascended, embedded=embedded, load_seconds=load)
+    networks = {stage.cost.network for stage in stages} - {""}
+    nowhere = Provenance(
+        machine="assumed", device="assumed", threads=1, clock="wall", versions={}, commit=None
+    )
+    return Calibration(
+        provenance=nowhere,
+        measured="never",
+        pairs=pairs,
+        networks=dict.fromkeys(sorted(networks), rates),
+    )
 
 
 @dataclass(frozen=True)
 class Task:
-    """A stage, or one of the shards it was split into.
+    """A stage with what matters to a schedule.
 
     Attributes:
         key: names it.
@@ -102,42 +85,45 @@ class Task:
         return self.held + sum(need.held for need in self.needs)
 
 
-def tasks_of(
-    stages: Sequence[Stage], rates: Rates, *, shard_seconds: float = math.inf
-) -> list[Task]:
-    """Return the stages as tasks, each once and behind those that it needs.
+def tasks_of(stages: Sequence[Stage], calibration: Calibration) -> list[Task]:
+    """Return the stages as tasks, each behind those that it needs.
 
     Args:
         stages: each behind those it needs; what is not among them is done already.
-        rates: of the devices.
-        shard_seconds: attacks that take longer are split into as few shards as keep below it; a
-            task that takes no device and no time joins them.
+        calibration: of the devices.
     """
     made: dict[str, Task] = {}
-    found: list[Task] = []
     for stage in stages:
-        needs = tuple(made[need.key] for need in stage.needs if need.key in made)
-        seconds, held = rates.seconds(stage.cost), rates.held(stage)
-        shards = 1
-        if stage.kind == "attack" and seconds > shard_seconds:
-            shards = math.ceil((seconds - rates.load) / max(shard_seconds - rates.load, 1.0))
-        if shards > 1:
-            share = rates.load + (seconds - rates.load) / shards
-            needs = tuple(
-                Task(f"{stage.key}:{n}", "shard", stage.title, needs, True, share, held / shards)
-                for n in range(shards)
-            )
-            found += needs
-            seconds = 0.0
-        task = Task(
+        made[stage.key] = Task(
             stage.key,
             stage.kind,
             stage.title,
-            needs,
-            stage.on_device and shards == 1,
-            seconds,
-            held,
+            tuple(made[need.key] for need in stage.needs if need.key in made),
+            stage.on_device,
+            calibration.seconds(stage.cost),
+            _held(stage),
         )
-        made[stage.key] = task
-        found.append(task)
-    return found
+    return list(made.values())
+
+
+def _held(stage: Stage) -> float:
+    """Return how many bytes a stage leaves in the store."""
+    match stage:
+        case TrainStage():
+            return WEIGHTS
+        case PrepareStage():
+            height, width = stage.data.image_size
+            return 3.0 * height * width * stage.data.counts.train_images
+        case EmbedStage():
+            counts = stage.data.counts
+            return FLOAT * WIDTH * (counts.query_images + counts.gallery_images)
+        case RankStage():
+            return PER_QUERY * stage.clean.data.counts.query_images
+        case AttackShard():
+            return FLOAT * WIDTH * (stage.stop - stage.start) * len(stage.whole.budgets)
+        case JoinStage():
+            return _held(stage.whole)
+        case AttackStage() | ReplayStage():
+            return FLOAT * WIDTH * stage.clean.data.counts.query_images * len(stage.budgets)
+        case _:
+            return 0.0
