@@ -10,10 +10,11 @@ from torch import Tensor
 from attacks import AnyAttack
 from attacks.base import Aim, Found
 from benchbox.data.images import to_unit
-from benchbox.data.streaming import Images, in_batches
+from benchbox.data.streaming import Images
+from benchbox.evaluation.portions import in_portions
 from benchbox.evaluation.real_images import in_eight_bits
 from benchbox.evaluation.validity import require_valid
-from benchbox.files.progress import Progress, silent
+from benchbox.files.progress import Notice, Progress, silent, unheard
 from benchbox.models.embed import Embed, of_rows
 
 A = TypeVar("A", bound=Aim)
@@ -60,11 +61,13 @@ def attack_queries(
     eight_bit: bool = False,
     first: int = 0,
     progress: Progress = silent,
+    notice: Notice = unheard,
 ) -> list[AttackedQueries]:
     """Attack all queries at several budgets in one ascent each batch, and embed the results.
 
     A guard that draws from torch's own generator draws by the batch's place among all queries, so
-    it draws the same for a range of them as for all, if the range begins where a batch does.
+    it draws the same for a range of them as for all, if the range begins where a batch does. Where
+    memory runs out it draws by the place of the smaller portion; see `in_portions`.
 
     Args:
         embed: the defended model, differentiable, in evaluation mode.
@@ -73,7 +76,7 @@ def attack_queries(
         aim: of all queries, in the same order: ``attack.prepare(…)``, or its guides.
         budgets: each in [0, 1].
         generators: one per query, so that results do not depend on the batch.
-        batch_size: queries at a time.
+        batch_size: queries at a time; fewer where memory runs out.
         device: where ``embed`` lives.
         ascend_on: the same model in another precision, for the attack's gradients alone; the
             results are embedded by ``embed`` all the same. None ascends on ``embed`` itself.
@@ -81,38 +84,48 @@ def attack_queries(
         eight_bit: round what was found to 8 bits inside its ball before it is embedded.
         first: place of the first of these queries among all, where they are a range of them.
         progress: told after each batch.
+        notice: told when memory runs out and fewer queries are attacked at a time.
 
     Raises:
-        BenchboxError: an adversarial image leaves its ball or [0, 1], or an embedding is not
-            finite.
+        BenchboxError: an adversarial image leaves its ball or [0, 1], an embedding is not finite,
+            or one query alone does not fit into memory.
     """
-    results: list[list[AttackedQueries]] = [[] for _ in budgets]
     aim = aim.to(device)
-    for rows, batch in in_batches(images, batch_size):
-        start = rows.start
-        torch.manual_seed(first + start)
-        clean = to_unit(batch.to(device))
-        wanted = [row for row in range(len(clean)) if start + row in keep]
+
+    def attacked(rows: slice, pixels: Tensor) -> list[AttackedQueries]:
+        start = first + rows.start
+        torch.manual_seed(start)
+        clean = to_unit(pixels.to(device))
+        wanted = [row for row in range(len(clean)) if rows.start + row in keep]
         model = of_rows(embed, rows)
         swept = attack.search(
             of_rows(ascend_on, rows) if ascend_on else model,
             clean,
             aim[rows],
             eps=budgets,
-            generator=list(generators[rows]),
+            # Copies, so that a try that ran out of memory has drawn nothing.
+            generator=[generator.clone_state() for generator in generators[rows]],
             exact=model if ascend_on else None,
         )
-        for eps, found, parts in zip(budgets, swept, results, strict=True):
+        parts = []
+        for eps, found in zip(budgets, swept, strict=True):
             if eight_bit:
                 found = _in_eight_bits(found, clean, eps)
-            features = _embedded(model, attack.name, eps, clean, found.images, first + start)
+            features = _embedded(model, attack.name, eps, clean, found.images, start)
             deepest = features
             if found.deepest is not found.images:
-                deepest = _embedded(model, attack.name, eps, clean, found.deepest, first + start)
+                deepest = _embedded(model, attack.name, eps, clean, found.deepest, start)
             kept = found.images[wanted].cpu()
             parts.append(AttackedQueries(eps, features, deepest, found.part.cpu(), kept))
-        progress(min(1.0, rows.stop / len(images)), attack.title)
-    return [joined(parts) for parts in results]
+        return parts
+
+    portions = []
+    for rows, parts in in_portions(
+        images, attacked, batch_size=batch_size, device=device, notice=notice
+    ):
+        portions.append(parts)
+        progress(rows.stop / len(images), attack.title)
+    return [joined(parts) for parts in zip(*portions, strict=True)]
 
 
 def queries_at_once(batch_size: int, gallery: int) -> int:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from benchbox.data.images import to_unit
-from benchbox.data.streaming import Images, in_batches
-from benchbox.files.progress import Progress, silent
+from benchbox.data.streaming import Images
+from benchbox.evaluation.portions import in_portions
+from benchbox.files.progress import Notice, Progress, silent, unheard
 from benchbox.models.embed import Embed, of_rows
 
 
@@ -18,8 +19,11 @@ def embed_in_batches(
     batch_size: int,
     device: torch.device,
     progress: Progress = silent,
+    notice: Notice = unheard,
 ) -> Iterator[Tensor]:
     """Yield the embeddings of one batch after another, (B, D) float32 on the CPU.
+
+    A batch that does not fit into memory is yielded in smaller portions; see `in_portions`.
 
     Args:
         embed: the model in evaluation mode.
@@ -27,14 +31,23 @@ def embed_in_batches(
         batch_size: images at a time; does not change the result beyond rounding.
         device: where ``embed`` lives.
         progress: told after each batch.
+        notice: told when memory runs out and fewer images are embedded at a time.
+
+    Raises:
+        BenchboxError: one image alone does not fit into memory.
     """
-    for rows, batch in in_batches(images, batch_size):
+
+    def embedded(rows: slice, batch: Tensor) -> Tensor:
+        there = batch.to(device)
         with torch.no_grad():
-            there = batch.to(device)
             unit = there if there.is_floating_point() else to_unit(there)
-            embeddings = of_rows(embed, rows)(unit).float().cpu()
+            return of_rows(embed, rows)(unit).float().cpu()
+
+    for rows, embeddings in in_portions(
+        images, embedded, batch_size=batch_size, device=device, notice=notice
+    ):
         yield embeddings
-        progress(min(1.0, rows.stop / len(images)), "embedding")
+        progress(rows.stop / len(images), "embedding")
 
 
 def embed_images(
@@ -44,10 +57,18 @@ def embed_images(
     batch_size: int,
     device: torch.device,
     progress: Progress = silent,
+    notice: Notice = unheard,
 ) -> Tensor:
     """Return the embeddings of all images, (N, D) float32 on the CPU; see `embed_in_batches`."""
     return torch.cat(
         list(
-            embed_in_batches(embed, images, batch_size=batch_size, device=device, progress=progress)
+            embed_in_batches(
+                embed,
+                images,
+                batch_size=batch_size,
+                device=device,
+                progress=progress,
+                notice=notice,
+            )
         )
     )

@@ -18,6 +18,7 @@ _CODE = (
     "benchbox.models",
     "benchbox.training",
     "benchbox.evaluation.embedding",
+    "benchbox.evaluation.portions",
     "benchbox.evaluation.validity",
     "defenses.adversarial",
     "defenses.at_pgd",

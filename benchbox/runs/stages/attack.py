@@ -196,6 +196,7 @@ class AttackStage(Stage):
             eight_bit=self.eight_bit,
             first=rows.start,
             progress=place.report,
+            notice=place.notice,
         )
         found = dict(zip(self.budgets, results, strict=True))
         return Attacked(
@@ -234,6 +235,7 @@ class AttackStage(Stage):
                             images[rows],
                             batch_size=place.batch_size,
                             device=place.device,
+                            notice=place.notice,
                         )
                     )
                 seen[channel_name(name, budget)] = torch.cat(parts)

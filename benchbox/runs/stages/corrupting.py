@@ -78,7 +78,13 @@ class Corrupting(Stage):
         records = data.records(place, split)
         size, interpolation = data.image_size, data.interpolation
         images = CorruptedImages(records, drawn, chance, size, interpolation)
-        return embed_images(embed, images, batch_size=place.batch_size, device=place.device)
+        return embed_images(
+            embed,
+            images,
+            batch_size=place.batch_size,
+            device=place.device,
+            notice=place.notice,
+        )
 
     def scored(self, place: Workplace, query: Tensor, gallery: Tensor) -> Scored:
         """Return how queries (Q, D) retrieve in a gallery (G, D), corrupted or not."""

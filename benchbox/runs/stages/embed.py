@@ -56,6 +56,7 @@ class EmbedStage(Stage):
         "benchbox.models",
         "benchbox.evaluation.embedding",
         "benchbox.evaluation.embedding_checks",
+        "benchbox.evaluation.portions",
     )
 
     network: ModelStage
@@ -130,6 +131,7 @@ class EmbedStage(Stage):
                     batch_size=place.batch_size,
                     device=place.device,
                     progress=place.report,
+                    notice=place.notice,
                 ):
                     file.append(split, rows.numpy())
 

@@ -37,6 +37,7 @@ class ReplayStage(Stage):
         "benchbox.data",
         "benchbox.models",
         "benchbox.evaluation.embedding",
+        "benchbox.evaluation.portions",
     )
 
     clean: EmbedStage
@@ -87,6 +88,7 @@ class ReplayStage(Stage):
                 AtSize(self.source.images(place, budget), self.clean.data.image_size),
                 batch_size=place.batch_size,
                 device=place.device,
+                notice=place.notice,
             )
             place.report((index + 1) / len(self.budgets), self.attack.title)
         write_bytes(folder / "features.safetensors", save(features))
