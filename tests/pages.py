@@ -59,6 +59,7 @@ class OneAfterAnother:
 
     site: Site
     workers: int
+    gpus: tuple[int, ...] = ()
 
     def execute(self, stages: Sequence[Stage], notify: Callable[[Event], None]) -> None:
         waiting = Waiting(stages)

@@ -14,7 +14,10 @@ Plugins = Annotated[
     typer.Option("--plugin", help="A Python file with your own defenses, attacks, datasets."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Workers = Annotated[int, typer.Option(min=0, help="Processes; 0: one per core, or one on a GPU.")]
+Workers = Annotated[
+    int,
+    typer.Option(min=0, help="Processes, or processes a GPU; 0: one per core, or one a GPU."),
+]
 BatchSize = Annotated[
     int, typer.Option(min=0, help="Images at a time in attacks; 0: 64, or 256 on a GPU.")
 ]

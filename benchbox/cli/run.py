@@ -95,7 +95,7 @@ def demo(
 
 def _print_plan(file: Path, named: str, options: "Options") -> None:
     from benchbox.runs.estimating import Speed, estimate_parts
-    from benchbox.runs.options import default_batch_size, default_workers, resolve_device
+    from benchbox.runs.options import all_workers, default_batch_size, resolve_device
     from benchbox.runs.preview import plan_tables
     from benchbox.runs.runner import preview
     from benchbox.runs.sharding import in_shards
@@ -105,7 +105,7 @@ def _print_plan(file: Path, named: str, options: "Options") -> None:
     # A cluster's device need not be one of this machine.
     device = resolve_device("auto") if options.device == "auto" else options.device
     speed = Speed.of(device, options.calibration, where=named)
-    workers = options.workers or default_workers(device)
+    workers = all_workers(options, device)
     parts = plan_tables(plan, missing)
     batch_size = options.batch_size or default_batch_size(device)
     stages = list(in_shards(plan.stages, queries=options.shard_queries, batch_size=batch_size))

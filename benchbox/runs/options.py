@@ -14,14 +14,15 @@ class Options:
     """Where and how to run; nothing here changes a number.
 
     Attributes:
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        device: ``auto``, ``cpu``, ``cuda`` (all GPUs of this machine) or ``cuda:N`` (one of them).
         plugins: files that add defenses or attacks.
         builders: files with builders of given models.
         executor: who does the stages: ``local``, ``ray``, ``slurm`` or an installed one.
         ray_address: of the Ray cluster; ``local`` starts one here.
         gpus_per_stage: GPUs set aside for a stage under Ray; 0.5 lets two stages share one.
         stage_memory: gigabytes set aside for a stage under Ray; 0 means that it is not counted.
-        workers: how many processes; 0 means one per core on a CPU, one on a GPU.
+        workers: how many processes, on a CPU or on each GPU; 0 means one per core on a CPU, one on
+            a GPU.
         batch_size: images at a time in embedding and attacking; 0 means 64 on a CPU, 256 on a GPU.
         data_root: where datasets are; None means $BENCHBOX_DATA or the user's cache.
         store: where finished stages are; several runs may share one. None means in the run's own
@@ -82,9 +83,33 @@ def resolve_device(wanted: str) -> str:
     return f"cuda:{number or 0}"
 
 
+def gpus_of(wanted: str) -> tuple[int, ...]:
+    """Return which of the GPUs here a run uses for what a user asked for; none on a CPU.
+
+    Raises:
+        BenchboxError: as `resolve_device`.
+    """
+    device = resolve_device(wanted)
+    if device == "cpu":
+        return ()
+    if wanted in {"auto", "cuda"}:
+        return tuple(range(torch.cuda.device_count()))
+    return (int(device.removeprefix("cuda:")),)
+
+
 def default_workers(device: str) -> int:
-    """Return how many processes there are where nobody says it: one a core, or one on a GPU."""
+    """Return how many processes there are where nobody says it: one a core, or one a GPU."""
     return cores() if device == "cpu" else 1
+
+
+def all_workers(options: Options, device: str) -> int:
+    """Return how many workers a run on ``device`` has, those of all its GPUs together.
+
+    The GPUs of a cluster, or of a machine that this one only plans for, are not known here.
+    """
+    each = options.workers or default_workers(device)
+    elsewhere = options.executor != "local" or not torch.cuda.is_available()
+    return each if elsewhere or device == "cpu" else each * len(gpus_of(options.device))
 
 
 def default_batch_size(device: str) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection
-from os import _exit
+from os import _exit, environ
 
 import torch
 
@@ -136,8 +136,17 @@ def attempt(stage: Stage, place: Workplace) -> Ended:
     return Ended(time.monotonic() - started, error)
 
 
-def serve(site: Site, channel: Connection) -> None:
-    """Do the stages that arrive on ``channel`` until it closes; the body of a worker process."""
+def serve(site: Site, channel: Connection, sees: str | None = None) -> None:
+    """Do the stages that arrive on ``channel`` until it closes; the body of a worker process.
+
+    Args:
+        site: store, datasets, and the device of this worker.
+        channel: stages come in, and what is said of them goes out.
+        sees: the GPUs that there are for this process, as ``CUDA_VISIBLE_DEVICES`` names them;
+            None: those of its parent. It is read once, when the first tensor goes to a GPU.
+    """
+    if sees is not None:
+        environ["CUDA_VISIBLE_DEVICES"] = sees
     _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     make_ready(site)

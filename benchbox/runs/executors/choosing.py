@@ -10,7 +10,7 @@ from benchbox.runs.executors.events import Executor
 from benchbox.runs.executors.local import LocalProcesses
 from benchbox.runs.executors.ray import RayCluster
 from benchbox.runs.executors.slurm import SlurmJobs
-from benchbox.runs.options import Options, default_workers
+from benchbox.runs.options import Options, default_workers, gpus_of
 from benchbox.runs.slurm_settings import SlurmSettings
 from benchbox.runs.workplace import Site
 
@@ -36,7 +36,9 @@ class Order:
 
 
 def _local(order: Order) -> Executor:
-    return LocalProcesses(order.site, order.options.workers or default_workers(order.site.device))
+    options = order.options
+    workers = options.workers or default_workers(order.site.device)
+    return LocalProcesses(order.site, workers, gpus_of(options.device))
 
 
 def _ray(order: Order) -> Executor:

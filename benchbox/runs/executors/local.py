@@ -3,12 +3,13 @@
 import multiprocessing
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 
 from benchbox.errors import BenchboxError
 from benchbox.runs.executors.events import Event, Moved, Noticed, Started
+from benchbox.runs.executors.seats import Seat, seats_for
 from benchbox.runs.executors.waiting import Waiting
 from benchbox.runs.stages import Stage
 from benchbox.runs.worker import Advanced, Ended, Noted, serve
@@ -17,6 +18,7 @@ from benchbox.runs.workplace import Site
 
 @dataclass
 class _Worker:
+    seat: Seat
     process: SpawnProcess
     channel: Connection
     stage: Stage | None = None
@@ -33,21 +35,24 @@ class LocalProcesses:
     """Worker processes on this machine, one torch thread each.
 
     Attributes:
-        site: what all workers share: store, datasets, device.
-        workers: how many processes there are.
+        site: what all workers share: store, datasets; on GPUs each has a device of its own.
+        workers: how many processes there are, on a CPU or on each GPU.
+        gpus: which of the GPUs that this process sees are used; none on a CPU.
     """
 
     site: Site
     workers: int
+    gpus: tuple[int, ...] = ()
 
     def execute(self, stages: Sequence[Stage], notify: Callable[[Event], None]) -> None:
         """Do all stages; see :class:`~benchbox.runs.executors.events.Executor`."""
         waiting = Waiting(stages)
-        pool = [self._start() for _ in range(min(self.workers, len(stages)))]
+        seats = seats_for(stages, workers=self.workers, gpus=self.gpus)
+        pool = [self._start(seat) for seat in seats]
         try:
             while waiting:
                 for worker in pool:
-                    if worker.stage is None and (stage := waiting.next_ready()) is not None:
+                    if worker.stage is None and (stage := waiting.next_ready(worker.seat.suits)):
                         worker.take(stage)
                         notify(Started(stage))
                 busy = [worker for worker in pool if worker.stage is not None]
@@ -64,13 +69,15 @@ class LocalProcesses:
             for worker in pool:
                 worker.process.join()
 
-    def _start(self) -> _Worker:
+    def _start(self, seat: Seat) -> _Worker:
+        # Spawned, not forked: CUDA cannot be used in a fork of a process that has looked at it.
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(self.site, theirs), daemon=True)
+        site = replace(self.site, device=seat.device)
+        process = context.Process(target=serve, args=(site, theirs, seat.sees), daemon=True)
         process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(seat, process, ours)
 
     def _listen(self, worker: _Worker, waiting: Waiting, notify: Callable[[Event], None]) -> None:
         """Take one message of a busy worker; replace the worker if it died."""
@@ -87,7 +94,7 @@ class LocalProcesses:
                     f"{stage.title}: its worker process died twice (exit code {code}); "
                     "if memory ran out, lower --workers or --batch-size. Finished stages are kept."
                 ) from None
-            fresh = self._start()
+            fresh = self._start(worker.seat)
             worker.process, worker.channel, worker.stage = fresh.process, fresh.channel, None
             return
         if isinstance(message, Advanced):

@@ -22,12 +22,16 @@ class Waiting:
         """Whether a stage is unfinished."""
         return bool(self._unfinished)
 
-    def next_ready(self) -> Stage | None:
-        """Return the ready stage that most work waits for, and count it as started."""
+    def next_ready(self, suits: Callable[[Stage], bool] = lambda _stage: True) -> Stage | None:
+        """Return the ready stage that most work waits for, and count it as started.
+
+        Args:
+            suits: whether a stage may be done by whoever asks.
+        """
         ready = [
             stage
             for stage in self._todo.values()
-            if not any(need.key in self._unfinished for need in stage.needs)
+            if suits(stage) and not any(need.key in self._unfinished for need in stage.needs)
         ]
         if not ready:
             return None
