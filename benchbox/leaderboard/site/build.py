@@ -6,6 +6,7 @@ from pathlib import Path
 from benchbox.errors import BenchboxError
 from benchbox.leaderboard.entry.files import entry_text
 from benchbox.leaderboard.site.boards import read_boards
+from benchbox.leaderboard.site.corruptions import read_corrupted_runs
 from benchbox.leaderboard.site.downloads import board_csv, board_json, entry_toml
 from benchbox.leaderboard.site.folder import require_place, write_site
 from benchbox.leaderboard.site.links import links_of, source_text
@@ -20,7 +21,8 @@ def build_site(
 ) -> list[Path]:
     """Write a static site of all boards: an index, a page a board, a page an entry, downloads.
 
-    With them come the files of benchbox's own defenses, to which their rows link. The pages ask no
+    With them come the files of benchbox's own defenses, to which their rows link, and a page of the
+    runs in the folder ``measured`` beside the boards that measured corruptions. The pages ask no
     network, run only the script they carry, and link to each other relatively, so that they work
     from disk and below any address.
 
@@ -36,14 +38,17 @@ def build_site(
 
     Raises:
         CheckFailed: an entry does not pass verification; one line each, and nothing is written.
-        BenchboxError: there is no board, a plugin is faulty, or ``out`` holds something else or
-            cannot be written.
+        BenchboxError: there is no board, a plugin or a measured run is faulty, or ``out`` holds
+            something else or cannot be written.
     """
     require_place(out)
     sources = _published(published)
     found = read_boards(boards, sources)
-    pages = Pages(load_registry(plugins).attacks, sources)
+    corrupted = read_corrupted_runs(boards)
+    pages = Pages(load_registry(plugins).attacks, sources, corrupted)
     contents = {"index.html": pages.index(found)}
+    if corrupted:
+        contents["corruptions.html"] = pages.corruptions()
     for board in found:
         contents[f"{board.name}/index.html"] = pages.board(board)
         contents[f"{board.name}/{board.name}.csv"] = board_csv(board)

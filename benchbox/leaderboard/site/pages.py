@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.site.boards import Block, Board, Row
+from benchbox.leaderboard.site.corruptions import CorruptedRun
 from benchbox.leaderboard.site.links import links_of
 from benchbox.leaderboard.site.plots import Bar, IdentityPlot, bars, has_map, identity_plot
 from benchbox.leaderboard.site.story import fronts, sentence
@@ -37,6 +38,7 @@ from benchbox.leaderboard.site.words import (
 )
 from benchbox.published.record import PublishedSource
 from benchbox.results.conditions import CLEAN_ATTACK, fraction_of_255
+from benchbox.tables.as_html import table_to_html
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,17 @@ class Pages:
     Args:
         attacks: the registry's, for their titles.
         published: the papers that benchbox's own defenses may follow.
+        corrupted: measured runs with corruptions; with any, all pages lead to theirs.
     """
 
-    def __init__(self, attacks: Attacks, published: Sequence[PublishedSource] = ()) -> None:
+    def __init__(
+        self,
+        attacks: Attacks,
+        published: Sequence[PublishedSource] = (),
+        corrupted: Sequence[CorruptedRun] = (),
+    ) -> None:
         self._attacks = attacks
+        self._corrupted = tuple(corrupted)
         self._attack_title = partial(attack_title, attacks)
         folder = files("benchbox.leaderboard.site") / "templates"
         style = (folder / "site.css").read_text(encoding="utf-8")
@@ -87,6 +96,7 @@ class Pages:
             f"style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
             "base-uri 'none'; form-action 'none'",
             "attack_title": self._attack_title,
+            "corrupted": self._corrupted,
             "budget_title": fraction_of_255,
             "condition_title": partial(condition_title, attacks),
             "dataset_title": dataset_title,
@@ -101,6 +111,7 @@ class Pages:
             "moment": moment,
         }
         self._environment.filters |= {"pretty": _pretty, "opening": opening}
+        self._environment.filters["table_to_html"] = table_to_html
 
     def index(self, boards: tuple[Board, ...]) -> str:
         """Return the page that leads to all boards: who leads each, then boards without entries."""
@@ -117,6 +128,10 @@ class Pages:
         """Return a board's page: a table and a plot a block."""
         blocks = [(block, _trade_off(block) if block.rows else None) for block in board.blocks]
         return self._render("board", board=board, blocks=blocks)
+
+    def corruptions(self) -> str:
+        """Return the page of measured runs with corruptions: tables, figure, provenance."""
+        return self._render("corruptions", runs=self._corrupted)
 
     def entry(self, board: Board, block: Block, row: Row) -> str:
         """Return an entry's page: its numbers, checks, identities, provenance."""

@@ -39,7 +39,7 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
     if attacked:
         yield from _of_attacks(run, shown)
     if run.corruption is not None and not run.corruption.empty:
-        yield _of_corruptions(run, run.corruption)
+        yield drawing_of_corruptions(run, run.corruption)
     yield Drawing(
         "per_identity",
         "Each identity's share",
@@ -51,7 +51,13 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
     )
 
 
-def _of_corruptions(run: RunFolder, swept: pd.DataFrame) -> Drawing:
+def drawing_of_corruptions(run: RunFolder, swept: pd.DataFrame) -> Drawing:
+    """Return the figure of each corruption at each severity.
+
+    Args:
+        run: for the clean points and the titles.
+        swept: its corruption.csv.
+    """
     return Drawing(
         "corruption",
         "What each corruption leaves",

@@ -1,6 +1,6 @@
 "use strict";
 // Rows are sorted within their part of a table, so that published ones never mix with measured.
-document.querySelectorAll("th[data-column]").forEach(function (head) {
+document.querySelectorAll("th[data-says]").forEach(function (head) {
   const button = document.createElement("button");
   button.type = "button";
   button.textContent = head.textContent;
