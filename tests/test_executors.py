@@ -260,15 +260,21 @@ def test_two_ray_nodes_run_a_grid_to_the_same_numbers_though_one_is_lost(
     grid, expected = local_run
     node = cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
 
+    over = threading.Event()
+
     def lose_it() -> None:
         while not list((tmp_path / "out" / "store").glob("train-*")):
-            time.sleep(0.1)
+            if over.wait(0.1):
+                return
         cluster.remove_node(node, allow_graceful=False)
 
     losing = threading.Thread(target=lose_it)
     losing.start()
     options = Options(executor="ray", device="cpu", batch_size=2, shard_queries=4)
-    outcome = run_grid(grid, tmp_path / "out", options, Console(quiet=True))
-    losing.join()
+    try:
+        outcome = run_grid(grid, tmp_path / "out", options, Console(quiet=True))
+    finally:
+        over.set()
+        losing.join()
     assert outcome.failures == []
     pd.testing.assert_frame_equal(numbers(tmp_path / "out"), expected, check_exact=True)
