@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -246,7 +247,7 @@ def test_submitit_runs_a_grid_to_the_same_numbers(local_run, tmp_path, monkeypat
     grid, expected = local_run
     monkeypatch.setattr(
         "benchbox.runs.executors.choosing.SlurmJobs",
-        lambda site, settings: SlurmJobs(site, settings, cluster="local", look_every=0.1),
+        partial(SlurmJobs, cluster="local", look_every=0.1),
     )
     options = Options(executor="slurm", device="cpu", batch_size=2, shard_queries=4)
     outcome = run_grid(grid, tmp_path / "out", options, Console(quiet=True))
