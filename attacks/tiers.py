@@ -9,8 +9,9 @@ momentum or without, were never below Adam's on the three trained models (BS+MS 
 
 Starting anew elsewhere (from where the distance to the matches is large, from a softer objective)
 helps the few queries that nothing else moves; the mean is theirs in the end, so the later parts
-meet only those above chance. With 100 steps from the clean image and 60 of Auto-PGD from each of
-the two others DDD is left with 2.42 rather than 2.44, at 12 times the cost of FNA and not 8.
+meet only those above chance. 100 steps from the clean image and 60, 60 and 40 of Auto-PGD from the
+others left 3.32, 2.15, 2.42 and 0.96 at 12 to 14 times the cost of FNA with 16 steps; these leave
+3.34, 2.13, 2.42 and 0.99 at 7 to 10 times.
 
 Being at chance is not being finished: where the gallery is small, chance is an AP of 2 or 3 %, and
 an ascent that goes on leaves a third of it.
