@@ -1,6 +1,7 @@
 """What a stage is: one piece of work, named by all that determines its artefact."""
 
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, is_dataclass
@@ -25,15 +26,13 @@ def parameters(value: Any) -> dict[str, Any]:
     return {"class": type(value).__qualname__, **json.loads(json.dumps(asdict(value), default=str))}
 
 
-_PYTHONS = {"builtins", "abc", "typing"}
-
-
 def defining_modules(value: object) -> set[str]:
     """Return the modules that define the class of a dataclass, its bases and its fields.
 
     A defense that is a folder below ``defenses`` counts with the whole folder.
     """
-    found = {c.__module__ for c in type(value).__mro__ if c.__module__ not in _PYTHONS}
+    modules = {c.__module__ for c in type(value).__mro__}
+    found = {name for name in modules if name.partition(".")[0] not in sys.stdlib_module_names}
     for part in fields(value) if is_dataclass(value) else ():
         if is_dataclass(inner := getattr(value, part.name)):
             found |= defining_modules(inner)
