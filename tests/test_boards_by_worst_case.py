@@ -126,6 +126,8 @@ def test_its_page_shows_the_worst_case_once(root: Path, tmp_path: Path) -> None:
     board = (tmp_path / "site" / "worst" / "index.html").read_text()
     assert "Worst case (full) at 8/255" in board
     assert "Worst case mAP</th>" not in board
+    assert board.count("<h3>What the literature’s attack leaves out</h3>") == 1
+    assert "mAP of the 1 ranked under FNA 8/255-6 and under the worst case" in board
     rows = (tmp_path / "site" / "worst" / "worst.csv").read_text().splitlines()
     assert sum(",worst_case,8.0," in row for row in rows) == 1
     assert sum(",worst_of_fna_sma,10.0," in row for row in rows) == 1

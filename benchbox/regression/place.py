@@ -29,17 +29,18 @@ class Place(NamedTuple):
 
     @property
     def attack(self) -> str:
-        """The attack as a table has it, its step size where that is not the usual one."""
+        """The attack as a table has it, its step size where it has one that is not the usual."""
         if self.condition.is_clean:
             return "clean"
         step_size = self.condition.step_size_255
-        suffix = "" if step_size == 1 else f" (step size {step_size:g}/255)"
+        suffix = "" if step_size in (0, 1) else f" (step size {step_size:g}/255)"
         return f"{self.condition.attack} {self.condition.budget}{suffix}"
 
     def __str__(self) -> str:
         """Return the place in words, for messages."""
         attack = "clean"
         if not self.condition.is_clean:
-            step_size = f"step size {self.condition.step_size_255:g}/255"
-            attack = f"{self.condition.attack} {self.condition.budget}, {step_size}"
+            attack = f"{self.condition.attack} {self.condition.budget}"
+            if self.condition.step_size_255:
+                attack += f", step size {self.condition.step_size_255:g}/255"
         return f"{self.data}, {self.backbone}, {self.defense}, {attack}"

@@ -1,6 +1,5 @@
 """What a site shows of corruptions: the runs beside the boards that measured them."""
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -9,10 +8,10 @@ import pandas as pd
 
 from benchbox.errors import BenchboxError
 from benchbox.files.printable import printable
+from benchbox.leaderboard.site.embedded import Embedded, embedded
 from benchbox.reports.cautions import describe
 from benchbox.reports.conventions import conventions
 from benchbox.reports.drawings.of_results import drawing_of_corruptions
-from benchbox.reports.drawings.picture import LeftOut, save_drawing
 from benchbox.reports.tables.corruption import corruption_table, corruptions_by_kind
 from benchbox.results.measurements import Pairs
 from benchbox.results.record import ReadRecord
@@ -31,21 +30,6 @@ _OF_OTHERS = "Identities"
 """The heading of what only tables of fairness need."""
 
 _GROUP = ["backbone", "train_dataset", "test_dataset"]
-
-
-@dataclass(frozen=True)
-class Curves:
-    """The figure by corruption and severity.
-
-    Attributes:
-        title: its heading.
-        source: the image as a data URL.
-        caption: what was measured, in words.
-    """
-
-    title: str
-    source: str
-    caption: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +55,7 @@ class CorruptedRun:
     repeats: tuple[int, ...]
     means: tuple[Table, ...]
     by_kind: tuple[Table, ...]
-    curves: Curves | None
+    curves: Embedded | None
     conventions: tuple[tuple[str, str], ...]
 
     @property
@@ -121,7 +105,7 @@ def _read(path: Path) -> CorruptedRun | None:
         repeats=tuple(sorted({c.repeats for c in recorded.values() if c.spread})),
         means=tuple(table for table in means if table is not None),
         by_kind=tuple(table for table in by_kind if table is not None),
-        curves=_curves(run, run.corruption),
+        curves=embedded(drawing_of_corruptions(run, run.corruption)),
         conventions=tuple(said for said in conventions(run) if said[0] != _OF_OTHERS),
     )
 
@@ -135,11 +119,3 @@ def _require_few(run: RunFolder, swept: pd.DataFrame) -> None:
                 f"{printable(run.path)}: has {count} {what}, and a figure on the site takes at "
                 f"most {most}. Split the run's grid."
             )
-
-
-def _curves(run: RunFolder, swept: pd.DataFrame) -> Curves | None:
-    with tempfile.TemporaryDirectory() as folder:
-        picture = save_drawing(drawing_of_corruptions(run, swept), Path(folder))
-        if isinstance(picture, LeftOut):
-            return None
-        return Curves(picture.title, picture.source, picture.caption)

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from benchbox.leaderboard.entry.record import Entry
 from benchbox.leaderboard.site.boards import Block, Board, Row
 from benchbox.leaderboard.site.corruptions import CorruptedRun
+from benchbox.leaderboard.site.finding import finding
 from benchbox.leaderboard.site.links import links_of
 from benchbox.leaderboard.site.plots import Bar, IdentityPlot, bars, has_map, identity_plot
 from benchbox.leaderboard.site.story import fronts, sentence
@@ -125,8 +126,11 @@ class Pages:
         )
 
     def board(self, board: Board) -> str:
-        """Return a board's page: a table and a plot a block."""
-        blocks = [(block, _trade_off(block) if block.rows else None) for block in board.blocks]
+        """Return a board's page: a table and its plots a block."""
+        blocks = [
+            (block, _trade_off(block) if block.rows else None, finding(self._attacks, block))
+            for block in board.blocks
+        ]
         return self._render("board", board=board, blocks=blocks)
 
     def corruptions(self) -> str:

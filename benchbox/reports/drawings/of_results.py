@@ -4,12 +4,14 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from attacks import WorstCase
 from benchbox.reports.drawings.picture import Drawing
 from benchbox.reports.figures import per_identity, robustness_bars
 from benchbox.reports.figures.budgets import budget_curves
 from benchbox.reports.figures.corruption import corruption_curves
 from benchbox.reports.figures.identities import shown_conditions
 from benchbox.reports.figures.trade_off import trade_off
+from benchbox.reports.figures.worst_case import beside_worst_case
 from benchbox.reports.layouts import main_defenses
 from benchbox.results.measurements import measurements
 from benchbox.results.run_folder import RunFolder
@@ -38,6 +40,8 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
     attacked = any(not condition.is_clean for condition in cells.conditions)
     if attacked:
         yield from _of_attacks(run, shown)
+    if any(condition.attack == WorstCase.name for condition in cells.conditions):
+        yield _of_the_worst_case(run)
     if run.corruption is not None and not run.corruption.empty:
         yield drawing_of_corruptions(run, run.corruption)
     yield Drawing(
@@ -47,6 +51,18 @@ def drawings_of_results(run: RunFolder) -> Iterator[Drawing]:
             per_identity(run.results, run.per_id, names, defenses=own),
             f"AP of every identity, {shown}, each curve sorted on its own; seed {cells.seeds[0]}."
             f"{others}",
+        ),
+    )
+
+
+def _of_the_worst_case(run: RunFolder) -> Drawing:
+    return Drawing(
+        "worst_case",
+        "What the literature’s attack leaves out",
+        lambda: (
+            beside_worst_case(run.results, run.record.names),
+            "mAP under the first attack of the table and under the worst case, which knows the "
+            "clean gallery; at the right each defense’s place by the one and by the other.",
         ),
     )
 
