@@ -685,3 +685,12 @@ def test_a_run_of_transfers_alone_has_a_report_without_figures(tmp_path: Path) -
 def test_rows_of_different_widths_are_refused() -> None:
     with pytest.raises(ValueError, match="different widths"):
         Table("t", "c", ((Header("a", columns=2),),), ((TableCell("1"),),))
+
+
+def test_a_figure_of_one_panel_is_not_blown_up(tmp_path: Path) -> None:
+    run = make_run(tmp_path, datasets=("sidewalk-a",), defenses=("origin",), attacks=("fna",))
+    text = write_report(run).path.read_text()
+    figures = re.findall(r'<div class="scroll (picture[^"]*)"[^>]*aria-label="([^"]*)"', text)
+    looks = {title: look for look, title in figures}
+    assert looks["What robustness costs"] == "picture narrow"
+    assert looks["Each identity's share"] == "picture"

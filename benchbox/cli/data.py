@@ -84,7 +84,8 @@ def data_check(
     for line in found.lines():
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if not found.ok:
-        raise CheckFailed(f"{place}: {len(found.problems)} problems, listed above.")
+        what = "1 problem" if len(found.problems) == 1 else f"{len(found.problems)} problems"
+        raise CheckFailed(f"{place}: {what}, listed above.")
 
 
 @data_app.command("import")

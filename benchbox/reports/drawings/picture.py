@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from benchbox.errors import BenchboxError
-from benchbox.reports.figures.drawing import save_figure
+from benchbox.reports.figures.drawing import DOTS_PER_INCH, TWO_COLUMNS, save_figure
 
 _LARGE = 300_000
 """Bytes of a PNG above which the page takes a smaller copy; ``figures/`` keeps the PNG."""
@@ -46,10 +46,24 @@ class Picture:
             if len(content) > _LARGE:
                 content, kind = _as_webp(content), "webp"
         except OSError as error:
-            raise BenchboxError(
-                f"{self.path}: cannot be read ({error}). Write the report again."
-            ) from error
+            raise self._unreadable(error) from error
         return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it fills half a page, so that at full width its letters would be twice as large.
+
+        Raises:
+            BenchboxError: the file cannot be read.
+        """
+        try:
+            with Image.open(self.path) as image:
+                return image.width < 0.6 * TWO_COLUMNS * DOTS_PER_INCH
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: OSError) -> BenchboxError:
+        return BenchboxError(f"{self.path}: cannot be read ({error}). Write the report again.")
 
 
 def _as_webp(png: bytes) -> bytes:

@@ -147,7 +147,8 @@ def _ladder_title(cells: Measurements, ladder: list[Condition]) -> str:
     sizes = {c.step_size_255 for c in cells.conditions if (c.attack, c.steps) == (attack, steps)}
     by = f" of {fraction_of_255(size)}" if len(sizes) > 1 else ""
     title = shortened(cells.names.title("attacks", attack), 20, lines=1)
-    return f"{title}, {steps} steps{by}"
+    # An attack that chooses its own steps records none.
+    return f"{title}, {steps} steps{by}" if steps else title
 
 
 def _ticks(budgets: Sequence[float]) -> list[float]:
