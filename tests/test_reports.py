@@ -1,4 +1,5 @@
 import csv
+import html
 import io
 import json
 import re
@@ -691,6 +692,6 @@ def test_a_figure_of_one_panel_is_not_blown_up(tmp_path: Path) -> None:
     run = make_run(tmp_path, datasets=("sidewalk-a",), defenses=("origin",), attacks=("fna",))
     text = write_report(run).path.read_text()
     figures = re.findall(r'<div class="scroll (picture[^"]*)"[^>]*aria-label="([^"]*)"', text)
-    looks = {title: look for look, title in figures}
+    looks = {html.unescape(title): look for look, title in figures}
     assert looks["What robustness costs"] == "picture narrow"
     assert looks["Each identity's share"] == "picture"
