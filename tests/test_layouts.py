@@ -36,10 +36,13 @@ def texts(table: Table) -> list[list[str]]:
     ("defenses", "files"),
     [
         (("origin", "adv_train", "ddd"), {"white_box"}),
-        (ABLATION, {"ablation"}),
+        (ABLATION, {"ablation", "ablation_gains"}),
         (("at_pgd", "metric_at", "ddd"), {"classifier"}),
-        (("at_pgd", *ABLATION), {"ablation", "classifier"}),
-        (("origin", "at_pgd", *ABLATION), {"white_box", "ablation", "classifier"}),
+        (("at_pgd", *ABLATION), {"ablation", "ablation_gains", "classifier"}),
+        (
+            ("origin", "at_pgd", *ABLATION),
+            {"white_box", "ablation", "ablation_gains", "classifier"},
+        ),
         (("metric_at", "ddd"), {"white_box"}),
         (("mine",), {"white_box"}),
     ],

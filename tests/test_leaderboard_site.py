@@ -183,12 +183,15 @@ def test_the_board_shows_the_numbers_of_the_entries(boards: Path, site: Path) ->
         worst = [result["mAP"]["mean"] for result in entry["worst_case"]]
         expected = [*worst, clean["mAP"]["mean"], clean["rank1"]["mean"]]
         expected += [result["mAP"]["mean"] for result in attacked]
-        expected.append(len(entry["weights"]))
-        assert [float(a["data-value"]) for a, _ in cells[2:-2]] == expected
-        for (_, text), value in zip(cells[2:-3], expected[:-1], strict=True):
+        numbers, (trained, *further) = cells[2:-5], cells[-5:-2]
+        assert trained[1] == "–"  # the run states no training protocol
+        assert [float(a["data-value"]) for a, _ in numbers] == expected
+        step = entry["provenance"]["defense"]["training"]["step_cost"]
+        assert [float(a["data-value"]) for a, _ in further] == [step, len(entry["weights"])]
+        for (_, text), value in zip(numbers, expected, strict=True):
             assert text.startswith(f"{value:.2f}")
         intervals = [*entry["worst_case"], clean, None, *attacked]
-        for (attributes, text), result in zip(cells[2:-3], intervals, strict=True):
+        for (attributes, text), result in zip(numbers, intervals, strict=True):
             if result is not None:
                 low, high = result["mAP"]["low"], result["mAP"]["high"]
                 assert f"{low:.2f}–{high:.2f}" in attributes["title"]

@@ -34,6 +34,16 @@ WHOLE: dict[str, Any] = {
     "defenses": {},
     "attacks": {},
     "rows": [],
+    "trainings": [
+        {
+            "train": "a",
+            "backbone": "small",
+            "defense": "ddd",
+            "seed": 0,
+            "seconds": 3.5,
+            "devices": ["cpu"],
+        }
+    ],
     "cells": {},
     "near_chance": [],
     "failures": [],

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from benchbox.cli.options import DataRoot, Device, SidewalkSize
+from benchbox.cli.options import DataRoot, Device, RunFolder, SidewalkSize
+from benchbox.cli.present import require_run
 from benchbox.files.console import make_console
 
 study_app = typer.Typer(help="Questions that are no grid.", no_args_is_help=True)
@@ -56,6 +57,31 @@ def study_classifier(
         raise typer.Exit(130) from None
     console.print(FittedTable(table))
     console.print(f"study: {out}", highlight=False, soft_wrap=True)
+
+
+@study_app.command("order")
+def study_order(
+    folder: RunFolder,
+    published: Annotated[
+        Path | None,
+        typer.Option(help="Folder of published numbers [default: those benchbox comes with]."),
+    ] = None,
+) -> None:
+    """Does a run order defenses as papers do? Kendall's tau, and the pairs that are otherwise."""
+    require_run(folder)
+
+    from benchbox.published.reading import read_published
+    from benchbox.reports.tables.order import require_order_tables
+    from benchbox.results.run_folder import read_run
+    from benchbox.tables.as_rich import FittedTable
+    from benchbox.tables.table_files import write_table
+
+    console = make_console()
+    tables = require_order_tables(read_run(folder), read_published(published))
+    for name, table in tables.items():
+        console.print(FittedTable(table))
+        for path in write_table(table, folder / "tables", name):
+            console.print(f"written: {path}", highlight=False, soft_wrap=True)
 
 
 _CAMPAIGN_GRIDS = ("whitebox", "ablation", "blackbox", "transfer")

@@ -19,6 +19,7 @@ _NOT_TRAINING = frozenset(
         *("name", "title", "seeds", "sources", "keep_adversarial", "sidewalk_size"),
         *("datasets", "transfers", "backbones", "defenses", "attacks", "budgets", "steps"),
         *("step_size", "attack", "through", "ranks", "rankings", "shown"),
+        *("training_protocol", "deviations"),
         *(*PROTOCOL_KEYS, *ADDED_KEYS),
     )
 )

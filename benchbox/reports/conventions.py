@@ -1,6 +1,7 @@
 """How to read a run's numbers: what holds for all its tables and figures, said once."""
 
 from benchbox.reports.tables.caption import reversed_in
+from benchbox.reports.tables.training_protocol import cost_sentence, protocol_sentence
 from benchbox.reports.tables.wording import (
     CONVENTION_TITLES,
     COUNTED_ONCE,
@@ -29,6 +30,9 @@ def conventions(run: RunFolder) -> list[tuple[str, str]]:
         ("Identities", f"An identity’s AP is the mean over its queries. {COUNTED_ONCE}"),
         ("Sizes", " ".join(sizes)),
     ]
+    training = (protocol_sentence(parts[0].names.training), *map(cost_sentence, parts))
+    if trained := " ".join(dict.fromkeys(sentence for sentence in training if sentence)):
+        said.append(("Training", trained))
     if steps:
         listed = ", ".join(fraction_of_255(step) for step in sorted(steps))
         attacks = (

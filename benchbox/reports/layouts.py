@@ -28,6 +28,8 @@ class Layout:
         rows: names of the defenses it shows; None shows every defense of the run.
         needs: names of which a run must have one, else the table has no point.
         row_heading: the heading of the column of defenses.
+        gains_over: the defense that a table of differences holds all others against; empty for no
+            such table.
         row_titles: a defense's name → its title here, where it differs from the other tables'.
     """
 
@@ -38,6 +40,7 @@ class Layout:
     rows: tuple[str, ...] | None = None
     needs: tuple[str, ...] = ()
     row_heading: str = "Defense"
+    gains_over: str = ""
     row_titles: Mapping[str, str] = field(default_factory=dict)
 
     def applies(self, defenses: Collection[str]) -> bool:

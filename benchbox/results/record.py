@@ -10,6 +10,7 @@ from benchbox.errors import BenchboxError
 from benchbox.files.bounded import Links, read_at_most
 from benchbox.files.printable import printable
 from benchbox.results.conditions import CLEAN, Condition
+from benchbox.results.training import TrainingSaid, training_said
 from benchbox.runs.columns import FURTHER_PERCENT
 from benchbox.runs.grid import parse_fraction
 from benchbox.runs.record import RUN_SCHEMA, AttackRecord, RowRecord, RunRecord
@@ -55,6 +56,7 @@ class Names:
         given: defense → what is stated of its given model.
         through: attack → what its images pass before the model, of those that pass something.
         shown: the columns of results.csv that a cell of the tables shows, mAP first.
+        training: how rows were trained beside each other, and what that cost.
 
     A name without a title is printed as it is; one without a place stands last. Where nothing is
     planned, what the results hold is taken for the plan.
@@ -71,6 +73,7 @@ class Names:
     given: dict[str, Stated] = field(default_factory=dict)
     through: dict[str, str] = field(default_factory=dict)
     shown: tuple[str, ...] = SHOWN
+    training: TrainingSaid = field(default_factory=TrainingSaid)
 
     def title(self, kind: Kind, name: str) -> str:
         """Return what is printed for a registry name."""
@@ -109,6 +112,7 @@ class ReadRecord(RunRecord):
             given=_given(self.defenses),
             through={name: each.through for name, each in self.attacks.items() if each.through},
             shown=_shown(self.grid),
+            training=training_said(self),
         )
 
     @property

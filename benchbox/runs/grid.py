@@ -19,6 +19,7 @@ from benchbox.data.jpeg import QUALITY
 from benchbox.evaluation.real_images import Through
 from benchbox.reranking.names import PLAIN, Ranking
 from benchbox.runs.slurm_settings import SlurmSettings
+from benchbox.untrusted.text import Line
 
 _FRACTION = re.compile(r"[0-9]{1,9}(\.[0-9]{1,20}| */ *[0-9]{1,9})?")
 """Digits that are quickly computed with: of 1e99999999 there are more than memory holds."""
@@ -86,6 +87,9 @@ def parse_source(text: str) -> tuple[str | None, str]:
 
 Budget = Annotated[Fraction, BeforeValidator(parse_budget)]
 
+TrainingProtocol = Literal["not stated", "as published", "equal budget"]
+"""How a grid's rows are trained beside each other; see `benchbox.runs.training_protocol`."""
+
 
 class Grid(BaseModel):
     """What to run. Every key of a grid file, with its default.
@@ -132,6 +136,12 @@ class Grid(BaseModel):
             through a JPEG before the model (which is what a camera that compresses leaves an
             attacker to do) and ranked as that JPEG shows its images. Black-box cells stay plain.
         jpeg_quality: of that JPEG, and of the one that kept images pass in the report's table.
+        training_protocol: how rows are trained, which is checked and stands under tables and on
+            boards: ``as published`` (each recipe's own attack, steps and losses), ``equal budget``
+            (one budget and one number of passes for all rows that train on attacks), or
+            ``not stated``. It changes no number.
+        deviations: recipe, or defense with a guard → what an ``as published`` grid changes of it
+            nevertheless, and why; for tables. Start and schedule of a training are free.
         training: changes every recipe's training.
         defended: changes every recipe but ``vanilla``: its training, its start, and what those
             that attack have in common (eps, steps, step_size). A parameter that a recipe does not
@@ -184,6 +194,8 @@ class Grid(BaseModel):
     eight_bit: bool = False
     through: Through = "nothing"
     jpeg_quality: int = Field(default=QUALITY, ge=1, le=100)
+    training_protocol: TrainingProtocol = "not stated"
+    deviations: dict[str, Line] = {}
     training: dict[str, Any] = {}
     defended: dict[str, Any] = {}
     recipe: dict[str, dict[str, Any]] = {}

@@ -71,4 +71,5 @@ def _named(
     yield "guard", "defense", grid.guard, defenses
     recipes = {each.recipe.name for each in defenses.values() if each.recipe is not None}
     yield "recipe", "recipe", grid.recipe, recipes
+    yield "deviations", "recipe or defense", grid.deviations, {*recipes, *defenses}
     yield "sources", "defense", [name for _, name in grid.parsed_sources], defenses

@@ -27,6 +27,7 @@ from benchbox.runs.stages import (
     with_needs,
 )
 from benchbox.runs.stages.data import MARKET
+from benchbox.runs.training_protocol import require_training_protocol
 from defenses import Defense
 
 
@@ -123,9 +124,10 @@ def make_plan(
             taken for as large as Market-1501.
 
     Raises:
-        BenchboxError: an override does not fit.
+        BenchboxError: an override does not fit, or rows are not trained as the grid says.
     """
     resolved = resolve(grid, registry, where=where)
+    require_training_protocol(grid, resolved.defenses, registry.defenses, where=where)
     sources = grid_sources(grid, registry)
     data = {
         name: Data(

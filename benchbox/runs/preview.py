@@ -60,6 +60,7 @@ def _settings(plan: Plan) -> Table:
         "backbones": ", ".join(grid.backbones) if trains else "",
         "pretrained": str(grid.pretrained) if trains else "",
         "image size": f"{height} × {width}" if trains else "",
+        "training protocol": "" if grid.training_protocol == "not stated" else _protocol(grid),
         "attacks": f"clean, {', '.join(grid.attacks)}",
         "budgets": f"{budgets}; {grid.steps} steps of {step}" if plan.attacks else "",
         "guides": f"{grid.guides}, {grid.distance} distance" if plan.attacks else "",
@@ -78,6 +79,11 @@ def _settings(plan: Plan) -> Table:
         if value:
             table.add_row(key, value)
     return table
+
+
+def _protocol(grid: Grid) -> str:
+    """Return how rows are trained beside each other, and what departs from it."""
+    return "; ".join([grid.training_protocol, *(f"{n}: {s}" for n, s in grid.deviations.items())])
 
 
 def _corruption(corruption: Corruption) -> str:

@@ -130,6 +130,27 @@ class RowRecord(_Known):
     ascended: str = ""
 
 
+class TrainingRecord(_Known):
+    """How long it took to make one model, as its stages recorded it.
+
+    Attributes:
+        train: dataset it is trained on.
+        backbone: name of the network.
+        defense: name of the defense.
+        seed: of the training.
+        seconds: wall time of its own training, and of what was prepared for it and for its guard;
+            of the weights it starts from nothing. None where a stage is not done.
+        devices: what those stages ran on, each as it took when it was made.
+    """
+
+    train: str
+    backbone: str
+    defense: str
+    seed: int
+    seconds: Annotated[float, Field(ge=0, le=1e9)] | None
+    devices: list[str]
+
+
 class GitRecord(_Known):
     """The commit the run was made from; None outside a checkout."""
 
@@ -157,9 +178,11 @@ class RunRecord(_Known):
         titles: ``defenses``, ``attacks``, ``datasets`` or ``backbones`` → name → what is printed.
         order: the same kinds → names in the order of the table.
         grid: the resolved grid.
-        defenses: name → its source, recipe and guard with all parameters.
+        defenses: name → its source, recipe and guard with all parameters, and what a step of its
+            training costs.
         attacks: name → its threat model, budgets and parameters; none in older runs.
         rows: what was planned; none in runs older than given models.
+        trainings: of each model that was trained here; none in runs older than this key.
         cells: cell → what results.csv does not say of it.
         near_chance: the clean cells whose mAP is near that of a random ranking.
         failures: one line for each stage that could not be done.
@@ -185,6 +208,7 @@ class RunRecord(_Known):
     defenses: dict[str, Any] = {}
     attacks: dict[str, AttackRecord] = {}
     rows: list[RowRecord] = []
+    trainings: list[TrainingRecord] = []
     cells: dict[str, CellRecord] = {}
     near_chance: list[str] = []
     failures: list[Any] = []

@@ -34,6 +34,7 @@ from benchbox.runs.registry import Registry
 from benchbox.runs.results import cells_near_chance, write_results
 from benchbox.runs.stages import parameters
 from benchbox.runs.store import Store
+from benchbox.runs.training_cost import step_in_numbers, trainings
 from benchbox.runs.workplace import Site
 from defenses import Defense
 
@@ -104,6 +105,7 @@ class Recorder:
                 defenses={name: described(each) for name, each in self.plan.defenses.items()},
                 attacks=self._attacks(),
                 rows=[self._row(row) for row in self.plan.rows],
+                trainings=list(trainings(self.plan, store)),
                 cells=cells,
                 near_chance=cells_near_chance(self.plan, store, chance),
                 failures=list(failures),
@@ -210,13 +212,14 @@ def ascended(grid: Grid, given: Given | None) -> str:
 
 
 def described(defense: Defense) -> dict[str, Any]:
-    """Return what a record says of a defense: how its weights are made or given, and its guard."""
+    """Return what a record says of a defense: its weights, its guard, what a step costs."""
     recipe, given = defense.recipe, defense.model
     return {
         "source": defense.source,
         "recipe": None if recipe is None else {"name": recipe.name, **parameters(recipe)},
         "given": None if given is None else given.settings(),
         "guard": parameters(defense.guard) if defense.guard else None,
+        "training": None if recipe is None else step_in_numbers(recipe),
     }
 
 

@@ -12,6 +12,7 @@ from benchbox.files.digests import digest_of
 from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import PROTOCOL_FILE
 from benchbox.leaderboard.entry.record import Entry
+from benchbox.leaderboard.entry.training import name_ending
 from benchbox.results.measurements import Group
 from benchbox.untrusted.json import as_json, as_record, read_json
 
@@ -21,14 +22,17 @@ _NUMBERS = re.compile(r'\[\n\s*([^\[\]{}"]*?)\s*\]')
 
 
 def file_name(entry: Entry) -> str:
-    """Return ``<train>--<test>--<backbone>--<defense>--v<version>.json``."""
-    return name_of(entry.group, entry.defense.name, entry.version)
+    """Return ``<train>--<test>--<backbone>--<defense>--v<version>.json``.
+
+    Where the training protocol tells rows apart, it stands before the ending.
+    """
+    return name_of(entry.group, entry.defense.name, entry.version, entry.training_protocol)
 
 
-def name_of(group: Group, defense: str, version: int) -> str:
-    """Return the file name of a defense's entry for a group of cells."""
+def name_of(group: Group, defense: str, version: int, protocol: str) -> str:
+    """Return the file name of a defense's entry for a group of cells and a training protocol."""
     names = (group.train, group.test, group.backbone, defense)
-    return f"{'--'.join(names)}--v{version}.json"
+    return f"{'--'.join(names)}--v{version}{name_ending(protocol)}.json"
 
 
 def seal(content: dict[str, Any]) -> str:

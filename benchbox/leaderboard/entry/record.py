@@ -14,6 +14,7 @@ from benchbox.leaderboard.entry.numbers import (
     Seed,
     WorstCase,
 )
+from benchbox.leaderboard.entry.training import attack_in_training, step_cost, training_protocol
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
@@ -193,6 +194,27 @@ class Entry(Record):
     def group(self) -> Group:
         """Backbone and datasets; only entries that share them are compared."""
         return Group(self.backbone, self.train.name, self.test.name)
+
+    @property
+    def training_protocol(self) -> str:
+        """By which its models were trained; empty where that tells no rows apart."""
+        return training_protocol(self.provenance.grid, self.provenance.defense)
+
+    @property
+    def attack_in_training(self) -> str:
+        """What its models were trained on, as ``8/255, 3 passes``; empty for no attack."""
+        return attack_in_training(self.provenance.defense)
+
+    @property
+    def step_cost(self) -> float | None:
+        """How many passes a training step took; None where that is not recorded."""
+        return step_cost(self.provenance.defense)
+
+    @property
+    def title(self) -> str:
+        """The defense's title, with the training protocol where two rows may bear one title."""
+        protocol = self.training_protocol
+        return f"{self.defense.title} ({protocol})" if protocol else self.defense.title
 
     @property
     def clean(self) -> Result:

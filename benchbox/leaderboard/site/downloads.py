@@ -15,7 +15,8 @@ from benchbox.untrusted.grid_toml import as_toml
 from benchbox.untrusted.json import as_json
 
 COLUMNS = (
-    *("board", "version", "train", "test", "backbone", "defense", "status", "rank"),
+    *("board", "version", "train", "test", "backbone", "defense", "training_protocol"),
+    *("step_cost", "training_seconds", "status", "rank"),
     *("attack", "eps_255", "steps", "step_size_255", "seeds"),
     *("mAP", "mAP_std", "mAP_low", "mAP_high"),
     *("rank1", "rank1_std", "rank5", "rank5_std", "rank10", "rank10_std", "digest"),
@@ -84,6 +85,9 @@ def _csv_rows(row: Row) -> list[dict[str, Any]]:
         "test": entry.test.name,
         "backbone": entry.backbone,
         "defense": entry.defense.name,
+        "training_protocol": entry.training_protocol,
+        "step_cost": _or_nothing(entry.step_cost),
+        "training_seconds": _or_nothing(entry.provenance.training_seconds),
         "status": entry.status,
         "rank": "" if row.rank is None else row.rank,
         "seeds": len(entry.weights),
@@ -116,6 +120,10 @@ def _csv_rows(row: Row) -> list[dict[str, Any]]:
         for worst in entry.worst_of_single_attacks
     ]
     return [same | values for values in (*measured, *worst)]
+
+
+def _or_nothing(value: float | None) -> float | str:
+    return "" if value is None else value
 
 
 def _attacks_at(entry: Entry, eps_255: float) -> list[str]:

@@ -23,6 +23,7 @@ from benchbox.leaderboard.site.trade_off import Mark, TradeOff, trade_off
 from benchbox.leaderboard.site.words import (
     CHECK_TITLES,
     STATUS,
+    TRAINING_PROTOCOLS,
     Attacks,
     attack_title,
     condition_title,
@@ -106,6 +107,7 @@ class Pages:
             "links_of": partial(links_of, published=published),
             "pair_title": pair_title,
             "protocol_words": partial(protocol_words, attacks),
+            "protocol_words_of_training": TRAINING_PROTOCOLS,
             "sentence": sentence,
             "status_words": STATUS,
             "duration": duration,
@@ -184,7 +186,7 @@ def _trade_off(block: Block) -> TradeOff:
         [
             Mark(
                 sign=row.sign,
-                title=row.entry.defense.title,
+                title=row.entry.title,
                 status=row.entry.status,
                 clean=row.entry.clean.mAP.mean,
                 worst=row.worst,

@@ -76,7 +76,7 @@ def sentence(block: Block) -> str:
     leader, group = ranked[0], ranked[0].group
     budget = fraction_of_255(block.protocol.budgets_255[0])
     says = (
-        f"{leader.entry.defense.title} keeps {leader.worst:.1f} of "
+        f"{leader.entry.title} keeps {leader.worst:.1f} of "
         f"{leader.entry.clean.mAP.mean:.1f} mAP under the worst attack at {budget}"
     )
     if len(ranked) == 1 or group is None:
@@ -84,7 +84,7 @@ def sentence(block: Block) -> str:
     after = next((row for row in ranked if row.group != group), None)
     if group.size == 1 and after is not None:
         return (
-            f"{says}, more than the next, {after.entry.defense.title}, with {after.worst:.1f}: "
+            f"{says}, more than the next, {after.entry.title}, with {after.worst:.1f}: "
             f"their 95% intervals ({_ends(leader)} and {_ends(after)}) do not overlap."
         )
     if after is None:
@@ -94,7 +94,7 @@ def sentence(block: Block) -> str:
         )
     return (
         f"{says}, but ranks {group.title} are one group, whose 95% intervals overlap the leader’s "
-        f"({_ends(leader)}); the next, {after.entry.defense.title}, keeps {after.worst:.1f}."
+        f"({_ends(leader)}); the next, {after.entry.title}, keeps {after.worst:.1f}."
     )
 
 

@@ -18,6 +18,12 @@ STATUS: Mapping[Status, str] = {
     "unchecked": "no sanity check failed, but one was not run",
 }
 
+TRAINING_PROTOCOLS: Mapping[str, str] = {
+    "as published": "as published: its own attack, steps and losses; deviations stand in the grid.",
+    "equal budget": "at equal budget: with the attack that all such rows of its grid train on.",
+}
+"""What each training protocol means, behind “Trained”."""
+
 CHECK_TITLES: Mapping[str, str] = {
     "gradients": "Gradients are finite and not zero",
     "more_steps": "More steps do not help the defender, nor find what a guard hid",

@@ -10,6 +10,7 @@ from benchbox.files.printable import printable
 from benchbox.leaderboard.board_protocol import Protocol, read_protocol
 from benchbox.leaderboard.entry.files import name_of
 from benchbox.leaderboard.entry.record import About
+from benchbox.leaderboard.entry.training import training_protocol
 from benchbox.leaderboard.on_protocol import (
     grid_deviations,
     groups_of,
@@ -106,7 +107,8 @@ def prepare(options: SubmitOptions, *, plugins: Sequence[Path] = ()) -> Prepared
     run = read_run(options.run, links="refused")
     about = _about(run, options)
     groups, problems = _submittable_groups(run, options.defense, protocol)
-    problems += _there_already(groups, protocol, options)
+    trained = training_protocol(run.record.grid, run.record.defenses[options.defense])
+    problems += _there_already(groups, protocol, options, trained)
     registry = load_registry(plugins)
     artefacts = Artefacts(run, MOST_BYTES, given=given_models(registry), sources=registry.datasets)
     collected = {}
@@ -156,11 +158,11 @@ def _collapsed(run: RunFolder, defense: str, groups: Sequence[Group]) -> list[st
 
 
 def _there_already(
-    groups: Sequence[Group], protocol: Protocol, options: SubmitOptions
+    groups: Sequence[Group], protocol: Protocol, options: SubmitOptions, trained: str
 ) -> list[str]:
     if options.replace:
         return []
-    names = [name_of(group, options.defense, protocol.version) for group in groups]
+    names = [name_of(group, options.defense, protocol.version, trained) for group in groups]
     return [
         f"{name} is on the board already; say so if it is to be replaced"
         for name in names

@@ -8,6 +8,7 @@ import pandas as pd
 
 from benchbox.reports.layouts import WHITE_BOX, Layout
 from benchbox.reports.tables.caption import caption_of, own_caption
+from benchbox.reports.tables.training_protocol import COST_COLUMNS, cost_texts, has_costs
 from benchbox.reports.tables.wording import (
     MISSING,
     NEAR_CHANCE,
@@ -142,9 +143,15 @@ def _lay_out(
     on_page: str,
     extra: tuple[str, Callable[[Group, str], str]] | None = None,
 ) -> Table:
-    """Lay cells out as one of the paper's tables, with one more label column if asked for."""
+    """Lay cells out as one of the paper's tables, with one more label column if asked for.
+
+    What a training cost stands last, where the run says so.
+    """
     labels = ["Model", "Dataset", layout.row_heading, *([extra[0]] if extra else [])]
-    conditions, top, below = _columns(cells, layout)
+    conditions, top, below = condition_columns(cells, layout)
+    if priced := has_costs(cells):
+        top.append(Header("Training", columns=len(COST_COLUMNS)))
+        below += COST_COLUMNS
     rows: list[tuple[TableCell, ...]] = []
     for group in cells.groups:
         defenses = cells.rows_of(group)
@@ -167,6 +174,7 @@ def _lay_out(
                         TableCell(text, bold=not mark and value is not None and value == top_one)
                         for (text, _), value, top_one in zip(values, printed, best, strict=True)
                     ),
+                    *map(TableCell, cost_texts(cells, group, defense) if priced else ()),
                 )
             )
     header = (
@@ -184,7 +192,7 @@ def _lay_out(
     )
 
 
-def _columns(
+def condition_columns(
     cells: Measurements, layout: Layout
 ) -> tuple[list[Condition], list[Header], list[Header]]:
     """Return the conditions in the layout's order, and the two header rows over them."""

@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from benchbox.reports.tables.training_protocol import cost_sentence, protocol_sentence
 from benchbox.reports.tables.wording import (
     CONVENTION_TITLES,
     MISSING,
@@ -32,11 +33,13 @@ def caption_of(results: pd.DataFrame, cells: Measurements, how: str) -> str:
         if any(not condition.is_clean for condition in cells.conditions)
         else ""
     )
+    training = (protocol_sentence(cells.names.training), cost_sentence(cells))
+    trained = "".join(f" {sentence}" for sentence in training if sentence)
     return (
         f"{'/'.join(metric_titles(results, cells.names))} in %, measured on this machine. "
         f"Average precision in "
         f"{' and '.join(conventions)}.{attacked} {how} {split_sizes(results, cells)} "
-        f"Bold: highest mAP of a column within its block.{own_caption(cells)}"
+        f"Bold: highest mAP of a column within its block.{trained}{own_caption(cells)}"
     )
 
 

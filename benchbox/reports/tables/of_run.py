@@ -1,5 +1,6 @@
 """Which tables a run has, as files and for the terminal."""
 
+import re
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -9,6 +10,7 @@ from benchbox.reports.tables.black_box import black_box_table
 from benchbox.reports.tables.by_layout import best_run, over_seeds
 from benchbox.reports.tables.corruption import corruption_table, corruptions_by_kind
 from benchbox.reports.tables.fairness import fairness
+from benchbox.reports.tables.gains import gains_table
 from benchbox.reports.tables.real_images import real_images
 from benchbox.reports.tables.reranked import reranked
 from benchbox.reports.tables.targeted import targeted_table
@@ -37,6 +39,8 @@ def run_tables(run: RunFolder) -> dict[str, Table]:
         tables[layout.file] = over_seeds(run.results, names, layout)
         if len(cells.seeds) > 1:
             tables[f"{layout.file}_best"] = best_run(run.results, names, layout)
+        if layout.gains_over and (gains := gains_table(run, layout)) is not None:
+            tables[f"{layout.file}_gains"] = gains
     if run.black_box is not None and not run.black_box.empty:
         tables["black_box"] = black_box_table(run.black_box, run.results, names)
     quality = run.record.jpeg_quality
@@ -77,6 +81,6 @@ def console_tables(run: Path) -> list[RenderableType]:
         BenchboxError: the run's folder is malformed.
     """
     tables = run_tables(read_run(run))
-    # Sixteen columns of fairness, and more of each corruption, are for files and the page.
-    wide = ("fairness", "corruption_by_kind")
-    return [FittedTable(table) for name, table in tables.items() if not name.startswith(wide)]
+    # Sixteen columns of fairness, more of each corruption, intervals of gains: for files and page.
+    wide = re.compile("fairness.*|corruption_by_kind.*|.*_gains")
+    return [FittedTable(table) for name, table in tables.items() if not wide.fullmatch(name)]

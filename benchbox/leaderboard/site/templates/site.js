@@ -35,7 +35,7 @@ document.querySelectorAll("th[data-says]").forEach(function (head) {
 const controls = document.getElementById("controls");
 if (controls) {
   const text = document.getElementById("filter"), hide = document.getElementById("hide-suspect");
-  const made = document.getElementById("made");
+  const made = document.getElementById("made"), protocol = document.getElementById("protocol");
   const shown = document.getElementById("shown");
   const rows = Array.from(document.querySelectorAll("tr[data-search]"));
   const update = function () {
@@ -44,7 +44,9 @@ if (controls) {
     rows.forEach(function (row) {
       const found = words.every(function (word) { return row.dataset.search.includes(word); });
       row.hidden = !found || (hide.checked && row.dataset.status === "suspect") ||
-        (made.value && row.dataset.made && row.dataset.made !== made.value);
+        (made.value && row.dataset.made && row.dataset.made !== made.value) ||
+        // What has none is the same under both.
+        (protocol.value && row.dataset.protocol && row.dataset.protocol !== protocol.value);
       count += row.hidden ? 0 : 1;
     });
     document.querySelectorAll("tbody").forEach(function (body) {
@@ -60,6 +62,7 @@ if (controls) {
   text.addEventListener("input", update);
   hide.addEventListener("change", update);
   made.addEventListener("change", update);
+  protocol.addEventListener("change", update);
   controls.hidden = false;
   update();
 }
