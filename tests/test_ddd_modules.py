@@ -199,55 +199,69 @@ def discriminator(seed: int = 0, *, width: int = 16, double: bool = False) -> Di
     return made
 
 
-def embeddings(seed: int, rows: int, dtype: torch.dtype = torch.float32) -> Tensor:
+def drawn(seed: int, rows: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return features as a trunk pools them: no component below 0, each of a size of its own."""
     generator = torch.Generator().manual_seed(seed)
+    sizes = 10 ** torch.linspace(-2, 1, 32, dtype=dtype)
     # The halves differ, so that there is something to tell apart.
-    return F.normalize(torch.randn(rows, 32, generator=generator, dtype=dtype) + 0.3 * seed)
+    return sizes * (torch.rand(rows, 32, generator=generator, dtype=dtype) + 0.3 * seed)
 
 
-def by_hand(network: nn.Module, batch: Tensor) -> np.ndarray:
-    """Return D(·), the probability of "clean", in numpy."""
+def by_hand(network: nn.Module, *halves: Tensor) -> list[np.ndarray]:
+    """Return D(·), the probability of "clean", of clean and adversarial features, in numpy."""
     w1, b1, w2, b2 = (p.detach().numpy() for p in network.parameters())
-    hidden = batch.detach().numpy() @ w1.T + b1
+    features = np.concatenate([half.detach().numpy() for half in halves])
+    features = (features - features.mean(0)) / np.sqrt(features.var(0) + 1e-5)
+    hidden = features @ w1.T + b1
     logits = np.where(hidden > 0, hidden, 0.2 * hidden) @ w2.T + b2
-    return 1 / (1 + np.exp(-logits[:, 0]))
+    said = 1 / (1 + np.exp(-logits[:, 0]))
+    return [said[: len(halves[0])], said[len(halves[0]) :]]
 
 
 def test_the_discriminators_loss_is_eq_6() -> None:
     made = discriminator(double=True)
-    clean, robust = embeddings(0, 12, torch.float64), embeddings(1, 12, torch.float64)
-    said = np.concatenate([by_hand(made.network, clean), by_hand(made.network, robust)])
+    clean, robust = drawn(0, 12, torch.float64), drawn(1, 12, torch.float64)
+    said = np.concatenate(by_hand(made.network, clean, robust))
     peer = 2 * log_loss([1] * 12 + [0] * 12, said)
     assert made.loss(clean, robust).item() == pytest.approx(peer, rel=1e-12)
     # With other numbers of each, the expectations are still taken one by one.
-    few = -sum(math.log(p) for p in by_hand(made.network, clean[:5])) / 5
-    few -= sum(math.log(1 - p) for p in by_hand(made.network, robust)) / 12
+    of_clean, of_robust = by_hand(made.network, clean[:5], robust)
+    few = -np.log(of_clean).mean() - np.log(1 - of_robust).mean()
     assert made.loss(clean[:5], robust).item() == pytest.approx(few, rel=1e-12)
+
+
+def test_the_size_of_a_feature_is_nothing_to_the_discriminator() -> None:
+    made = discriminator(double=True)
+    halves = [drawn(i, 12, torch.float64) for i in (0, 1)]
+    sizes = torch.rand(32, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 5
+    other = [3 + sizes * half for half in halves]
+    # But for the 1e-5 under the root.
+    assert made.loss(*other).item() == pytest.approx(made.loss(*halves).item(), rel=0.05)
 
 
 def test_a_discriminator_that_cannot_tell_loses_twice_the_logarithm_of_two() -> None:
     made = discriminator()
-    nn.init.zeros_(made.network[2].weight)
-    nn.init.zeros_(made.network[2].bias)
-    loss = made.loss(embeddings(0, 8), embeddings(1, 8)).item()
+    nn.init.zeros_(made.network[-1].weight)
+    nn.init.zeros_(made.network[-1].bias)
+    loss = made.loss(drawn(0, 8), drawn(1, 8)).item()
     assert loss == pytest.approx(2 * math.log(2), rel=1e-6)
 
 
 def test_a_saturated_discriminator_has_finite_losses_and_gradients() -> None:
     made = discriminator()
-    nn.init.constant_(made.network[2].bias, 1e4)
-    robust = embeddings(1, 8).requires_grad_()
-    loss = made.confusion(embeddings(0, 8), robust)
+    nn.init.constant_(made.network[-1].bias, 1e4)
+    robust = drawn(1, 8).requires_grad_()
+    loss = made.confusion(drawn(0, 8), robust)
     (gradient,) = torch.autograd.grad(loss, robust)
     assert loss.isfinite()
     assert gradient.isfinite().all()
 
 
-def test_encoder_and_discriminator_pull_the_embeddings_in_opposite_directions() -> None:
+def test_encoder_and_discriminator_pull_the_features_in_opposite_directions() -> None:
     made = discriminator(double=True)
     encoder = nn.Linear(6, 32).double()
     inputs = torch.randn(16, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    halves = [F.normalize(part) for part in encoder(inputs).chunk(2)]
+    halves = list(encoder(inputs).chunk(2))
     ours, theirs = made.confusion(*halves), made.loss(*halves)
     assert ours.item() == -theirs.item()
     for reached in (halves, list(encoder.parameters())):
@@ -260,7 +274,7 @@ def test_encoder_and_discriminator_pull_the_embeddings_in_opposite_directions() 
 def test_confusing_leaves_the_discriminator_alone() -> None:
     made = discriminator()
     before = deepcopy(made.network.state_dict())
-    halves = [embeddings(i, 8).requires_grad_() for i in (0, 1)]
+    halves = [drawn(i, 8).requires_grad_() for i in (0, 1)]
     loss = made.confusion(*halves)
     # D may take its step between the forward and the backward pass of the encoder.
     expected = torch.autograd.grad(loss, halves, retain_graph=True)
@@ -273,17 +287,17 @@ def test_confusing_leaves_the_discriminator_alone() -> None:
     assert all(torch.equal(v, before[k]) for k, v in made.network.state_dict().items())
 
 
-def test_a_step_of_the_discriminator_is_adam_on_detached_embeddings() -> None:
+def test_a_step_of_the_discriminator_is_adam_on_detached_drawn() -> None:
     made, peer = discriminator(), discriminator().network
     optimizer = torch.optim.Adam(peer.parameters(), lr=0.01)
     encoder = nn.Linear(32, 32)
     kept = deepcopy(encoder.state_dict())
-    clean, robust = encoder(embeddings(0, 8)), encoder(embeddings(1, 8))
+    clean, robust = encoder(drawn(0, 8)), encoder(drawn(1, 8))
     losses = []
     for _ in range(60):
         losses.append(made.learn(clean, robust))
         optimizer.zero_grad()
-        logits = [peer(half.detach()).squeeze(1) for half in (clean, robust)]
+        logits = peer(torch.cat([clean, robust]).detach()).squeeze(1).chunk(2)
         cross = F.binary_cross_entropy_with_logits
         expected = cross(logits[0], torch.ones(8)) + cross(logits[1], torch.zeros(8))
         expected.backward()
@@ -298,15 +312,32 @@ def test_a_step_of_the_discriminator_is_adam_on_detached_embeddings() -> None:
     assert all(torch.equal(v, kept[k]) for k, v in encoder.state_dict().items())
 
 
+def test_the_discriminator_says_how_it_judged_each_batch_before_it_learned_from_it() -> None:
+    made = discriminator()
+    judged = []
+    for batch in range(3):
+        halves = drawn(batch, 8), drawn(batch + 5, 8)
+        of_clean, of_robust = by_hand(made.network, *halves)
+        accuracy = ((of_clean > 0.5).mean() + (of_robust <= 0.5).mean()) / 2
+        judged.append((made.loss(*halves).item(), accuracy))
+        assert made.learn(*halves).item() == pytest.approx(judged[-1][0], rel=1e-6)
+    loss, accuracy = np.mean(judged, axis=0)
+    expected = {"discriminator_loss": loss, "discriminator_accuracy": accuracy}
+    assert made.judged() == pytest.approx(expected, rel=1e-6)
+    # What was reported is not reported again.
+    before = made.learn(drawn(0, 8), drawn(1, 8)).item()
+    assert made.judged()["discriminator_loss"] == pytest.approx(before, rel=1e-6)
+
+
 def test_a_saved_discriminator_goes_on_bit_by_bit() -> None:
-    made, clean, robust = discriminator(), embeddings(0, 8), embeddings(1, 8)
+    made, clean, robust = discriminator(), drawn(0, 8), drawn(1, 8)
     for _ in range(3):
         made.learn(clean, robust)
     file = io.BytesIO()
     torch.save(made.state_dict(), file)
     file.seek(0)
     loaded = discriminator(seed=9)
-    assert not torch.equal(loaded.network[0].weight, made.network[0].weight)
+    assert not torch.equal(loaded.network[1].weight, made.network[1].weight)
     loaded.load_state_dict(torch.load(file, weights_only=True))
     for _ in range(3):
         assert torch.equal(made.learn(clean, robust), loaded.learn(clean, robust))
@@ -316,14 +347,15 @@ def test_a_saved_discriminator_goes_on_bit_by_bit() -> None:
 
 def test_a_discriminator_starts_as_a_linear_layer_does_from_its_own_generator() -> None:
     made = discriminator(width=400)
-    for layer in (made.network[0], made.network[2]):
+    first, last = (layer for layer in made.network if isinstance(layer, nn.Linear))
+    for layer in (first, last):
         bound = layer.in_features**-0.5
         for parameter in (layer.weight, layer.bias):
             assert parameter.abs().max() <= bound
         assert layer.weight.abs().max() > 0.95 * bound
-    assert made.network[0].bias.abs().max() > 0.95 * 32**-0.5
-    assert torch.equal(discriminator(width=400).network[0].weight, made.network[0].weight)
-    assert not torch.equal(discriminator(1, width=400).network[0].weight, made.network[0].weight)
+    assert first.bias.abs().max() > 0.95 * 32**-0.5
+    assert torch.equal(discriminator(width=400).network[1].weight, first.weight)
+    assert not torch.equal(discriminator(1, width=400).network[1].weight, first.weight)
 
 
 # --- Self-meta learning, Eq. 9-14 ---
@@ -520,7 +552,7 @@ def step(made, model: TinyModel | None = None) -> tuple[dict[str, Tensor], Tenso
     """Return losses and parameter gradients of one step, the model, and the batch."""
     model = model or Recorded().train()
     companion = made.companion(model, None, seed=0, device=CPU)
-    batch = Batch(pixels(9), LABELS, seeded("step"), companion=companion)
+    batch = Batch(pixels(9), LABELS, seeded("step"), companion=companion, done=0.9)
     losses = made.losses(model, batch)
     return losses, gradients(model, losses), model, batch
 
@@ -559,7 +591,7 @@ def test_adversarial_learning_adds_its_term_only() -> None:
     assert not close(our_gradient, their_gradient)
     # By hand: D learns once from the features, then −L_D of the D that learned, weighed.
     fresh = recipe("adversarial").companion(model, None, seed=0, device=CPU)
-    made = TinyModel().train().features(model.inputs[0]).embedding
+    made = TinyModel().train().features(model.inputs[0]).pooled
     fresh.learn(made[:24], made[24:])
     weight = Adversary().weight
     assert confusion.item() == pytest.approx(-weight * fresh.loss(*made.chunk(2)).item(), rel=1e-5)
@@ -574,8 +606,21 @@ def test_an_adversary_of_no_weight_leaves_the_encoders_gradient_alone() -> None:
     _, theirs, *_ = step(recipe())
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-8)
     start = recipe("adversarial").companion(TinyModel(), None, seed=0, device=CPU)
-    moved = batch.companion.network[0].weight
-    assert not torch.equal(moved, start.network[0].weight), "D learns all the same"
+    moved = batch.companion.network[1].weight
+    assert not torch.equal(moved, start.network[1].weight), "D learns all the same"
+
+
+def test_the_encoder_is_left_alone_while_the_discriminator_warms_up() -> None:
+    made = recipe("adversarial", adversary=Adversary(warmup=0.5))
+    _, plain, *_ = step(recipe())
+    for done, alone in ((0.0, True), (0.499, True), (0.5, False), (0.99, False)):
+        model = Recorded().train()
+        companion = made.companion(model, None, seed=0, device=CPU)
+        before = companion.network[1].weight.detach().clone()
+        batch = Batch(pixels(9), LABELS, seeded("step"), companion=companion, done=done)
+        assert close(gradients(model, made.losses(model, batch)), plain) == alone, done
+        assert not torch.equal(companion.network[1].weight, before), "D learns all the same"
+        assert set(made.metrics(batch)) == {"discriminator_loss", "discriminator_accuracy"}
 
 
 def test_the_adversarys_weight_scales_its_part_of_the_gradient() -> None:
@@ -684,6 +729,7 @@ def test_all_modules_together_are_finite_and_reach_every_parameter(
             LABELS,
             seeded("step"),
             companion=made.companion(model, None, seed=0, device=CPU),
+            done=0.9,
         )
         losses = made.losses(model, batch)
     assert all(loss.isfinite() and loss.dtype == torch.float32 for loss in losses.values())

@@ -27,7 +27,7 @@ from benchbox.runs.opening import sources_as_set
 from benchbox.runs.record import DatasetRecord
 from benchbox.runs.stages.attack import sample_rows
 from benchbox.runs.stages.attacked import images_file
-from benchbox.untrusted.json import read_json
+from benchbox.untrusted.json import read_json, read_lines
 
 MOST_WIDTH = 1_000_000
 """Of an embedding."""
@@ -119,6 +119,11 @@ class Artefacts(RunStages):
         return sources_as_set([name], {name: own} if isinstance(own, dict) else {}, self.sources)[
             name
         ]
+
+    def training_log(self, cell: str) -> list[dict[str, float]]:
+        """Return what the training of a cell's model logged: an entry of numbers an epoch."""
+        file = self.file(cell, "train", "log.jsonl")
+        return read_lines(file, dict[str, float])
 
     def features(self, cell: str) -> dict[str, Tensor]:
         """Return the clean embeddings of a cell's model, ``query`` and ``gallery``."""

@@ -111,6 +111,20 @@ def read_record(path: Path, kind: type[T], *, limits: Limits = ENTRY) -> T:
     return _validated(content, kind, where=where)
 
 
+def read_lines(path: Path, kind: type[T], *, limits: Limits = ENTRY) -> list[T]:
+    """Return what the lines of a JSON Lines file hold, each as a record; see `read_record`.
+
+    Raises:
+        BenchboxError: as for `read_record`; the line's number stands behind the file's name.
+    """
+    found = []
+    for number, line in enumerate(_content(path, limits, "refused").splitlines(), start=1):
+        where = f"{printable(path)}:{number}"
+        parse_json(line, where=where, limits=limits)
+        found.append(_validated(line, kind, where=where))
+    return found
+
+
 def as_record(value: Any, kind: type[T], *, where: str, unknown: Unknown = "refused") -> T:
     """Return a JSON value as a record, strictly; see `read_record`.
 

@@ -90,7 +90,7 @@ class DualInvariantDefense(AdversarialRecipe):
 
         def terms(features: FeaturesOf, rows: Tensor) -> Losses:
             images = both(batch.images[rows], robust[rows])
-            return self._terms(features(images), batch.labels[rows], targets[rows], batch.companion)
+            return self._terms(features(images), batch.labels[rows], targets[rows], batch)
 
         def features(images: Tensor) -> Features:
             return self._teach(model.features(images), batch.companion)
@@ -126,7 +126,7 @@ class DualInvariantDefense(AdversarialRecipe):
         features: Features,
         labels: Tensor,
         targets: Tensor,
-        discriminator: Discriminator | None,
+        batch: Batch,
     ) -> Losses:
         """Return L_cls, L_tri and L_E of features whose first half is clean (Eq. 10 and 11)."""
         clean, robust = halves(features)
@@ -135,16 +135,22 @@ class DualInvariantDefense(AdversarialRecipe):
             "robust_identity": F.cross_entropy(robust.logits, targets),
             "robust_triplet": triplet_loss(robust.pooled, labels, margin=margin),
         }
+        discriminator: Discriminator | None = batch.companion
         if discriminator is not None:
-            confusion = discriminator.confusion(clean.embedding, robust.embedding)
-            losses["confusion"] = self.adversary.weight * confusion
+            confusion = discriminator.confusion(clean.pooled, robust.pooled)
+            losses["confusion"] = self.adversary.weight_at(batch.done) * confusion
         return losses
+
+    @override
+    def metrics(self, batch: Batch) -> dict[str, float]:
+        """Return L_D and D's accuracy over the epoch, if that module is on."""
+        return {} if batch.companion is None else batch.companion.judged()
 
     def _teach(self, features: Features, discriminator: Discriminator | None) -> Features:
         """Let D take its step on the features the encoder has just made (Eq. 8 alternates)."""
         if discriminator is not None:
             clean, robust = halves(features)
-            discriminator.learn(clean.embedding, robust.embedding)
+            discriminator.learn(clean.pooled, robust.pooled)
         return features
 
 

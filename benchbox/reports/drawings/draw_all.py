@@ -29,7 +29,7 @@ embeddings and images of the run's store too."""
 FAMILIES = (
     *("robustness", "budgets", "trade_off", "corruption", "per_identity", "identity_spread"),
     *("images_per_identity", "redundancy", "redundancy_montage"),
-    *("strips_", "heatmaps_", "embeddings_", "generated_", "contact_sheet_"),
+    *("strips_", "heatmaps_", "embeddings_", "discriminator_", "generated_", "contact_sheet_"),
 )
 """What the files of figures are called; of those that end in ``_`` there are several."""
 

@@ -12,6 +12,12 @@ from benchbox.reports.drawings.heat import heatmaps_of
 from benchbox.reports.drawings.picture import Drawing, file_name
 from benchbox.reports.drawings.scene import Scene
 from benchbox.reports.drawings.strips import strips_of
+from benchbox.reports.figures.discriminator import (
+    BLIND,
+    Log,
+    discriminator_caption,
+    discriminator_curves,
+)
 from benchbox.reports.figures.embedding_map import embedding_map, embedding_map_caption
 from benchbox.reports.figures.generated import generated_samples
 from benchbox.reports.figures.projection import pick_pids, project
@@ -45,6 +51,12 @@ def drawings_of_models(store: Artefacts) -> Iterator[Drawing]:
             )
             yield from _heatmaps(scene, name)
             yield Drawing(f"embeddings_{name}", f"Embeddings: {title}", partial(_embeddings, scene))
+        if logs := _discriminators(store, cells, group, shown):
+            yield Drawing(
+                f"discriminator_{name}",
+                f"Discriminators in training: {title}",
+                partial(_discriminator, logs, title),
+            )
         for defense in shown:
             if _balanced_set(store, cells, group, defense) is not None:
                 called = cells.names.title("defenses", defense)
@@ -96,6 +108,27 @@ def _embeddings(scene: Scene) -> tuple[Figure, str]:
         embeddings[scene.title(defense)] = (clean[rows], attacked[rows])
     points = project(embeddings, [pids[row] for row in rows])
     return embedding_map(points), f"{embedding_map_caption(points)} {scene.where}"
+
+
+def _discriminators(
+    store: Artefacts, cells: Measurements, group: Group, shown: list[str]
+) -> dict[str, list[Log]]:
+    """Return title → the training logs of all seeds, of the rows trained with a discriminator."""
+    clean = [condition for condition in cells.conditions if condition.is_clean]
+    found: dict[str, list[Log]] = {}
+    for defense in shown if clean else ():
+        scores = cells.at(group, defense, clean[0])
+        try:
+            logs = [store.training_log(scores[seed].cell) for seed in sorted(scores)]
+        except BenchboxError:  # a given model, or the store is not here
+            continue
+        if logs and all(log and all(entry.keys() >= BLIND.keys() for entry in log) for log in logs):
+            found[cells.names.title("defenses", defense)] = list(logs)
+    return found
+
+
+def _discriminator(logs: dict[str, list[Log]], title: str) -> tuple[Figure, str]:
+    return discriminator_curves(logs), f"{discriminator_caption()} {title}."
 
 
 def _balanced_set(store: Artefacts, cells: Measurements, group: Group, defense: str) -> Path | None:
