@@ -1,7 +1,6 @@
 """Clusters do a run as this machine does: the same numbers, whatever dies on the way."""
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -27,11 +26,9 @@ from benchbox.runs.slurm_settings import SlurmSettings
 from benchbox.runs.stages.base import Stage
 from benchbox.runs.store import Store
 from benchbox.runs.workplace import Site, Workplace
+from tests.clusters import NODE, cluster_of
 from tests.micro import make_micro_dataset, write_micro_grid
 
-# Ray would look for the machine's outer address; read when it is imported, and off Linux only.
-os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 ray = pytest.importorskip("ray")
 submitit = pytest.importorskip("submitit")
 
@@ -85,17 +82,10 @@ class Noted(Stage):
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
     """A head and one more node, a core each, on this machine."""
-    from ray.cluster_utils import Cluster
-
-    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "object_store_memory": 80_000_000}
-    # Nodes import the stages of this file as tests do.
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
-    made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    made.add_node(**node)
-    ray.init(address=made.address, log_to_driver=False, logging_level="error")
-    yield made
-    ray.shutdown()
-    made.shutdown()
+    with cluster_of(2) as made:
+        ray.init(address=made.address, log_to_driver=False, logging_level="error")
+        yield made
+        ray.shutdown()
 
 
 @pytest.fixture(params=["ray", "submitit's local engine"])
@@ -259,7 +249,7 @@ def test_two_ray_nodes_run_a_grid_to_the_same_numbers_though_one_is_lost(
     local_run, cluster, tmp_path
 ) -> None:
     grid, expected = local_run
-    node = cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+    node = cluster.add_node(**NODE)
 
     over = threading.Event()
 

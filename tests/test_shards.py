@@ -1,4 +1,4 @@
-"""A large attack in pieces leaves what it leaves in one: the same key, the same bytes."""
+"""What is large leaves in pieces what it leaves in one: the same key, the same bytes."""
 
 import os
 import shutil
@@ -17,6 +17,7 @@ from attacks.square import Square
 from benchbox.data.counting import counts_of
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
+from benchbox.runs.cost import Cost
 from benchbox.runs.executors.events import Done, Failed, LeftOut
 from benchbox.runs.executors.inline import Inline
 from benchbox.runs.executors.local import LocalProcesses
@@ -27,16 +28,22 @@ from benchbox.runs.sharding import in_shards
 from benchbox.runs.stages import (
     AttackShard,
     AttackStage,
+    EmbedJoin,
+    EmbedShard,
+    EmbedStage,
     GalleryStage,
     JoinStage,
+    ModelStage,
     RankStage,
     Stage,
     TargetedStage,
     UniversalStage,
 )
+from benchbox.runs.stages.data import Data
 from benchbox.runs.store import Store
 from benchbox.runs.worker import do_stage
 from benchbox.runs.workplace import Site, Workplace
+from defenses import BitSqueezing
 from tests.micro import make_micro_dataset, write_micro_grid
 
 QUERIES, BATCH = 22, 3
@@ -88,6 +95,10 @@ def contents(store: Path, stage: Stage) -> dict[str, bytes]:
 
 def in_pieces(stage: AttackStage, queries: int) -> list[Stage]:
     return list(in_shards([stage], queries=queries, batch_size=BATCH))
+
+
+def embedded_in(stage: EmbedStage, images: int) -> list[Stage]:
+    return list(in_shards([stage], queries=0, images=images, batch_size=BATCH))
 
 
 def beside(site: Site, folder: Path) -> Site:
@@ -244,3 +255,79 @@ def test_a_shard_that_fails_takes_down_the_attack_and_what_needs_it(
     assert lost == ["attack", "rank"]
     # What was found for other queries is kept for the next try.
     assert len(list(here.store.glob("shard-*"))) == len(stages) - 3
+
+
+class Seeing(torch.nn.Module):
+    """Embeds an image and the camera that saw it."""
+
+    def forward(self, images: torch.Tensor, camids: torch.Tensor) -> torch.Tensor:
+        means = torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
+        return torch.cat([means, camids[:, None].float()], dim=1)
+
+
+@dataclass(frozen=True)
+class OfCameras(ModelStage):
+    """A model that takes the camera beside the image; its artefact is a name."""
+
+    kind = "cameras"
+    code = ()
+    seed: int = 0
+    label = architecture = title = "cameras"
+    needs = ()
+    cost = Cost()
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def work(self, place: Workplace, folder: Path) -> None:
+        (folder / "name.txt").write_text("cameras")
+
+    def ids(self, data: Data, place: Workplace, split: Any) -> tuple[torch.Tensor, ...]:
+        return (torch.tensor([record.camid for record in data.records(place, split)]),)
+
+    def fresh(self) -> torch.nn.Module:
+        return Seeing()
+
+    def model(self, place: Workplace) -> torch.nn.Module:
+        return Seeing()
+
+
+@pytest.mark.parametrize("what", ["trained", "guarded", "cameras", "random"])
+def test_an_embedding_in_one_three_and_eight_shards_is_the_same_bytes(
+    site: Site, clean: RankStage, tmp_path: Path, what: str
+) -> None:
+    """A model that draws is embedded in one piece, whatever was asked for."""
+    whole = clean.clean
+    if what in {"guarded", "random"}:
+        whole = replace(whole, guard=BitSqueezing() if what == "guarded" else Noise())
+    elif what == "cameras":
+        whole = replace(whole, network=OfCameras())
+    found = {}
+    for shards, images in ((1, 66), (3, 24), (8, 9)):
+        here = replace(site, store=tmp_path / str(shards))
+        for path in site.store.glob("train-*"):
+            shutil.copytree(path, here.store / path.name)
+        do_stage(whole.network, Workplace(here))
+        stages = embedded_in(whole, images)
+        assert len(stages) == (1 if shards == 1 else shards + 1)
+        assert (stages[-1].kind, stages[-1].key) == (whole.kind, whole.key)
+        for stage in [*reversed(stages[:-1]), stages[-1]]:
+            do_stage(stage, Workplace(here))
+        found[shards] = contents(here.store, whole)
+        assert not list(here.store.glob("shard-*"))
+    assert list(found[1]) == ["features.safetensors"]
+    assert found[1] == found[3] == found[8]
+
+
+def test_shards_of_an_embedding_cover_all_images_once_in_whole_batches(clean: RankStage) -> None:
+    counts = clean.clean.data.counts
+    assert (counts.query_images, counts.gallery_images) == (QUERIES, 44)
+    assert embedded_in(clean.clean, 0) == embedded_in(clean.clean, 66) == [clean.clean]
+    for images in range(1, 66):
+        *shards, last = embedded_in(clean.clean, images)
+        assert isinstance(last, EmbedJoin)
+        for split, many in (("query", QUERIES), ("gallery", 44)):
+            own = [s for s in shards if isinstance(s, EmbedShard) and s.split == split]
+            assert [row for s in own for row in range(s.start, s.stop)] == list(range(many))
+            assert all(shard.start % BATCH == 0 for shard in own)
+        assert sum(shard.cost.embedded for shard in shards) == clean.clean.cost.embedded

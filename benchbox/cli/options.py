@@ -40,6 +40,9 @@ Store = Annotated[
 ShardQueries = Annotated[
     int, typer.Option(min=0, help="Queries in a piece of a large attack; 0: minutes' worth.")
 ]
+ShardImages = Annotated[
+    int, typer.Option(min=0, help="Images in a piece of a large embedding; 0: 100,000.")
+]
 DeviceHours = Annotated[
     float, typer.Option(min=0, help="Do not start a run that would take more; 0: any.")
 ]

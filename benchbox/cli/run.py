@@ -16,6 +16,7 @@ from benchbox.cli.options import (
     GpusPerStage,
     Plugins,
     RayAddress,
+    ShardImages,
     ShardQueries,
     StageMemory,
     Store,
@@ -50,6 +51,7 @@ def run(
     gpus_per_stage: GpusPerStage = 1.0,
     stage_memory: StageMemory = 0.0,
     shard_queries: ShardQueries = 0,
+    shard_images: ShardImages = 0,
     device_hours: DeviceHours = 0.0,
     calibration: CalibrationFile = None,
 ) -> None:
@@ -71,6 +73,7 @@ def run(
         data_root=data_root,
         store=store,
         shard_queries=shard_queries,
+        shard_images=shard_images,
         device_hours=device_hours,
         calibration=calibration,
     )
@@ -108,7 +111,14 @@ def _print_plan(file: Path, named: str, options: "Options") -> None:
     workers = all_workers(options, device)
     parts = plan_tables(plan, missing)
     batch_size = options.batch_size or default_batch_size(device)
-    stages = list(in_shards(plan.stages, queries=options.shard_queries, batch_size=batch_size))
+    stages = list(
+        in_shards(
+            plan.stages,
+            queries=options.shard_queries,
+            images=options.shard_images,
+            batch_size=batch_size,
+        )
+    )
     parts += estimate_parts(stages, speed, workers=workers, missing=missing)
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, str), highlight=False, markup=False)

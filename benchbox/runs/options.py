@@ -29,6 +29,7 @@ class Options:
             folder.
         shard_queries: how many queries of a large attack are one piece of work; 0 means as many
             as take some minutes.
+        shard_images: how many images of a large embedding are; 0 means 100,000.
         device_hours: what the run may take; one that would exceed it is not started. 0: any.
         calibration: the file that says how fast the device is; None means this machine's own.
     """
@@ -45,6 +46,7 @@ class Options:
     data_root: Path | None = None
     store: Path | None = None
     shard_queries: int = 0
+    shard_images: int = 0
     device_hours: float = 0.0
     calibration: Path | None = None
 

@@ -124,7 +124,10 @@ def run_resolved(
         todo = [
             stage
             for stage in in_shards(
-                missing, queries=options.shard_queries, batch_size=site.batch_size
+                missing,
+                queries=options.shard_queries,
+                images=options.shard_images,
+                batch_size=site.batch_size,
             )
             if stage.part_of is None or not store.manifest(stage.kind, stage.key)
         ]
@@ -170,7 +173,7 @@ def _do(
     console.print(
         f"{len(plan.cells)} cells, {len(plan.stages)} stages, "
         f"{len(plan.stages) - len(left)} of them in the store already."
-        + (f" Large attacks are split: {shards} shards are to be done." if shards else ""),
+        + (f" Large ones are split: {shards} shards are to be done." if shards else ""),
         highlight=False,
     )
     failures: list[str] = []

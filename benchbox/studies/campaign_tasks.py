@@ -7,6 +7,8 @@ from benchbox.runs.calibration import Calibration, Provenance, Rates
 from benchbox.runs.stages import (
     AttackShard,
     AttackStage,
+    EmbedJoin,
+    EmbedShard,
     EmbedStage,
     JoinStage,
     PrepareStage,
@@ -121,7 +123,9 @@ def _held(stage: Stage) -> float:
             return PER_QUERY * stage.clean.data.counts.query_images
         case AttackShard():
             return FLOAT * WIDTH * (stage.stop - stage.start) * len(stage.whole.budgets)
-        case JoinStage():
+        case EmbedShard():
+            return FLOAT * WIDTH * (stage.stop - stage.start)
+        case JoinStage() | EmbedJoin():
             return _held(stage.whole)
         case AttackStage() | ReplayStage():
             return FLOAT * WIDTH * stage.clean.data.counts.query_images * len(stage.budgets)

@@ -1,6 +1,6 @@
 """The stages of a run: prepare → train (or given) → embed → attack (→ replay) → rank, rerank.
 
-A large attack may be split into shards, which are joined to the same artefact.
+A large attack or embedding may be split into shards, which are joined to the same artefact.
 Corruptions, which nobody aims: embed → corrupt → rank, and embed → sweep.
 
 A stage is a frozen dataclass that holds the stages it needs, so it pickles whole and can be done
@@ -12,6 +12,7 @@ from benchbox.runs.stages.base import Stage, of_255, parameters, with_needs
 from benchbox.runs.stages.corrupt import CorruptStage
 from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
+from benchbox.runs.stages.embed_shard import EmbedJoin, EmbedShard
 from benchbox.runs.stages.given import GivenStage
 from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.stages.other_threats import GalleryStage, TargetedStage, UniversalStage
@@ -31,6 +32,8 @@ __all__ = [
     "CorruptStage",
     "CorruptedRankStage",
     "Data",
+    "EmbedJoin",
+    "EmbedShard",
     "EmbedStage",
     "GalleryStage",
     "GivenStage",
