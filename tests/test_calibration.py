@@ -151,6 +151,15 @@ def test_a_grids_networks_are_all_that_its_stages_need(grid: Path) -> None:
     assert measured.lacks([stage.cost for stage in plan.stages]) == []
 
 
+def test_a_guard_that_a_run_prepares_is_not_measured(tmp_path: Path) -> None:
+    """It stands on what is trained in the run; the other networks are measured."""
+    grid = write_micro_grid(tmp_path / "g.toml", make_micro_dataset(tmp_path / "micro"))
+    grid.write_text(grid.read_text().replace('"bs_ms"', '"bs_ms", "purification"'))
+    names = networks_of(preview(grid, Options())[0].stages)
+    assert not any("Purification" in name for name in names)
+    assert any("SqueezeThenSmooth" in name for name in names)
+
+
 def test_without_a_calibration_there_are_shares_and_what_to_do(grid: Path) -> None:
     plan, _ = preview(grid, Options())
     speed = Speed("cpu", None, "benchbox calibrate my.toml")

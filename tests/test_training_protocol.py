@@ -160,7 +160,8 @@ def test_both_grids_of_the_papers_tables_have_the_same_rows_and_settings() -> No
 
 
 def test_every_row_beyond_the_paper_is_in_a_grid_of_the_rendered_datasets() -> None:
-    grids = [grid_of(GRIDS / f"{n}-sidewalk.toml") for n in ("beyond", "ranking", "guards")]
+    names = ("beyond", "ranking", "guards", "total-variation", "purification")
+    grids = [grid_of(GRIDS / f"{name}-sidewalk.toml") for name in names]
     rows = [name for grid in grids for name in grid["defenses"]]
     assert sorted(rows) == sorted(defense.name for defense in BEYOND_THE_PAPER)
     assert {grid["training_protocol"] for grid in grids} == {"as published"}

@@ -12,7 +12,7 @@ from benchbox.runs.cost import network_in_words
 from benchbox.runs.stages import AttackStage, EmbedStage, GivenStage, ModelStage, Stage, TrainStage
 from benchbox.runs.stages.data import MARKET
 from benchbox.training.recipe import Training
-from defenses import Guard, Vanilla
+from defenses import Guard, PreparedGuard, Vanilla
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,9 @@ def networks_of(stages: Iterable[Stage]) -> dict[str, MeasuredNetwork]:
             one = replace(_behind(stage.clean), precision=stage.precision)
         else:
             continue
-        found.setdefault(stage.cost.network, one)
+        # What a guard of this kind stands on is made by a run: nothing is there to be measured.
+        if not isinstance(one.guard, PreparedGuard):
+            found.setdefault(stage.cost.network, one)
     return found
 
 
