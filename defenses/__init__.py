@@ -19,6 +19,7 @@ from defenses.ddd.recipe import ABLATION, DDD, DualInvariantDefense
 from defenses.est import EST, EmbeddingShiftedTriplet
 from defenses.fare import FARE, Fare
 from defenses.goat import GOAT, Goat
+from defenses.hardened import Hardened
 from defenses.hm_ics import HM_ICS, HardnessManipulation
 from defenses.jpeg import JPEG, Jpeg
 from defenses.lgpr import LGPR, LGPR_ADVERSARIAL, Lgpr, LgprAdversarial
@@ -47,6 +48,7 @@ __all__ = [
     "Fare",
     "Goat",
     "Guard",
+    "Hardened",
     "HardnessManipulation",
     "Jpeg",
     "Lgpr",

@@ -318,7 +318,7 @@ def test_the_site_shows_both_and_filters_by_protocol(both: Path, tmp_path: Path)
         "None", "as published", "equal budget",
     ]  # fmt: skip
     assert '<select id="protocol">' in page
-    assert "5/255, 1 passes" in page
+    assert "5/255, 1 pass<" in page
     # Two rows of one title are told apart in words.
     assert "Adv_train (as published)" in page or "Adv_train (equal budget)" in page
     lines = csv.DictReader(io.StringIO((tmp_path / "site" / "micro" / "micro.csv").read_text()))
@@ -330,3 +330,19 @@ def test_the_site_shows_both_and_filters_by_protocol(both: Path, tmp_path: Path)
         text = path.read_text()
         assert re.search(r"Trained (as published|at equal budget):", text)
         assert "<dt>A training step</dt><dd>2.00 passes" in text
+
+
+def test_choosing_a_protocol_hides_the_other_rows(both: Path, tmp_path: Path, open_page) -> None:
+    build_site(both / "boards", tmp_path / "site")
+    page = open_page(tmp_path / "site" / "micro" / "index.html")
+    rows = page.locator(".block").first.locator("tbody.measured tr")
+    shown = []
+    for choice in ("", "as published", "equal budget"):
+        page.select_option("#protocol", choice)
+        visible = [row for row in rows.all() if row.is_visible()]
+        shown.append(sorted(str(row.get_attribute("data-protocol")) for row in visible))
+    assert shown == [
+        ["None", "as published", "equal budget"],
+        ["None", "as published"],
+        ["None", "equal budget"],
+    ]

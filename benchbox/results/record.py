@@ -31,12 +31,14 @@ class Stated:
         image_size: (height, width) it takes; None where the run does not say.
         cosine: whether it is ranked by the cosine, and attacked so.
         flip_test: whether an image and its mirror are embedded.
+        hardened: the recipe it was then trained on by; empty where it was left as it came.
     """
 
     trained_on: str | None = None
     image_size: tuple[int, int] | None = None
     cosine: bool = False
     flip_test: bool = False
+    hardened: str = ""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,11 @@ def _given(defenses: dict[str, Any]) -> dict[str, Stated]:
     for name, described in defenses.items():
         given = described.get("given") if isinstance(described, dict) else None
         if isinstance(given, dict):
-            found[name] = _stated(given)
+            recipe = described.get("recipe")
+            hardened = recipe.get("name") if isinstance(recipe, dict) else None
+            found[name] = replace(
+                _stated(given), hardened=printable(hardened) if isinstance(hardened, str) else ""
+            )
     return found
 
 

@@ -75,5 +75,5 @@ def attack_in_words(recorded: Any) -> str:
     """Return a recorded attack in training as ``8/255, 3 passes``; empty for none."""
     match recorded:
         case {"eps_255": int() | float() as eps, "passes": int() | float() as passes}:
-            return f"{eps:g}/255, {passes:g} passes"
+            return f"{eps:g}/255, {passes:g} pass{'' if passes == 1 else 'es'}"
     return ""

@@ -9,7 +9,7 @@ from benchbox.data.streaming import AHEAD
 from benchbox.evaluation.attacking import queries_at_once
 from benchbox.evaluation.retrieval import CHUNK_ELEMENTS
 from benchbox.runs.plan import Plan
-from benchbox.runs.stages import AttackStage, Data, EmbedStage, TrainStage
+from benchbox.runs.stages import AttackStage, Data, EmbedStage, HardenedStage, TrainStage
 
 FLOAT = 4
 """Bytes of a float32."""
@@ -53,6 +53,7 @@ def memory_in_words(plan: Plan) -> str:
     """Return the bounds for a plan's largest stages, for a person who chooses ``--workers``."""
     embedded = [stage.data for stage in plan.stages if isinstance(stage, EmbedStage)]
     trained = [stage.data for stage in plan.stages if isinstance(stage, TrainStage)]
+    trained += [stage.trained_on for stage in plan.stages if isinstance(stage, HardenedStage)]
     attacks = [stage for stage in plan.stages if isinstance(stage, AttackStage)]
 
     def at_batches(sizes: list[int]) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from attacks import WorstCase
 from attacks.corruption import SIDES, row_name
+from benchbox.errors import BenchboxError
 from benchbox.models.in_use import Use
 from benchbox.runs.attack_columns import AttackColumn, attack_columns
 from benchbox.runs.attack_stages import is_pooled, stage_of
@@ -22,6 +23,7 @@ from benchbox.runs.stages import (
     Data,
     EmbedStage,
     GivenStage,
+    HardenedStage,
     ModelStage,
     PrepareStage,
     RankStage,
@@ -53,13 +55,15 @@ class Planner:
         grid: validated.
         resolved: its defenses and attacks.
         data: the datasets by name.
-        given: the given models met so far, each built once.
+        given: the given models met so far, each built once, by the defense's name.
+        hardened: those that were trained on, by name, dataset and seed.
     """
 
     grid: Grid
     resolved: Resolved
     data: Mapping[str, Data]
     given: dict[str, GivenStage] = field(default_factory=dict)
+    hardened: dict[tuple[str, str, int], HardenedStage] = field(default_factory=dict)
 
     @cached_property
     def columns(self) -> tuple[AttackColumn, ...]:
@@ -70,7 +74,8 @@ class Planner:
         """Yield the rows of the run, before attacks and budgets, in the table's order.
 
         A given model is one network: it has one backbone, and the grid's first seed, which is that
-        of random starts. It is tested on every dataset, as trained on the one its owner states.
+        of random starts. It is tested on every dataset, as trained on the one its owner states. One
+        that is hardened is as many networks as there are seeds.
         """
         grid = self.grid
         pairs = [(name, name) for name in grid.datasets] + list(grid.transfers)
@@ -82,8 +87,10 @@ class Planner:
             if given is None:
                 continue
             further = [test for train, test in grid.transfers if train == given.trained_on]
-            for test in dict.fromkeys([*grid.datasets, *further]):
-                yield Row(given.trained_on or test, test, given.architecture, name, grid.seeds[0])
+            is_hardened = self.resolved.defenses[name].recipe is not None
+            seeds = grid.seeds if is_hardened else grid.seeds[:1]
+            for test, seed in product(dict.fromkeys([*grid.datasets, *further]), seeds):
+                yield Row(given.trained_on or test, test, given.architecture, name, seed)
 
     def embedded(
         self, train_on: str, test_on: str, backbone: str, name: str, seed: int
@@ -100,6 +107,8 @@ class Planner:
             data = replace(data, image_size=given.image_size, interpolation=given.interpolation)
             learned_on = data
             network = self.given.setdefault(name, GivenStage(name, given, data, seed))
+            if defense.recipe is not None:
+                network = self._hardened(network, defense.recipe, train_on, seed)
         elif defense.recipe is not None:
             learned_on = self.data[train_on]
             network = self._trained(learned_on, backbone, defense.recipe, seed)
@@ -214,6 +223,25 @@ class Planner:
             through=column.through,
             quality=column.quality,
         )
+
+    def _hardened(
+        self, parent: GivenStage, recipe: Recipe, train_on: str, seed: int
+    ) -> HardenedStage:
+        """Return the training of a given model from the weights it came with.
+
+        Raises:
+            BenchboxError: the dataset that it is said to be trained on is none of the grid's.
+        """
+        if train_on not in self.data:
+            raise BenchboxError(
+                f"defense {parent.name!r}: is hardened on the images of {train_on}, where its "
+                "model was trained as stated; name it among the grid's datasets."
+            )
+        given = parent.given
+        size, interpolation = given.image_size, given.interpolation
+        images = replace(self.data[train_on], image_size=size, interpolation=interpolation)
+        made = HardenedStage(parent.name, given, parent.data, seed, parent, recipe, images)
+        return self.hardened.setdefault((parent.name, train_on, seed), made)
 
     def _sources(self, backbone: str) -> list[tuple[str, str]]:
         """Return the (backbone, defense) whose queries a row on ``backbone`` is shown.

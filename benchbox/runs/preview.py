@@ -1,7 +1,7 @@
 """The resolved plan of a grid, as a person reads it before anything runs."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, is_dataclass
 
 from rich.console import RenderableType
@@ -16,7 +16,7 @@ from benchbox.runs.plan import Plan
 from benchbox.runs.reach import is_beyond_reach
 from benchbox.runs.stages import of_255
 from benchbox.runs.unused import unused
-from benchbox.training.recipe import Training
+from benchbox.training.recipe import Recipe, Training
 
 _FEW = 5
 """Corruptions that a plan names one by one."""
@@ -136,12 +136,19 @@ def _rows(plan: Plan) -> Table:
     for name, defense in plan.defenses.items():
         guard = _described(defense.guard) if defense.guard else "none"
         if defense.model is not None:
-            table.add_row(name, _given(defense.model), guard, _trained_on(defense.model))
+            what, how = _given(defense.model), _trained_on(defense.model)
+            if defense.recipe is not None:
+                what += f"; {_recipe(defense.recipe, 'training', 'start')}"
+                how += f", then {_trained(defense.recipe.training)}"
+            table.add_row(name, what, guard, how)
         elif defense.recipe is not None:
             recipe = defense.recipe
-            what = f"{recipe.name}: {_parameters(recipe, leave_out='training')}"
-            table.add_row(name, what, guard, _trained(recipe.training))
+            table.add_row(name, _recipe(recipe, "training"), guard, _trained(recipe.training))
     return table
+
+
+def _recipe(recipe: Recipe, *left_out: str) -> str:
+    return f"{recipe.name}: {_parameters(recipe, leave_out=left_out)}"
 
 
 def _trained(training: Training) -> str:
@@ -181,12 +188,12 @@ def _described(value: object) -> str:
     return f"{type(value).__name__}({_parameters(value)})"
 
 
-def _parameters(value: object, *, leave_out: str = "") -> str:
+def _parameters(value: object, *, leave_out: Collection[str] = ()) -> str:
     """Return the fields of a dataclass as ``eps 8/255, steps 7``."""
     named = {
         field.name: getattr(value, field.name)
         for field in (fields(value) if is_dataclass(value) else ())
-        if field.name != leave_out
+        if field.name not in leave_out
     }
     return ", ".join(
         _described(inner) if is_dataclass(inner) else f"{name} {_short(inner)}"

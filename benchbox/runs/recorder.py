@@ -214,9 +214,11 @@ def ascended(grid: Grid, given: Given | None) -> str:
 def described(defense: Defense) -> dict[str, Any]:
     """Return what a record says of a defense: its weights, its guard, what a step costs."""
     recipe, given = defense.recipe, defense.model
+    # What is hardened goes on from what was given, whatever its recipe's start.
+    start = {"start": "given"} if recipe and given else {}
     return {
         "source": defense.source,
-        "recipe": None if recipe is None else {"name": recipe.name, **parameters(recipe)},
+        "recipe": None if recipe is None else {"name": recipe.name, **parameters(recipe), **start},
         "given": None if given is None else given.settings(),
         "guard": parameters(defense.guard) if defense.guard else None,
         "training": None if recipe is None else step_in_numbers(recipe),

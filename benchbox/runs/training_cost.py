@@ -5,7 +5,7 @@ from typing import Any
 
 from benchbox.runs.plan import Plan
 from benchbox.runs.record import TrainingRecord
-from benchbox.runs.stages import EmbedStage, TrainStage
+from benchbox.runs.stages import EmbedStage, HardenedStage, TrainStage
 from benchbox.runs.store import Store
 from benchbox.runs.training_protocol import training_attack
 from benchbox.training.recipe import Recipe
@@ -30,7 +30,7 @@ def trainings(plan: Plan, store: Store) -> Iterator[TrainingRecord]:
     found: dict[tuple[str, str, str, int], EmbedStage] = {}
     for cell in plan.cells:
         place = (cell.train_dataset, cell.backbone, cell.defense, cell.seed)
-        if isinstance(cell.rank.clean.network, TrainStage):
+        if isinstance(cell.rank.clean.network, TrainStage | HardenedStage):
             found.setdefault(place, cell.rank.clean)
     for (train, backbone, defense, seed), clean in found.items():
         stages = [clean.network, *clean.network.preparations, clean.prepared]

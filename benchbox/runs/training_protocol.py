@@ -30,7 +30,7 @@ class TrainingAttack(NamedTuple):
     passes: float
 
     def __str__(self) -> str:
-        return f"{self.eps_255:g}/255, {self.passes:g} passes"
+        return f"{self.eps_255:g}/255, {self.passes:g} pass{'' if self.passes == 1 else 'es'}"
 
 
 def training_attack(recipe: Recipe) -> TrainingAttack | None:

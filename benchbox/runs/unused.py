@@ -11,7 +11,7 @@ from attacks.corruption import Corruption
 from benchbox.data.jpeg import QUALITY
 from benchbox.runs.plan import Plan
 from benchbox.runs.resolving import VANILLA
-from benchbox.runs.stages import TrainStage
+from benchbox.runs.stages import HardenedStage, TrainStage
 from benchbox.runs.user_code import OURS, closure_of
 
 _GIVEN = {"eps", "generator"}
@@ -28,7 +28,8 @@ def unused(plan: Plan) -> list[str]:
 
 def _tables(plan: Plan) -> Iterator[str]:
     grid = plan.grid
-    trained = {stage.recipe.name for stage in plan.stages if isinstance(stage, TrainStage)}
+    made = (stage for stage in plan.stages if isinstance(stage, TrainStage | HardenedStage))
+    trained = {stage.recipe.name for stage in made}
     if grid.training and not trained:
         yield "[training] has nothing to apply to: no row is trained"
     if grid.jpeg_quality != QUALITY and grid.through == "nothing" and not grid.keep_adversarial:

@@ -148,6 +148,10 @@ def _stated(names: Names, stated: Stated) -> str:
     words = ["its training data are not stated"]
     if stated.trained_on is not None:
         words = [f"trained on {names.title('datasets', stated.trained_on)} as stated"]
+    if stated.hardened:
+        words.append(
+            f"then hardened by {stated.hardened}, which needs no labels, one for each seed"
+        )
     if stated.image_size is not None:
         words.append("{}×{} pixels".format(*stated.image_size))
     if stated.cosine:

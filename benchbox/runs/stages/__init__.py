@@ -14,6 +14,7 @@ from benchbox.runs.stages.data import Data
 from benchbox.runs.stages.embed import EmbedStage
 from benchbox.runs.stages.embed_shard import EmbedJoin, EmbedShard
 from benchbox.runs.stages.given import GivenStage
+from benchbox.runs.stages.hardened import HardenedStage
 from benchbox.runs.stages.model import ModelStage
 from benchbox.runs.stages.other_threats import GalleryStage, TargetedStage, UniversalStage
 from benchbox.runs.stages.prepare import PrepareStage
@@ -37,6 +38,7 @@ __all__ = [
     "EmbedStage",
     "GalleryStage",
     "GivenStage",
+    "HardenedStage",
     "JoinStage",
     "ModelStage",
     "PrepareStage",
