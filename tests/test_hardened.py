@@ -1,5 +1,6 @@
 """A given model, hardened by FARE in one grid beside the model as it came."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from benchbox.data.images import load_images, to_unit
 from benchbox.data.reading import read_dataset
 from benchbox.errors import BenchboxError
 from benchbox.evaluation.retrieval import evaluate_retrieval
+from benchbox.leaderboard.entry.files import read_entry
+from benchbox.leaderboard.site.build import build_site
+from benchbox.leaderboard.submitting.prepare import SubmitOptions, prepare
+from benchbox.leaderboard.submitting.submit import submit
+from benchbox.leaderboard.verifying.rerun import RerunOptions, rerun
 from benchbox.models.given import Given
 from benchbox.models.given_building import build_given
 from benchbox.models.given_model import GivenModel
@@ -226,3 +232,55 @@ def test_what_cannot_be_hardened_is_refused(place: Path) -> None:
     grid = read_grid(place / "g.toml", registry)
     with pytest.raises(BenchboxError, match=r"'hard': is hardened on the images of market1501"):
         make_plan(grid, registry, {grid.datasets[0]: "0" * 64}, where="g")
+
+
+PROTOCOL = """
+schema = 1
+board = "any"
+version = 1
+title = "Any"
+attacks = ["fna"]
+budgets = ["8/255"]
+steps = 4
+step_size = "2/255"
+ap = "trapezoid"
+seeds = [0, 1]
+rerun_tolerance = 0.5
+[[datasets]]
+name = "market1501"
+digest = "{digest}"
+"""
+
+
+def test_its_entry_is_written_and_made_again_from_its_own_weights(tmp_path: Path) -> None:
+    make_micro_dataset(tmp_path / "data" / "Market-1501-v15.09.15", test=12)
+    (tmp_path / "plugin.py").write_text(PLUGIN)
+    text = GRID.replace("path:{dataset}", "market1501").replace("{{", "{").replace("}}", "}")
+    (tmp_path / "g.toml").write_text(
+        text.replace('"as_it_came", ', "").replace("epochs = 4", "epochs = 1")
+    )
+    plugins, data = (tmp_path / "plugin.py",), tmp_path / "data"
+    how = Options(workers=1, plugins=plugins, data_root=data)
+    run_grid(tmp_path / "g.toml", tmp_path / "run", how, Console(quiet=True))
+    board = tmp_path / "boards" / "any"
+    board.mkdir(parents=True)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    digest = record["datasets"]["market1501"]["digest"]
+    (board / "protocol.toml").write_text(PROTOCOL.format(digest=digest))
+    said = SubmitOptions(run=tmp_path / "run", defense="hard", board=board)
+    (path,) = submit(prepare(said, plugins=plugins), checks={}).paths
+    entry = read_entry(path)
+    files = {
+        w.seed: stored(tmp_path, c.cell) / "weights.safetensors"
+        for w, c in zip(entry.weights, entry.clean.seeds, strict=True)
+    }
+    for made in entry.weights:
+        assert made.sha256 == hashlib.sha256(files[made.seed].read_bytes()).hexdigest()
+    assert entry.given is not None
+    assert entry.provenance.training_seconds is not None
+    build_site(tmp_path / "boards", tmp_path / "site", plugins=plugins)
+    page = (tmp_path / "site" / "any" / f"{path.stem}.html").read_text()
+    assert "; then hardened by fare" in page
+    again = rerun(path, RerunOptions(weights=files, plugins=plugins, device="cpu", data_root=data))
+    assert again.problems == []
+    assert max(abs(number.difference) for number in again.numbers) < 1e-3

@@ -14,7 +14,12 @@ from benchbox.leaderboard.entry.numbers import (
     Seed,
     WorstCase,
 )
-from benchbox.leaderboard.entry.training import attack_in_training, step_cost, training_protocol
+from benchbox.leaderboard.entry.training import (
+    attack_in_training,
+    recipe_name,
+    step_cost,
+    training_protocol,
+)
 from benchbox.leaderboard.sanity.result import CheckResult
 from benchbox.results.conditions import Condition
 from benchbox.results.measurements import Group
@@ -204,6 +209,11 @@ class Entry(Record):
     def attack_in_training(self) -> str:
         """What its models were trained on, as ``8/255, 3 passes``; empty for no attack."""
         return attack_in_training(self.provenance.defense)
+
+    @property
+    def hardened_by(self) -> str:
+        """The recipe by which a given model was trained on; empty for any other."""
+        return "" if self.given is None else recipe_name(self.provenance.defense)
 
     @property
     def step_cost(self) -> float | None:

@@ -30,6 +30,12 @@ def attack_in_training(defense: Mapping[str, Any]) -> str:
     return attack_in_words(training.get("attack")) if isinstance(training, dict) else ""
 
 
+def recipe_name(defense: Mapping[str, Any]) -> str:
+    """Return the name of a defense's recipe; empty where it has none."""
+    recipe = defense.get("recipe")
+    return str(recipe.get("name", "")) if isinstance(recipe, dict) else ""
+
+
 def step_cost(defense: Mapping[str, Any]) -> float | None:
     """Return the passes of a training step; None where that is not recorded."""
     training = defense.get("training")

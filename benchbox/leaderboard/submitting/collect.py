@@ -88,7 +88,7 @@ def _add_cell(
             # The file its author has, which others can fetch, not our copy of its tensors.
             collected.weights[seed] = tried.weights_sha256 or collected.weights[seed]
             collected.given.append(tried)
-        else:
+        if made_by == "train" or stages.run.record.names.given[defense].hardened:
             collected.training_seconds.append(made.seconds)
     for kind in (made_by, "embed", *([] if condition.is_clean else ["attack"]), "rank"):
         manifest = stages.manifest(cell, kind)

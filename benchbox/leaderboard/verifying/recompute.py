@@ -75,6 +75,8 @@ def plan_of(
             "defenses": [name],
             # The weights are given, so that nothing of the training is asked for.
             "pretrained": False,
+            "training_protocol": "not stated",
+            "deviations": {},
             "training": {},
             "defended": {},
             "recipe": {},
@@ -90,7 +92,13 @@ def plan_of(
     cells: list[Cell] = []
     guard = None
     for seed in protocol.seeds:
-        row = replace(defense, recipe=None, model=given_of(entry, defense, weights[seed]))
+        row = Defense(
+            name=name,
+            title=defense.title,
+            model=given_of(entry, defense, weights[seed]),
+            guard=defense.guard,
+            source=defense.source,
+        )
         one = grid.model_copy(update={"seeds": [seed]})
         plan = make_plan(one, with_row(registry, row), digests, where=where)
         cells += plan.cells
