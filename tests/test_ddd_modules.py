@@ -671,6 +671,38 @@ def test_fnes_stretches_what_fna_made() -> None:
     assert (1 - shares).std() > 0.05
 
 
+def test_fnes_minimises_eq_5_on_the_stretched_images() -> None:
+    by = Softening(scale=2.0, low=0.1, high=0.4, clean_mass=0.7, robust_mass=0.8, moved=0.3)
+    losses, _, model, _ = step(recipe("fnes", fnes=by))
+    _, _, plain, _ = step(recipe())
+    clean, stretched = model.inputs[0].chunk(2)
+    attacked = plain.inputs[0].chunk(2)[1]
+    with torch.no_grad():
+        embedding = TinyModel().eval()(clean)
+        made = TinyModel().train().features(model.inputs[0])
+    log_p, pooled = made.logits[24:].log_softmax(1), made.pooled[24:].double()
+    centroids = torch.stack([embedding[k == LABELS].mean(0) for k in range(6)])
+    identity = triplet = 0.0
+    for row, label in enumerate(LABELS.tolist()):
+        # ω from a pixel that was moved and not clipped.
+        change, full = (stretched - clean)[row].flatten(), (attacked - clean)[row].flatten()
+        inside = (clean[row].flatten() + 2 * full - 0.5).abs() < 0.5
+        pixel = int((full.abs() * inside).argmax())
+        omega = 1 - (change[pixel] / full[pixel]).item() / 2
+        others = [k for k in range(6) if k != label]
+        farthest = max(others, key=lambda k: (embedding[row] - centroids[k]).norm().item())
+        for k in range(6):
+            easy = 0.7 if k == label else 0.3 / 5
+            hard = (0.8 if k == label else 0.2 / 5) + 0.3 * ((k == farthest) - (k == label))
+            identity -= (omega * easy + (1 - omega) * hard) * log_p[row, k].item()
+        away = [(pooled[row] - pooled[other]).norm().item() for other in range(24)]
+        same = [other for other in range(24) if LABELS[other] == label and other != row]
+        rest = [other for other in range(24) if LABELS[other] != label]
+        triplet += max(0.0, max(away[i] for i in same) - min(away[i] for i in rest) + 0.3)
+    assert losses["robust_identity"].item() == pytest.approx(identity / 24, rel=1e-4)
+    assert losses["robust_triplet"].item() == pytest.approx(triplet / 24, rel=1e-4)
+
+
 @pytest.mark.parametrize("second_order", [True, False])
 def test_meta_judges_the_other_half_after_the_inner_step(second_order: bool) -> None:
     meta = Meta(lr=0.05, second_order=second_order)
