@@ -6,13 +6,15 @@ One command measures it all and writes ``gpu.json`` and ``gpu.md``, with what th
     python benchmarks/gpu.py --out runs/gpu
 
 Rates are of random pixels, which cost what photographs cost. ``--device cpu --backbone small
---size 64x32 --batch 16`` tries the script where no GPU is. A table of measured robustness is the
-grid's: ``benchbox run grids/sidewalk-full.toml --device cuda``; the test suite on a GPU is
-``pytest`` there.
+--size 64x32 --batch 16`` tries the script where no GPU is: the same cells are then measured twice
+on the CPU, and that memory runs out is played. A table of measured robustness is the grid's:
+``benchbox run grids/sidewalk-full.toml --device cuda``; the test suite on a GPU is ``pytest``
+there.
 """
 
 import argparse
 import contextlib
+import importlib
 import platform
 import tempfile
 import time
@@ -26,14 +28,17 @@ from unittest import mock
 
 import pandas as pd
 import torch
-import torchattacks
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from attacks import FNA, Labelled, WorstCase
+from attacks.tiers import Tier
+from benchbox.evaluation.attacking import attack_queries
+from benchbox.evaluation.embedding import embed_images
 from benchbox.evaluation.scoring import whole_knowledge
 from benchbox.files.atomic import write_json, write_text
 from benchbox.files.console import make_console
+from benchbox.files.progress import Notice, unheard
 from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
 from benchbox.models.registry import build_model
@@ -43,6 +48,7 @@ from benchbox.runs.provenance import device_name
 from benchbox.runs.runner import run_grid
 from benchbox.training.loop import train
 from benchbox.training.recipe import Recipe
+from benchbox.training.seeding import seeded
 from benchbox.training.training_set import TrainingSet
 from defenses import DualInvariantDefense, MetricAT
 
@@ -55,6 +61,8 @@ BATCHES = 12
 """Of an epoch of training."""
 ROUNDS = 3
 PRECISIONS = ("fp32", "tf32", "bf16")
+TIERS: tuple[Tier, ...] = ("fast", "full")
+PEER = "torchattacks, PGD"
 CELLS = Path(__file__).with_name("gpu-cells.toml")
 
 
@@ -149,6 +157,8 @@ def attack_rates(options: Options) -> pd.DataFrame:
         guides = attack.guides(model(images), torch.arange(len(images)) // 4)
 
     def peer() -> Tensor:
+        torchattacks = importlib.import_module("torchattacks")
+
         def loss(outputs: Tensor, rows: Tensor) -> Tensor:
             return attack.objective(outputs, guides[rows]).sum()
 
@@ -158,7 +168,7 @@ def attack_rates(options: Options) -> pd.DataFrame:
             found: Tensor = pgd(images, torch.arange(len(images)))
             return found
 
-    sides: dict[str, tuple[str, Callable[[], Any]]] = {"torchattacks": ("fp32", peer)}
+    sides: dict[str, tuple[str, Callable[[], Any]]] = {PEER: ("fp32", peer)}
     for precision in PRECISIONS:
         ready = attack_ready(model, precision="bf16" if precision == "bf16" else "fp32")
         variants: dict[str, Embed] = {"": ready}
@@ -170,8 +180,12 @@ def attack_rates(options: Options) -> pd.DataFrame:
             sides[f"benchbox, {precision}{name}"] = precision, ascent
     rows = []
     for name, (precision, side) in sides.items():
-        with products(precision):
-            seconds = least_seconds(side, options.device)
+        try:
+            with products(precision):
+                seconds = least_seconds(side, options.device)
+        except ModuleNotFoundError as missing:
+            rows.append({"attack": f"{name} ({missing})"})
+            continue
         rows.append({"attack": name, "image-steps/s": round(len(images) * STEPS / seconds, 1)})
     table = pd.DataFrame(rows)
     table["× torchattacks"] = (table["image-steps/s"] / table["image-steps/s"][0]).round(2)
@@ -200,7 +214,7 @@ def worst_case_rates(options: Options) -> pd.DataFrame:
     sides: dict[str, Callable[[], Any]] = {
         "FNA, 16 steps": partial(FNA(steps=STEPS), ready, images, guides)
     }
-    for tier in ("fast", "full"):
+    for tier in TIERS:
         attack = WorstCase(tier=tier)
         # No query counts as finished: the dearest case, a model that resists.
         aim = attack.prepare(known).to(options.device)
@@ -216,16 +230,110 @@ def worst_case_rates(options: Options) -> pd.DataFrame:
     return table
 
 
-def cells(options: Options, out: Path) -> pd.DataFrame:
+def scarce_memory(options: Options) -> pd.DataFrame:
+    """Return what is said when images do not fit at once, and how far results are moved by it.
+
+    Four times as many images are asked for as there is memory for: a GPU's is capped a little above
+    what a batch takes; a CPU's has no such end, and an error plays it.
+    """
+    model, most = attack_ready(options.model().eval()), options.batch
+    images = options.images(4 * most).mul(255).to("cpu", torch.uint8)
+    guides = FNA().guides(
+        embed_images(model, images, batch_size=most, device=options.device),
+        torch.arange(len(images)) // 4,
+    )
+
+    def embedded(embed: Embed, batch_size: int, notice: Notice) -> Tensor:
+        return embed_images(
+            embed, images, batch_size=batch_size, device=options.device, notice=notice
+        )
+
+    def attacked(embed: Embed, batch_size: int, notice: Notice) -> Tensor:
+        (found,) = attack_queries(
+            embed,
+            FNA(steps=2),
+            images,
+            guides,
+            budgets=[EPS],
+            generators=[seeded(0, row) for row in range(len(images))],
+            batch_size=batch_size,
+            device=options.device,
+            notice=notice,
+        )
+        return found.features
+
+    rows = []
+    for title, work in {"embedding": embedded, "FNA": attacked}.items():
+        said: list[str] = []
+        plenty = _measured(partial(work, model, most, unheard), options.device)
+        with _room_for(plenty.bytes, options.device):
+            embed = model if plenty.bytes else _refusing(model, most)
+            apart = (work(embed, len(images), said.append) - plenty.result).abs().max()
+        rows.append(
+            {
+                "work": title,
+                "memory": "capped" if plenty.bytes else "played",
+                "images at a time": len(images),
+                "largest difference": float(apart),
+                "said": " | ".join(said) or "nothing: they fitted",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What some work gave, and the bytes of a GPU that it took; 0 on a CPU."""
+
+    result: Tensor
+    bytes: int
+
+
+def _measured(work: Callable[[], Tensor], device: torch.device) -> _Measured:
+    if device.type != "cuda":
+        return _Measured(work(), 0)
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats(device)
+    return _Measured(work(), torch.cuda.max_memory_reserved(device))
+
+
+@contextlib.contextmanager
+def _room_for(needed: int, device: torch.device) -> Iterator[None]:
+    """Leave a GPU half as much memory again as was needed; a CPU (0) has what it has."""
+    if not needed:
+        yield
+        return
+    whole = torch.cuda.get_device_properties(device).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(min(1.0, 1.5 * needed / whole), device)
+    try:
+        yield
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, device)
+
+
+def _refusing(embed: Embed, most: int) -> Embed:
+    """Return a model that takes no more than so many images at a time."""
+
+    def refusing(images: Tensor) -> Tensor:
+        if len(images) > most:
+            raise torch.OutOfMemoryError("played")
+        return embed(images)
+
+    return refusing
+
+
+def cells(options: Options, grid: Path, out: Path) -> pd.DataFrame:
     """Return mAP of the same cells on the CPU and on the device: trained and attacked there."""
-    found = {}
-    for device in ("cpu", str(options.device)):
-        folder = out / f"cells-{device.replace(':', '-')}"
-        run_grid(CELLS, folder, RunOptions(device=device), make_console())
-        found[device] = pd.read_csv(folder / "results.csv")
-    columns = ["defense", "attack", "eps_255"]
-    cpu, here = (table[[*columns, "mAP"]] for table in found.values())
-    both = cpu.merge(here, on=columns, suffixes=(", CPU", ", device"))
+    tables = []
+    for where, device in (("cpu", "cpu"), ("device", str(options.device))):
+        folder = out / f"cells-on-{where}"
+        outcome = run_grid(grid, folder, RunOptions(device=device), make_console())
+        if outcome.failures:
+            raise SystemExit("\n".join(outcome.failures))
+        columns = ["defense", "attack", "eps_255"]
+        tables.append(pd.read_csv(folder / "results.csv")[[*columns, "mAP"]])
+    both = tables[0].merge(tables[1], on=columns, suffixes=(", CPU", ", device"))
     both["difference"] = both["mAP, device"] - both["mAP, CPU"]
     return both.round(2)
 
@@ -238,6 +346,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--size", default="256x128", help="height x width of an image")
     parser.add_argument("--batch", type=int, default=64, help="images at a time, four a person")
+    parser.add_argument("--cells", type=Path, default=CELLS, help="grid of the cells side by side")
     given = parser.parse_args()
     device = torch.device(given.device)
     if device.type == "cuda" and not torch.cuda.is_available():
@@ -260,7 +369,8 @@ def main() -> None:
         "Training": training_rates(options),
         "Attacks": attack_rates(options),
         "The worst case": worst_case_rates(options),
-        "The same cells on the CPU and on the device": cells(options, given.out),
+        "Memory that runs out": scarce_memory(options),
+        "The same cells on the CPU and on the device": cells(options, given.cells, given.out),
     }
     lines = [f"{name}: {value}  " for name, value in provenance.items()]
     for title, table in tables.items():
@@ -269,7 +379,10 @@ def main() -> None:
     print(text)
     given.out.mkdir(parents=True, exist_ok=True)
     write_text(given.out / "gpu.md", text)
-    records = {title: table.to_dict(orient="records") for title, table in tables.items()}
+    records = {
+        title: table.astype(object).where(table.notna(), None).to_dict(orient="records")
+        for title, table in tables.items()
+    }
     write_json(given.out / "gpu.json", {**provenance, "tables": records})
 
 

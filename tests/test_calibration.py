@@ -10,6 +10,7 @@ from torch import nn
 
 from benchbox.data.official import OFFICIAL_COUNTS
 from benchbox.errors import BenchboxError
+from benchbox.runs.balancing_cost import cost_of, diffusion_of
 from benchbox.runs.calibration import (
     Calibration,
     Provenance,
@@ -19,11 +20,17 @@ from benchbox.runs.calibration import (
     write_calibration,
 )
 from benchbox.runs.cost import Cost
-from benchbox.runs.estimating import Speed, estimate_parts, require_within
-from benchbox.runs.measured_networks import MeasuredNetwork, backbone_alone, networks_of
+from benchbox.runs.estimating import Speed, estimate_parts, require_within, seconds_of
+from benchbox.runs.measured_networks import (
+    MeasuredNetwork,
+    backbone_alone,
+    diffusions_of,
+    networks_of,
+)
 from benchbox.runs.measuring import measure
 from benchbox.runs.options import Options
 from benchbox.runs.runner import preview, run_grid
+from benchbox.runs.stages import Stage
 from tests.micro import make_micro_dataset, write_micro_grid
 
 HERE = Provenance(
@@ -213,3 +220,57 @@ def test_a_run_beyond_its_budget_is_not_started(grid: Path, tmp_path: Path) -> N
     assert list((tmp_path / "out").rglob("stage.json")) == []
     with pytest.raises(BenchboxError, match=r"gone\.json: no such file"):
         Speed.of("cpu", tmp_path / "gone.json", where="g")
+
+
+@pytest.fixture(scope="module")
+def balanced(grid: Path) -> list[Stage]:
+    """The stages of a grid that balances by a small diffusion model."""
+    text = grid.read_text().replace('["origin", "bs_ms", "adv_train"]', '["ddd"]')
+    own = "max_height = 32, channels = [8, 16], layers = 1, attention = 0, precision = 'fp32'"
+    run = "steps = 40, batch_size = 4, sampler_steps = 3"
+    table = f"[recipe.ddd.balancing]\nat_most = 20\ndiffusion = {{ {own}, {run} }}\n"
+    file = grid.with_name("balanced.toml")
+    file.write_text(text.split("[recipe.adv_train]")[0] + table)
+    return list(preview(file, Options())[0].stages)
+
+
+def test_balancing_costs_its_diffusion_models_steps_and_calls(balanced: list[Stage]) -> None:
+    pytest.importorskip("diffusers")
+    (prepare,) = (stage for stage in balanced if diffusion_of(stage))
+    fast = Rates(trained=1e12, ascended=1e12, embedded=1e12, load_seconds=0)
+    known = calibration(pairs=1e12, **dict.fromkeys(networks_of(balanced), fast))
+    (name,) = diffusions_of(balanced)
+    own = Rates(trained=2.0, ascended=1e12, embedded=4.0, load_seconds=5)
+    whole = calibration(pairs=1e12, **{**known.networks, name: own})
+    # 40 steps of 4 images; 20 images in 3 steps of sampling, twice for guidance; the start.
+    assert seconds_of(prepare, whole) == pytest.approx(40 * 4 / 2 + 20 * 3 * 2 / 4 + 5)
+    text = told(estimate_parts(balanced, Speed("cpu", whole, "measure"), workers=1))
+    assert "counts as making 20 images" in text
+    assert f"about {115 / 3600:.2f} cpu-hours" in text
+
+
+def test_a_diffusion_model_that_was_not_measured_is_said_to_be_guessed(
+    balanced: list[Stage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (prepare,) = (stage for stage in balanced if diffusion_of(stage))
+    known = calibration(**dict.fromkeys(networks_of(balanced), rates(5.0)))
+    assert known.lacks([cost_of(prepare)]) != []
+    assert seconds_of(prepare, known) == pytest.approx(prepare.cost.trained / 5)
+    for installed, said in ((True, "network. measure"), (False, "pip install diffusers, then")):
+        monkeypatch.setattr(
+            "benchbox.runs.estimating.can_measure", lambda installed=installed: installed
+        )
+        text = told(estimate_parts(balanced, Speed("cpu", known, "measure it"), workers=1))
+        assert "is guessed: its diffusion model was not measured" in text
+        assert said in text
+
+
+def test_a_diffusion_model_is_measured_in_training_and_in_sampling(balanced: list[Stage]) -> None:
+    pytest.importorskip("diffusers")
+    models = diffusions_of(balanced)
+    found = measure({}, diffusions=models, device="cpu", batch_size=8, minutes=0.05).networks
+    assert list(found) == list(models)
+    (known,) = found.values()
+    assert known.trained is not None
+    # A step has a call of the network in it.
+    assert known.trained < known.embedded

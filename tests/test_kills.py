@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("submitit")
-
 from tests.kills import Line, artefacts, kill, require_once, undisturbed, write_grid
 
 

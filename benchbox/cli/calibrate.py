@@ -12,6 +12,7 @@ from benchbox.files.console import make_console
 from benchbox.files.toml import read_toml
 
 if TYPE_CHECKING:
+    from benchbox.runs.balancing_cost import MeasuredDiffusion
     from benchbox.runs.measured_networks import MeasuredNetwork
     from benchbox.runs.options import Options
 
@@ -44,11 +45,15 @@ def calibrate(
 
     there = resolve_device(device)
     options = Options(device=there, plugins=tuple(plugin or ()), data_root=data_root)
-    networks = _of_grid(grid, options) if grid else _of_backbone(str(backbone), (height, width))
+    networks = _of_backbone(str(backbone), (height, width)) if backbone else {}
+    diffusions: dict[str, MeasuredDiffusion] = {}
+    if grid is not None:
+        networks, diffusions = _of_grid(grid, options)
     console = make_console()
     with console.status("measuring") as status:
         measured = measure(
             networks,
+            diffusions=diffusions,
             device=there,
             batch_size=batch_size or default_batch_size(there),
             minutes=minutes,
@@ -63,12 +68,14 @@ def calibrate(
     console.print(f"written: {file}", highlight=False, markup=False, soft_wrap=True)
 
 
-def _of_grid(grid: Path, options: "Options") -> "dict[str, MeasuredNetwork]":
-    from benchbox.runs.measured_networks import networks_of
+def _of_grid(
+    grid: Path, options: "Options"
+) -> "tuple[dict[str, MeasuredNetwork], dict[str, MeasuredDiffusion]]":
+    from benchbox.runs.measured_networks import diffusions_of, networks_of
     from benchbox.runs.runner import preview
 
     plan, _ = preview(find_grid(grid), options)
-    return networks_of(plan.stages)
+    return networks_of(plan.stages), diffusions_of(plan.stages)
 
 
 def _of_backbone(name: str, image_size: tuple[int, int]) -> "dict[str, MeasuredNetwork]":

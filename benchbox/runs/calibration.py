@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationErro
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_json
 from benchbox.files.bounded import read_at_most
-from benchbox.runs.cost import Cost
+from benchbox.runs.cost import DIFFUSION, Cost
 
 SCHEMA: Literal[1] = 1
 
@@ -98,7 +98,11 @@ class Calibration(BaseModel):
         """
         ranked = cost.pairs / self.pairs
         if not cost.network:
-            trained = [rates.trained for rates in self.networks.values() if rates.trained]
+            trained = [
+                rates.trained
+                for name, rates in self.networks.items()
+                if rates.trained and not name.startswith(DIFFUSION)
+            ]
             return ranked + (cost.trained / min(trained) if trained else 0.0)
         rates = self.networks[cost.network]
         return (

@@ -12,6 +12,8 @@ EMBEDDED = 1 / 3
 PAIR = 1e-5
 """What a ranked pair takes of a training pass, roughly: a thousandth of a small network's, less of
 a large one's. With a calibration all four are measured."""
+DIFFUSION = "diffusion"
+"""How a diffusion model's name begins, which no ReID network's does."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,10 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from benchbox.errors import BenchboxError
+from benchbox.runs.balancing_cost import can_measure, cost_of, diffusion_of, generated
 from benchbox.runs.calibration import Calibration, calibration_file, read_calibration
 from benchbox.runs.schedule import critical_path, schedule
-from benchbox.runs.stages import EmbedStage, Stage, TrainStage
+from benchbox.runs.stages import EmbedStage, PrepareStage, Stage, TrainStage
 
 _NAMED = 4
 """Networks that a message names."""
@@ -89,7 +90,7 @@ class Estimate:
 
     def seconds(self, stage: Stage) -> float:
         """Return how long a stage takes."""
-        return self.calibration.seconds(stage.cost)
+        return seconds_of(stage, self.calibration)
 
     @property
     def by_kind(self) -> dict[str, float]:
@@ -115,6 +116,12 @@ class Estimate:
         return sum(map(self.seconds, critical_path(self.stages, self.seconds)))
 
 
+def seconds_of(stage: Stage, calibration: Calibration) -> float:
+    """Return how long a stage takes; a diffusion model that was not measured is guessed."""
+    cost = cost_of(stage)
+    return calibration.seconds(stage.cost if calibration.lacks([cost]) else cost)
+
+
 def estimate_parts(
     stages: Sequence[Stage], speed: Speed, *, workers: int, missing: Collection[str] = ()
 ) -> list[RenderableType]:
@@ -135,6 +142,7 @@ def estimate_parts(
     return [
         _table(stages, f"{speed.device}-hours", estimate.by_kind, "{:.3f}"),
         *guessed,
+        *_balanced(stages, estimate.calibration, speed.measure),
         f"about {estimate.device_hours:.2f} {speed.device}-hours; on {workers} "
         f"worker{'s' if workers > 1 else ''} {_duration(estimate.makespan(workers))}, on ever so "
         f"many {_duration(estimate.longest_chain)} (rates of {rates.device} on {rates.machine}, "
@@ -176,6 +184,23 @@ def _counted(stages: Sequence[Stage], missing: Collection[str]) -> list[str]:
         f"{counts.query_images:,} queries and {counts.gallery_images:,} in the gallery."
         for name, counts in sets.items()
     ]
+
+
+def _balanced(stages: Sequence[Stage], calibration: Calibration, measure: str) -> list[str]:
+    """Return what balancing by diffusion is taken for: measured, or guessed and why."""
+    lines: dict[str, None] = {}
+    for stage in stages:
+        if not isinstance(stage, PrepareStage) or diffusion_of(stage) is None:
+            continue
+        if not calibration.lacks([cost_of(stage)]):
+            lines[f"{stage.title} counts as making {generated(stage):,} images."] = None
+            continue
+        first = "" if can_measure() else "pip install diffusers, then "
+        lines[
+            f"{stage.title} is guessed: its diffusion model was not measured and counts in images "
+            f"of the slowest network. {first}{measure} measures it."
+        ] = None
+    return list(lines)
 
 
 def _shares(stages: Sequence[Stage]) -> Table:

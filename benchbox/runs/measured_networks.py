@@ -8,6 +8,12 @@ from torch import nn
 
 from benchbox.models.folding import Precision
 from benchbox.models.registry import build_model, try_backbone
+from benchbox.runs.balancing_cost import (
+    MeasuredDiffusion,
+    can_measure,
+    diffusion_in_words,
+    diffusion_of,
+)
 from benchbox.runs.cost import network_in_words
 from benchbox.runs.stages import AttackStage, EmbedStage, GivenStage, ModelStage, Stage, TrainStage
 from benchbox.runs.stages.data import MARKET
@@ -61,6 +67,15 @@ def networks_of(stages: Iterable[Stage]) -> dict[str, MeasuredNetwork]:
         if not isinstance(one.guard, PreparedGuard):
             found.setdefault(stage.cost.network, one)
     return found
+
+
+def diffusions_of(stages: Iterable[Stage]) -> dict[str, MeasuredDiffusion]:
+    """Return the diffusion models that some stages train, by their names; none without diffusers.
+
+    What cannot be measured is guessed in estimates, which say so.
+    """
+    found = [diffusion_of(stage) for stage in stages] if can_measure() else []
+    return {diffusion_in_words(model): model for model in found if model is not None}
 
 
 def _network(stage: ModelStage, image_size: tuple[int, int]) -> MeasuredNetwork:

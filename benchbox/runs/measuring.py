@@ -2,12 +2,13 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from benchbox.evaluation.retrieval import evaluate_retrieval
 from benchbox.files.progress import Progress, silent
 from benchbox.models.embed import Embed
 from benchbox.models.folding import attack_ready
+from benchbox.runs.balancing_cost import MeasuredDiffusion
 from benchbox.runs.calibration import Calibration, Provenance, Rates, machine_name
 from benchbox.runs.measured_networks import MeasuredNetwork
 from benchbox.runs.provenance import device_name, git_state, now, versions
@@ -29,6 +31,10 @@ from benchbox.training.loop import train
 from benchbox.training.recipe import Training
 from benchbox.training.training_set import TrainingSet
 from defenses import Vanilla
+from defenses.ddd.conditional_unet import ConditionalUNet
+from defenses.ddd.diffusion import Diffusion
+from defenses.ddd.diffusion_training import train_diffusion
+from defenses.ddd.edm import Examples, sample
 
 _STEPS = 4
 """Of a measured attack."""
@@ -129,16 +135,8 @@ class _Meter:
             _pixels(_BATCHES * count, network.image_size),
             torch.arange(_BATCHES * count) // together % network.people,
         )
-        ends: list[float] = []
-
-        def progress(share: float, text: str) -> None:
-            del share, text
-            ends.append(self.clock())
-            if len(ends) > 2 and ends[-1] - ends[0] > self.seconds:
-                raise _Enough
-
         recipe = Vanilla(training=replace(training, epochs=1, batch_identities=people))
-        with tempfile.TemporaryDirectory() as folder, suppress(_Enough):
+        with self._watched() as (ends, progress), tempfile.TemporaryDirectory() as folder:
             train(
                 recipe,
                 network.build(),  # type: ignore[arg-type]  # what is trained is a ReidModel
@@ -149,6 +147,71 @@ class _Meter:
                 progress=progress,
             )
         return median(second - first for first, second in pairwise(ends)) / count
+
+    def diffusion_rates(self, model: MeasuredDiffusion) -> Rates:
+        """Return what a second gives of a diffusion model: images trained on, and network calls.
+
+        No attack goes through it; the gradient to its pixels counts as a training pass.
+        """
+        started = self.clock()
+        network = ConditionalUNet(
+            model.diffusion, identities=model.people, cameras=model.cameras, size=model.size, seed=0
+        ).to(self.device)
+        load_seconds = self.clock() - started
+        short = replace(model.diffusion, sampler_steps=2)
+
+        def sampled(count: int) -> float:
+            noise = torch.randn((count, 3, *model.size), device=self.device)
+            ids = torch.zeros(count, dtype=torch.int64, device=self.device)
+
+            def work() -> None:
+                with torch.no_grad():
+                    sample(network, short, noise=noise, identity=ids, camera=ids)
+
+            return self.each(work) / (count * short.calls)
+
+        call = sampled(self.affordable(sampled(_FEW) * short.calls, self.batch_size))
+        fitting = self.affordable(3 * call, model.diffusion.batch_size)
+        trained = 1 / self._diffused(model, replace(model.diffusion, batch_size=fitting))
+        return Rates(
+            trained=trained, ascended=trained, embedded=1 / call, load_seconds=load_seconds
+        )
+
+    def _diffused(self, model: MeasuredDiffusion, settings: Diffusion) -> float:
+        """Return the seconds an image takes in a diffusion model's training."""
+        many = max(model.people, model.cameras)
+        examples = Examples(
+            images=torch.rand(many, 3, *model.size) * 2 - 1,
+            identity=torch.arange(many) % model.people,
+            camera=torch.arange(many) % model.cameras,
+        )
+        with self._watched() as (ends, progress), tempfile.TemporaryDirectory() as folder:
+            train_diffusion(
+                settings,
+                examples,
+                seed=0,
+                scratch=Path(folder),
+                device=self.device,
+                progress=progress,
+            )
+        return median(second - first for first, second in pairwise(ends)) / settings.batch_size
+
+    @contextmanager
+    def _watched(self) -> Iterator[tuple[list[float], Progress]]:
+        """Yield when each step of a training ended, and the progress that notes it.
+
+        The block ends when the training has been watched for long enough.
+        """
+        ends: list[float] = []
+
+        def progress(share: float, text: str) -> None:
+            del share, text
+            ends.append(self.clock())
+            if len(ends) > 2 and ends[-1] - ends[0] > self.seconds:
+                raise _Enough
+
+        with suppress(_Enough):
+            yield ends, progress
 
     def pairs(self) -> float:
         """Return how many pairs of a query and a gallery image are ranked in a second."""
@@ -182,6 +245,7 @@ def measure(
     *,
     device: str,
     batch_size: int,
+    diffusions: Mapping[str, MeasuredDiffusion] = MappingProxyType({}),
     minutes: float = 1.0,
     progress: Progress = silent,
 ) -> Calibration:
@@ -191,10 +255,13 @@ def measure(
         networks: by name; see `networks_of`.
         device: such as ``cpu`` or ``cuda:0``.
         batch_size: images at a time in attacks and embedding.
+        diffusions: diffusion models by name; see `diffusions_of`.
         minutes: about how long to measure.
         progress: told after each network.
     """
     things = 1 + sum(4 if network.training else 3 for network in networks.values())
+    things += 3 * len(diffusions)
+    many = len(networks) + len(diffusions)
     meter = _Meter(torch.device(device), batch_size, 60 * minutes / (2 * things))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -202,7 +269,10 @@ def measure(
         rates = {}
         for index, (name, network) in enumerate(networks.items()):
             rates[name] = meter.rates(network)
-            progress((index + 1) / (len(networks) + 1), name)
+            progress((index + 1) / (many + 1), name)
+        for name, model in diffusions.items():
+            rates[name] = meter.diffusion_rates(model)
+            progress(many / (many + 1), name)
         pairs = meter.pairs()
     finally:
         torch.set_num_threads(threads)

@@ -14,6 +14,7 @@ from typing import Any
 from benchbox.errors import BenchboxError
 from benchbox.files.atomic import write_bytes, write_json
 from benchbox.runs.calibration import Calibration
+from benchbox.runs.estimating import seconds_of
 from benchbox.runs.executors.events import Event, Started
 from benchbox.runs.executors.parcel import MOST_DEATHS, do_packed, packed
 from benchbox.runs.executors.waiting import Waiting
@@ -83,7 +84,7 @@ class SlurmJobs:
         most, known = self.settings.minutes, self.calibration
         if known is None or known.lacks(stage.cost for stage in stages):
             return most
-        longest = max(known.seconds(stage.cost) for stage in stages)
+        longest = max(seconds_of(stage, known) for stage in stages)
         return min(most, ceil(_MARGIN * longest / 60) + _SPARE)
 
     def _settle(
