@@ -189,6 +189,24 @@ def test_shards_cover_all_queries_once_in_whole_batches(clean: RankStage) -> Non
         assert sum(shard.cost.ascended for shard in shards) == pytest.approx(whole.cost.ascended)
 
 
+@pytest.mark.parametrize("edited", [AttackStage, EmbedStage])
+def test_a_shard_is_as_stale_as_its_whole(
+    clean: RankStage, monkeypatch: pytest.MonkeyPatch, edited: type[Stage]
+) -> None:
+    """A killed run may leave shards; after an edit of the stage's code nobody joins them."""
+
+    def shards() -> set[str]:
+        fresh = replace(clean, clean=replace(clean.clean))
+        if edited is EmbedStage:
+            return {stage.key for stage in embedded_in(fresh.clean, BATCH)}
+        return {stage.key for stage in in_pieces(attacked(fresh, FNA(steps=2)), BATCH)}
+
+    before = shards()
+    monkeypatch.setattr(edited, "code", (*edited.code, "benchbox.errors"))
+    assert len(before) > 2
+    assert not before & shards()
+
+
 @pytest.mark.parametrize("stage", [UniversalStage, TargetedStage])
 def test_what_is_made_on_all_images_or_leaves_more_is_not_split(
     clean: RankStage, stage: type[AttackStage]

@@ -1,11 +1,10 @@
 """A range of the images of one embedding, and the stage that joins ranges to the whole.
 
 As with attacks (`benchbox.runs.stages.shard`) the joined artefact has the key and the bytes of the
-embedding in one piece. The two files are apart since an attack's key covers the other one.
+embedding in one piece.
 """
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,6 +23,7 @@ from benchbox.runs.cost import Cost
 from benchbox.runs.stages.base import Stage
 from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import SPLITS, EmbedStage
+from benchbox.runs.stages.join import Join
 from benchbox.runs.workplace import Workplace
 
 _FEATURES = "features.safetensors"
@@ -110,7 +110,7 @@ class EmbedShard(Stage):
 
 
 @dataclass(frozen=True)
-class EmbedJoin(Stage):
+class EmbedJoin(Join):
     """Join the ranges of an embedding to its artefact; stands where the embedding itself would.
 
     A model that draws at random is embedded here in one piece, as the draws of an image follow
@@ -126,45 +126,6 @@ class EmbedJoin(Stage):
 
     whole: EmbedStage
     shards: tuple[EmbedShard, ...]
-
-    @property
-    @override
-    def title(self) -> str:
-        return self.whole.title
-
-    @property
-    @override
-    def needs(self) -> tuple[Stage, ...]:
-        return (*self.whole.needs, *self.shards)
-
-    @property
-    @override
-    def pieces(self) -> tuple[Stage, ...]:
-        return self.shards
-
-    @property
-    @override
-    def cost(self) -> Cost:
-        return Cost()
-
-    @override
-    def settings(self) -> dict[str, Any]:
-        return self.whole.settings()
-
-    @property
-    @override
-    def sources(self) -> set[str]:
-        return self.whole.sources
-
-    @cached_property
-    @override
-    def code_version(self) -> str:
-        return self.whole.code_version
-
-    @cached_property
-    @override
-    def key(self) -> str:
-        return self.whole.key
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:

@@ -6,7 +6,6 @@ can tell how it was made.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,6 +15,7 @@ from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.attacked import Attacked
 from benchbox.runs.stages.base import Stage
+from benchbox.runs.stages.join import Join
 from benchbox.runs.workplace import Workplace
 
 
@@ -66,7 +66,8 @@ class AttackShard(Stage):
 
     @override
     def settings(self) -> dict[str, Any]:
-        return {**self.whole.settings(), "images": [self.start, self.stop]}
+        # The whole's key: what makes the attack stale makes its ranges stale.
+        return {"whole": self.whole.key, "images": [self.start, self.stop]}
 
     @override
     def extra_code(self) -> set[str]:
@@ -79,7 +80,7 @@ class AttackShard(Stage):
 
 
 @dataclass(frozen=True)
-class JoinStage(Stage):
+class JoinStage(Join):
     """Join the ranges of an attack to its artefact; stands where the attack itself would.
 
     Attributes:
@@ -93,45 +94,6 @@ class JoinStage(Stage):
 
     whole: AttackStage
     shards: tuple[AttackShard, ...]
-
-    @property
-    @override
-    def title(self) -> str:
-        return self.whole.title
-
-    @property
-    @override
-    def needs(self) -> tuple[Stage, ...]:
-        return (*self.whole.needs, *self.shards)
-
-    @property
-    @override
-    def pieces(self) -> tuple[Stage, ...]:
-        return self.shards
-
-    @property
-    @override
-    def cost(self) -> Cost:
-        return Cost()
-
-    @override
-    def settings(self) -> dict[str, Any]:
-        return self.whole.settings()
-
-    @property
-    @override
-    def sources(self) -> set[str]:
-        return self.whole.sources
-
-    @cached_property
-    @override
-    def code_version(self) -> str:
-        return self.whole.code_version
-
-    @cached_property
-    @override
-    def key(self) -> str:
-        return self.whole.key
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
