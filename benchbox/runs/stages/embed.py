@@ -53,10 +53,11 @@ class EmbedStage(Stage):
     kind: ClassVar[str] = "embed"
     code: ClassVar[tuple[str, ...]] = (
         "benchbox.data",
-        "benchbox.models",
         "benchbox.evaluation.embedding",
         "benchbox.evaluation.embedding_checks",
         "benchbox.evaluation.portions",
+        "benchbox.models",
+        "benchbox.runs.stages.embed_shard",
     )
 
     network: ModelStage
