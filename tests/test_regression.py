@@ -202,7 +202,13 @@ def test_one_seed_leaves_what_is_declared() -> None:
 def test_declared_spread_is_an_upper_value_of_what_was_measured() -> None:
     key = ["train_dataset", "test_dataset", "backbone", "defense", "attack", "eps_255", "steps"]
     files = sorted(Path("leaderboards/measured").glob("*/results.csv"))
-    results = pd.concat([pd.read_csv(file) for file in files])
+    # Models of the tiny size have one seed, and are others than those of the small one.
+    small = [
+        f
+        for f in files
+        if json.loads((f.parent / "run.json").read_text())["grid"]["sidewalk_size"] == "small"
+    ]
+    results = pd.concat([pd.read_csv(file) for file in small])
     results = results.drop_duplicates([*key, "seed"])
     # The tables' budgets: where a curve falls steeply, as at 2/255, models scatter more.
     results = results[results["eps_255"].isin([0, 8, 10])]

@@ -73,6 +73,9 @@ def _cells(table: Table, row: tuple[TableCell, ...]) -> list[str]:
             # a number by itself its deviation.
             below = ("/", "/<br>") if "/" in text else ("±", "<br>±")
             text = text.replace(*below).replace(" (", "<br>(")
+        elif column >= table.label_columns:
+            # Likewise an interval.
+            text = text.replace(" [", "<br>[")
         if column == table.group_columns and column < table.label_columns:
             cells.append(f'<th scope="row">{text}</th>')
         elif row[column].bold:
