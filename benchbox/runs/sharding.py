@@ -71,7 +71,7 @@ def _of_embedding(whole: EmbedStage, fitting: int, batch_size: int) -> tuple[Emb
         return ()
     step = _step(many, fitting, batch_size)
     return tuple(
-        EmbedShard(whole, split, start, min(start + step, own))
+        EmbedShard(whole, start, min(start + step, own), split)
         for split, own in splits.items()
         for start in range(0, own, step)
     )

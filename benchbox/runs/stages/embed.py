@@ -125,7 +125,7 @@ class EmbedStage(Stage):
         with writing_rows(folder / "features.safetensors", counts) as file:
             for split in SPLITS:
                 embed, images = self.embed(place, split), self.data.test_images(place, split)
-                self._require_batch_independent(embed, images, place)
+                self.require_batch_independent(embed, images, place)
                 for rows in embed_in_batches(
                     embed,
                     images,
@@ -136,7 +136,12 @@ class EmbedStage(Stage):
                 ):
                     file.append(split, rows.numpy())
 
-    def _require_batch_independent(self, embed: Embed, images: Images, place: Workplace) -> None:
+    def require_batch_independent(self, embed: Embed, images: Images, place: Workplace) -> None:
+        """Check that the first images are embedded alone as among others.
+
+        Raises:
+            BenchboxError: they are not; the message names the stage.
+        """
         few = slice(0, TRIED)
         try:
             require_batch_independent(of_rows(embed, few), to_unit(images[few].to(place.device)))

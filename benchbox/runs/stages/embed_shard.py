@@ -9,21 +9,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from safetensors.torch import load_file
-from torch import Tensor
 from typing_extensions import override
 
 from benchbox.data.images import to_unit
-from benchbox.errors import BenchboxError
 from benchbox.evaluation.embedding import embed_in_batches
-from benchbox.evaluation.embedding_checks import TRIED, is_random, require_batch_independent
+from benchbox.evaluation.embedding_checks import TRIED, is_random
 from benchbox.files.atomic import write_json
 from benchbox.files.rows_file import writing_rows
-from benchbox.models.embed import Embed, of_rows
+from benchbox.models.embed import of_rows
 from benchbox.runs.cost import Cost
-from benchbox.runs.stages.base import Stage
 from benchbox.runs.stages.data import TestSplit
 from benchbox.runs.stages.embed import SPLITS, EmbedStage
-from benchbox.runs.stages.join import Join
+from benchbox.runs.stages.ranges import Join, Shard
 from benchbox.runs.workplace import Workplace
 
 _FEATURES = "features.safetensors"
@@ -34,7 +31,7 @@ _COPIED = 4096
 
 
 @dataclass(frozen=True)
-class EmbedShard(Stage):
+class EmbedShard(Shard):
     """Embed some of the images of one split.
 
     Attributes:
@@ -44,13 +41,10 @@ class EmbedShard(Stage):
         stop: place behind the last.
     """
 
-    kind: ClassVar[str] = "shard"
     code: ClassVar[tuple[str, ...]] = EmbedStage.code
 
     whole: EmbedStage
     split: TestSplit
-    start: int
-    stop: int
 
     @property
     @override
@@ -59,26 +53,12 @@ class EmbedShard(Stage):
 
     @property
     @override
-    def needs(self) -> tuple[Stage, ...]:
-        return self.whole.needs
-
-    @property
-    @override
-    def part_of(self) -> Stage:
-        return self.whole
-
-    @property
-    @override
     def cost(self) -> Cost:
         return Cost(network=self.whole.passed(), embedded=self.stop - self.start, loads=1)
 
     @override
     def settings(self) -> dict[str, Any]:
-        return {"whole": self.whole.key, "split": self.split, "images": [self.start, self.stop]}
-
-    @override
-    def extra_code(self) -> set[str]:
-        return self.whole.extra_code()
+        return {**super().settings(), "split": self.split}
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:
@@ -90,7 +70,7 @@ class EmbedShard(Stage):
         if is_random(few, tried):
             write_json(folder / _RANDOM, {"random": True})
             return
-        self._require_batch_independent(few, tried)
+        self.whole.require_batch_independent(embed, images, place)
         with writing_rows(folder / _FEATURES, {self.split: len(images)}) as file:
             for batch in embed_in_batches(
                 embed,
@@ -101,12 +81,6 @@ class EmbedShard(Stage):
                 notice=place.notice,
             ):
                 file.append(self.split, batch.numpy())
-
-    def _require_batch_independent(self, embed: Embed, images: Tensor) -> None:
-        try:
-            require_batch_independent(embed, images)
-        except BenchboxError as error:
-            raise BenchboxError(f"{self.whole.title}: {error}") from error
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,19 @@ can tell how it was made.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from typing_extensions import override
 
 from benchbox.runs.cost import Cost
 from benchbox.runs.stages.attack import AttackStage
 from benchbox.runs.stages.attacked import Attacked
-from benchbox.runs.stages.base import Stage
-from benchbox.runs.stages.join import Join
+from benchbox.runs.stages.ranges import Join, Shard
 from benchbox.runs.workplace import Workplace
 
 
 @dataclass(frozen=True)
-class AttackShard(Stage):
+class AttackShard(Shard):
     """Attack some of the images.
 
     Attributes:
@@ -29,27 +28,14 @@ class AttackShard(Stage):
         stop: place behind the last.
     """
 
-    kind: ClassVar[str] = "shard"
     code: ClassVar[tuple[str, ...]] = AttackStage.code
 
     whole: AttackStage
-    start: int
-    stop: int
 
     @property
     @override
     def title(self) -> str:
         return f"{self.whole.title}, images {self.start + 1} to {self.stop}"
-
-    @property
-    @override
-    def needs(self) -> tuple[Stage, ...]:
-        return self.whole.needs
-
-    @property
-    @override
-    def part_of(self) -> Stage:
-        return self.whole
 
     @property
     @override
@@ -63,15 +49,6 @@ class AttackShard(Stage):
             pairs=share * whole.pairs,
             loads=whole.loads,
         )
-
-    @override
-    def settings(self) -> dict[str, Any]:
-        # The whole's key: what makes the attack stale makes its ranges stale.
-        return {"whole": self.whole.key, "images": [self.start, self.stop]}
-
-    @override
-    def extra_code(self) -> set[str]:
-        return self.whole.extra_code()
 
     @override
     def work(self, place: Workplace, folder: Path) -> None:

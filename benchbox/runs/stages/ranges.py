@@ -1,14 +1,50 @@
-"""What stands where a split stage would: it joins the pieces, and is the whole in all else."""
+"""A stage in ranges: a part of its work, and what joins the parts under the key of the whole."""
 
 from abc import ABC
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from typing_extensions import override
 
 from benchbox.runs.cost import Cost
 from benchbox.runs.stages.base import Stage
+
+
+@dataclass(frozen=True)
+class Shard(Stage, ABC):
+    """Do a range of another stage's work.
+
+    Attributes:
+        whole: the stage in one piece.
+        start: place of the first image.
+        stop: place behind the last.
+    """
+
+    kind: ClassVar[str] = "shard"
+
+    whole: Stage
+    start: int
+    stop: int
+
+    @property
+    @override
+    def needs(self) -> tuple[Stage, ...]:
+        return self.whole.needs
+
+    @property
+    @override
+    def part_of(self) -> Stage:
+        return self.whole
+
+    @override
+    def settings(self) -> dict[str, Any]:
+        # The whole's key: what makes the stage stale makes its ranges stale.
+        return {"whole": self.whole.key, "images": [self.start, self.stop]}
+
+    @override
+    def extra_code(self) -> set[str]:
+        return self.whole.extra_code()
 
 
 @dataclass(frozen=True)
