@@ -210,6 +210,8 @@ def test_declared_spread_is_an_upper_value_of_what_was_measured() -> None:
     ]
     results = pd.concat([pd.read_csv(file) for file in small])
     results = results.drop_duplicates([*key, "seed"])
+    # The seeds of a hardened model go on from the same weights, and scatter less.
+    results = results[results["backbone"] != "small_net"]
     # The tables' budgets: where a curve falls steeply, as at 2/255, models scatter more.
     results = results[results["eps_255"].isin([0, 8, 10])]
     cells = results.groupby(key)["mAP"].agg(["mean", "std"]).reset_index().dropna()
