@@ -1,14 +1,20 @@
 """The figure of the finding: every mark where the file has its number, places counted by hand."""
 
 import csv
+import dataclasses
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 
+from attacks import ALL_ATTACKS
 from benchbox.errors import BenchboxError
+from benchbox.leaderboard.site.boards import read_boards
+from benchbox.leaderboard.site.finding import finding
 from benchbox.reports.figures.worst_case import Fall, Panel, beside_worst_case, draw_falls
 from benchbox.results.run_folder import read_run
 from tests.made_runs import make_run
@@ -69,3 +75,31 @@ def test_a_run_without_both_says_what_to_do(tmp_path: Path, attacks: tuple[str, 
     run = read_run(make_run(tmp_path, attacks=attacks))
     with pytest.raises(BenchboxError, match=r"expected worst_case and another attack .* budget"):
         beside_worst_case(run.results, run.record.names)
+
+
+def test_a_board_names_the_training_protocol_of_two_rows_of_one_title(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (board,) = read_boards(Path(__file__).resolve().parents[1] / "leaderboards/sidewalk-tiny", ())
+    block = next(block for block in board.blocks if block.protocol.version == 2)
+    row = next(row for row in block.rows if row.entry.defense.name == "adv_train")
+    provenance = row.entry.provenance
+    rows = [
+        dataclasses.replace(row, entry=row.entry.model_copy(update={"provenance": stated}))
+        for protocol in ("as published", "equal budget")
+        for stated in [
+            provenance.model_copy(
+                update={"grid": {**provenance.grid, "training_protocol": protocol}}
+            )
+        ]
+    ]
+    drawn: list[Panel] = []
+
+    def draw(panels: Sequence[Panel], usual: str, worst: str) -> Figure:
+        drawn.extend(panels)
+        return draw_falls(panels, usual, worst)
+
+    monkeypatch.setattr("benchbox.leaderboard.site.finding.draw_falls", draw)
+    assert finding(ALL_ATTACKS, dataclasses.replace(block, rows=tuple(rows))) is not None
+    names = [fall.defense for fall in drawn[0].falls]
+    assert names == ["Adv_train (as published)", "Adv_train (equal budget)"]

@@ -4,7 +4,6 @@ Heavy modules are imported inside the commands, so that ``--help`` and typing er
 """
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,7 +16,7 @@ from benchbox.cli.data import data_app
 from benchbox.cli.evaluate import evaluate
 from benchbox.cli.grids import grids_app
 from benchbox.cli.listing import list_names
-from benchbox.cli.options import Plugins, RunFolder
+from benchbox.cli.options import Plugins, Published, RunFolder
 from benchbox.cli.present import require_run
 from benchbox.cli.reporting import write_report_of
 from benchbox.cli.study import study_app
@@ -52,10 +51,7 @@ def report(folder: RunFolder, plugin: Plugins = None) -> None:
 @app.command("compare")
 def compare_run(
     folder: RunFolder,
-    published: Annotated[
-        Path | None,
-        typer.Option(help="Folder of published numbers [default: those benchbox comes with]."),
-    ] = None,
+    published: Published = None,
 ) -> None:
     """Print measured, published and difference for every cell that a run and papers share."""
     require_run(folder)

@@ -68,3 +68,7 @@ SameCamera = Annotated[
 ]
 SidewalkSize = Annotated[str, typer.Option(help="tiny, small or full.")]
 RunFolder = Annotated[Path, typer.Argument(help="A run's folder.")]
+Published = Annotated[
+    Path | None,
+    typer.Option(help="Folder of published numbers [default: those benchbox comes with]."),
+]

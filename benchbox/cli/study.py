@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from benchbox.cli.options import DataRoot, Device, RunFolder, SidewalkSize
+from benchbox.cli.options import DataRoot, Device, Published, RunFolder, SidewalkSize
 from benchbox.cli.present import require_run
 from benchbox.files.console import make_console
 
@@ -62,10 +62,7 @@ def study_classifier(
 @study_app.command("order")
 def study_order(
     folder: RunFolder,
-    published: Annotated[
-        Path | None,
-        typer.Option(help="Folder of published numbers [default: those benchbox comes with]."),
-    ] = None,
+    published: Published = None,
 ) -> None:
     """Does a run order defenses as papers do? Kendall's tau, and the pairs that are otherwise."""
     require_run(folder)

@@ -31,7 +31,7 @@ def finding(attacks: Attacks, block: Block) -> Embedded | None:
     for row in [row for row in block.rows if row.rank is not None][:_MOST]:
         before, after = row.entry.result(usual), row.entry.result(worst)
         if before is not None and after is not None:
-            falls.append(Fall(row.entry.defense.title, before.mAP.mean, after.mAP.mean))
+            falls.append(Fall(row.entry.title, before.mAP.mean, after.mAP.mean))
     if not falls:
         return None
     titles = [condition_title(attacks, condition) for condition in (usual, worst)]
