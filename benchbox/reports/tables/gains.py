@@ -1,16 +1,11 @@
 """What each row of a table gains over one of them, on the same people, with its interval."""
 
-from collections.abc import Mapping
-
-import pandas as pd
-
 from benchbox.reports.layouts import Layout
 from benchbox.reports.standings import Lead, by_cell, lead
 from benchbox.reports.tables.by_layout import condition_columns
 from benchbox.reports.tables.training_protocol import protocol_sentence
 from benchbox.reports.tables.wording import MISSING
-from benchbox.results.conditions import Condition
-from benchbox.results.measurements import Group, Measurements, measurements
+from benchbox.results.measurements import measurements
 from benchbox.results.run_folder import RunFolder
 from benchbox.tables.table import Header, Table, TableCell
 
@@ -34,7 +29,8 @@ def gains_table(run: RunFolder, layout: Layout) -> Table | None:
                 continue
             title = layout.row_titles.get(defense) or names.title("defenses", defense)
             beside = (*cells.group_titles(group), title)
-            found = (_gain(cells, per_id, group, c, defense, layout.gains_over) for c in conditions)
+            pair = (defense, layout.gains_over)
+            found = (lead(cells, per_id, group, c, pair=pair) for c in conditions)
             rows.append((*map(TableCell, beside), *map(_cell, found)))
     if not rows:
         return None
@@ -51,17 +47,6 @@ def gains_table(run: RunFolder, layout: Layout) -> Table | None:
         group_columns=2,
         label_columns=len(labels),
     )
-
-
-def _gain(
-    cells: Measurements,
-    per_id: Mapping[str, pd.DataFrame],
-    group: Group,
-    condition: Condition,
-    defense: str,
-    over: str,
-) -> Lead | None:
-    return lead(cells, per_id, group, condition, pair=(defense, over))
 
 
 def _cell(gain: Lead | None) -> TableCell:
