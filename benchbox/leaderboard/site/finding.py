@@ -27,14 +27,16 @@ def finding(attacks: Attacks, block: Block) -> Embedded | None:
     worst = next((c for c in both if c.attack == WorstCase.name), None)
     if usual is None or worst is None:
         return None
+    ranked = [row for row in block.rows if row.rank is not None]
     falls = []
-    for row in [row for row in block.rows if row.rank is not None][:_MOST]:
+    for row in ranked[:_MOST]:
         before, after = row.entry.result(usual), row.entry.result(worst)
         if before is not None and after is not None:
             falls.append(Fall(row.entry.title, before.mAP.mean, after.mAP.mean))
     if not falls:
         return None
     titles = [condition_title(attacks, condition) for condition in (usual, worst)]
+    shown = f"{len(falls)}" if len(falls) == len(ranked) else f"{len(falls)} of {len(ranked)}"
     panel = Panel(f"{pair_title(block.group)} · {block.group.backbone}", falls)
     return embedded(
         Drawing(
@@ -42,7 +44,7 @@ def finding(attacks: Attacks, block: Block) -> Embedded | None:
             "What the literature’s attack leaves out",
             lambda: (
                 draw_falls([panel], *titles),
-                f"mAP of the {len(falls)} ranked under {titles[0]} and under the worst case, "
+                f"mAP of the {shown} ranked under {titles[0]} and under the worst case, "
                 "which knows the clean gallery; at the right the place by the one and by the "
                 "other.",
             ),
