@@ -120,7 +120,7 @@ def _draw(axes: Axes, panel: Panel) -> None:
     axes.annotate(
         "place", (1.01, 1.02), xycoords="axes fraction", fontsize=TEXT_POINTS, color="0.35"
     )
-    axes.set_yticks(range(len(falls)), [literal(shortened(f.defense, 32)) for f in falls])
+    axes.set_yticks(range(len(falls)), [literal(shortened(f.defense, 40, lines=1)) for f in falls])
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(-0.6, len(falls) - 0.4)
 
