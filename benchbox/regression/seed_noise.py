@@ -21,9 +21,9 @@ SEED_STD: Mapping[str, float] = {"none": 2.2, "fna": 1.4, "ifgsm": 1.4, "sma": 2
 """Attack → standard deviation of models, in points at an mAP of 50%, where nothing is measured.
 
 From ``leaderboards/measured`` (whitebox in both versions, ablation and transfer on Sidewalk, two
-datasets, two and three seeds, 400 queries, clean, 8/255 and 10/255): the root mean square over the
-cells above 2% mAP of the sample standard deviation divided by `level_factor` is 2.10, 1.34, 1.34 and
-2.54, rounded up here. That still holds the part of the queries, so it is an upper value there.
+datasets, two and three seeds, 400 queries, clean, 8/255 and 10/255): the root mean square over
+the cells above 2% mAP of the sample standard deviation divided by `level_factor` is 2.10, 1.34,
+1.34 and 2.54, rounded up here. That still holds the part of the queries, so it is an upper value.
 """
 
 UNMEASURED = 2.0
