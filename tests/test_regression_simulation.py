@@ -4,7 +4,7 @@ A query's AP is the logistic function of its own difficulty, plus the model's qu
 the model happens to make of this query; difficulty and luck are partly the identity's. AP is
 skewed, as under attack: mean 20%, most queries near 0. A table has the layout of ``docs/ci.md``:
 two models, each clean and under FNA, 140 queries of 40 identities. Models' mAPs scatter by
-``factor`` times `SEED_STD`, which is 1.2 to 2 in the demo's setting; a model's quality moves all
+``factor`` times `SEED_STD`, which is 0.8 to 1.8 in the demo's setting; a model's quality moves all
 its cells. Single queries scatter by 0.14 (Adv_train under FNA in the demo's setting: 0.12).
 """
 
