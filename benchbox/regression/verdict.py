@@ -9,16 +9,16 @@ rule and a bound has half of that.
 ``tests/test_regression_simulation.py`` draws baselines and runs and compares them, start to end:
 two models, each clean and under FNA, 140 queries of 40 identities whose queries agree as measured
 in the demo's setting, retrained on both sides. Models scatter by a multiple of `SEED_STD`, here on
-top; red were, of 1,000 tables each (with 1.4 for clean, before a third seed made it 2.2),
+top; red were, of 1,000 tables each,
 
 =============== ======== ======== ======== ========
 models a side   1 ×      2.5 ×    3 ×      3.5 ×
 =============== ======== ======== ======== ========
-1               0        0        5        19
-2               0        1        8        13
+1               0        0        5        15
+2               0        1        7        14
 =============== ======== ======== ======== ========
 
-and 4 with cells that scatter independently (2.5 ×, two models a side). In the demo's setting models
+and 3 with cells that scatter independently (2.5 ×, two models a side). In the demo's setting models
 scatter by 0.8 to 1.8 times `SEED_STD`; beyond three times, as in trainings of seconds, the stated
 rate no longer holds with one or two seeds. With the same weights and new luck per query 9 of 2,000
 were red, 13 of 2,000 where the queries of an identity agree more; with ``two_sided`` 23 and 28 of
