@@ -29,8 +29,8 @@ the cells above 2% mAP of the sample standard deviation divided by `level_factor
 UNMEASURED = 2.0
 """Factor on `SEED_STD` where the baseline does not declare its own ``seed_std``.
 
-Trainings of a few epochs scatter more: in the demo's setting three seeds had 0.8 (clean), 1.8 (FNA)
-and 1.4 (SMA) times `SEED_STD`, Adv_train alone less and BS+MS more.
+Trainings of a few epochs may scatter more: in the demo's setting three seeds had 0.8 (clean), 1.8
+(FNA) and 1.4 (SMA) times `SEED_STD`, Adv_train alone less and BS+MS more.
 """
 
 OTHER_ATTACKS = 1.8
